@@ -1,0 +1,82 @@
+# Everything a clone needs, with Python (3.11 or newer) and pip only. `make` alone lists the targets.
+#
+# One virtual environment serves all of them. `make demo` puts the light half in it (no torch, no Ray, no Flower),
+# `make test` and `make check` the rest. A stamp file per half repeats the set-up only after pyproject.toml has changed.
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+TESTED_EXTRAS := flower,neural,ray,sim,sql,dev
+WIRE := fedcredit/wire
+
+# Nothing that is started from here reports home or installs packages at run time.
+export FLWR_TELEMETRY_ENABLED := 0
+export FLWR_DISABLE_UPDATE_CHECK := 1
+export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION := 1
+export RAY_USAGE_STATS_ENABLED := 0
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long check format proto wheel clean
+
+help: ## List the targets
+	@echo "Usage: make TARGET [PYTHON=python3.12] [ARGS=...]"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## Set up (once), then train six institutions' joint scorecard; ARGS are Hydra overrides
+	$(BIN)/python -m simulations $(ARGS)
+
+test: $(VENV)/.test ## Set up (once), then run every test that this machine can run; ARGS go to pytest
+	$(BIN)/python -m pytest $(ARGS)
+
+test-long: $(VENV)/.test ## As `test`, with the long tests
+	$(BIN)/python -m pytest --long $(ARGS)
+
+check: $(VENV)/.test ## Lint, formatting, types, import law
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.test ## Rewrite the sources in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+proto: $(VENV)/.test ## Regenerate the wire messages from fedcredit.proto
+	$(BIN)/python -m grpc_tools.protoc -I $(WIRE) --python_out=$(WIRE) --pyi_out=$(WIRE) fedcredit.proto
+
+wheel: $(VENV)/.python ## Build the wheel that an institution installs, and list what is in it
+	$(PIP) wheel --quiet --no-deps --wheel-dir dist .
+	$(BIN)/python -m zipfile --list "$$(ls -t dist/fedcredit-*.whl | head -n 1)"
+
+clean: ## Remove the environment, caches and build output; run folders stay
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \
+	  "fedcredit needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + \
+	  "; run: make PYTHON=/path/to/python3.11 TARGET")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/.python
+	@echo "Setting up $(VENV) for the simulations; this happens once."
+	$(PIP) install -qq --editable ".[sim]"
+	@touch $@
+
+# torch comes first and exactly pinned. Left to the resolver (opacus asks for any torch), pip takes the newest
+# release, whose default Linux build pulls gigabytes of CUDA libraries. An exact pin is also satisfied by a CPU build
+# of the same release (2.13.0+cpu), which pip prefers wherever its index or --find-links offers one; with torch
+# installed, the extras below leave it alone.
+$(VENV)/.neural: | $(VENV)/.python
+	@echo "Setting up $(VENV) for the neural models; this happens once."
+	$(PIP) install -qq torch==2.13.0
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(VENV)/.python $(VENV)/.neural
+	@echo "Setting up $(VENV) for the tests; this happens once and takes a few minutes."
+	$(PIP) install -qq --editable ".[$(TESTED_EXTRAS)]"
+	@touch $@

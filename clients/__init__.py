@@ -1,0 +1,1 @@
+"""The client side of Flower: a relay that carries bytes and holds nothing."""

@@ -1,0 +1,69 @@
+"""``fedcredit ledger``: open a ledger from the policy, show what it holds."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fedcredit.custodian.policy import load_policy
+from fedcredit.custodian.site_file import SiteFile, load_site_file
+from fedcredit.errors import ConfigError
+from fedcredit.planning import mixed_accountant
+from fedcredit.privacy.accounting import Accountant, GaussianAccountant, NoAccountant
+from fedcredit.privacy.ledger import Account, Ledger
+from fedcredit.wire.envelope import SigningKey
+
+app = typer.Typer(no_args_is_help=True)
+
+SiteArgument = Annotated[Path, typer.Argument(help="SITE.yaml of the institution.", show_default=False)]
+
+
+@app.command("open")
+def open_ledger(
+    site: SiteArgument,
+    mode: Annotated[
+        str, typer.Option(help="gaussian, or mixed if sampled (neural) jobs shall be possible.")
+    ] = "gaussian",
+) -> None:
+    """Open the population's ledger with the budget of the policy; done once in its life."""
+    file = load_site_file(site)
+    unit, accountant = _budget(file, mode)
+    key = SigningKey.load(file.identity_key)
+    Ledger.create(file.ledger, key, Account(file.population, unit, accountant)).close()
+    typer.echo(f"opened {file.ledger} for population {file.population} ({accountant.mode}, unit {unit})")
+
+
+@app.command()
+def show(site: SiteArgument) -> None:
+    """Show the ledger's events and what is spent and set aside; verifies the whole chain first."""
+    file = load_site_file(site)
+    with Ledger.open(file.ledger, SigningKey.load(file.identity_key)) as ledger:
+        account, committed = ledger.account, ledger.committed()
+        table = Table("event", "job", "role", "round", "attempt", "cost")
+        for event in ledger.events():
+            row = [event.get(name, "") for name in ("event", "plan_hash", "role", "round", "attempt", "cost")]
+            table.add_row(*[str(value)[:16] for value in row])
+    console = Console()
+    console.print(table)
+    console.print(f"population {account.population}, unit {account.unit}, mode {account.accountant.mode}")
+    if file.policy is not None:
+        policy = load_policy(file.policy)
+        spent = account.accountant.epsilon(committed, policy.delta)
+        console.print(
+            f"spent or set aside: epsilon {spent:.4f} of {policy.epsilon} at delta {policy.delta:g}"
+        )
+
+
+def _budget(file: SiteFile, mode: str) -> tuple[str, Accountant]:
+    if file.policy is None:
+        return "record", NoAccountant()
+    policy = load_policy(file.policy)
+    match mode:
+        case "gaussian":
+            return policy.unit.value, GaussianAccountant.for_target(policy.epsilon, policy.delta)
+        case "mixed":
+            return policy.unit.value, mixed_accountant(policy.epsilon, policy.delta)
+        case _:
+            raise ConfigError(f"ledger mode {mode!r} is unknown; choose gaussian or mixed.")

@@ -1,0 +1,304 @@
+"""The custodian: bytes in, bytes out, in one visible order.
+
+``guard → contribute → noise → sign → commit (event and exact bytes in one fsynced transaction) → send``
+
+(Masks of secure aggregation go between noise and sign.) The same message asked for again is answered with the stored bytes and
+is not charged. A higher attempt is a new message with new noise, charged from the plan's reserve. A restart draws new noise
+keys and refunds nothing.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from fedcredit.custodian.contribute import contribute
+from fedcredit.custodian.guard import guard_plan, guard_round
+from fedcredit.custodian.noise import (
+    NoiseLaw,
+    message_context,
+    rounded_gaussian_noise,
+    sampling_context,
+    vector_context,
+)
+from fedcredit.custodian.policy import Policy
+from fedcredit.custodian.site import Site
+from fedcredit.errors import BudgetError, ConfigError, LedgerError, PrivacyError, RefusalError, WireError
+from fedcredit.plan import Placement, Plan, parse_plan, plan_digest
+from fedcredit.privacy.bits import BitSource, OsBitSource
+from fedcredit.privacy.events import Charge, Slot
+from fedcredit.privacy.ledger import Ledger
+from fedcredit.privacy.statement import mechanism, statement
+from fedcredit.wire.canonical import canonical_json, digest
+from fedcredit.wire.envelope import envelope_hash, open_envelope
+from fedcredit.wire.messages import (
+    Contribution,
+    IdentifyReply,
+    IdentifyRequest,
+    JoinReply,
+    JoinRequest,
+    Message,
+    Receipt,
+    Refusal,
+    ReleaseRequest,
+    RoundRequest,
+)
+
+_LOG = logging.getLogger(__name__)
+
+
+class Custodian:
+    """One institution's custodian.
+
+    Parameters
+    ----------
+    site
+        Identity, data, pinned peers and policy.
+    ledger
+        Its privacy ledger, open.
+    new_noise_key
+        Draws one job's noise key; the operating system's by default.
+    noise_law
+        Turns bits into noise; only a custodian of public or synthetic data may have another than the default.
+
+    Raises
+    ------
+    PrivacyError
+        If a custodian with a policy is given a noise key, a noise law or a ledger that its policy cannot vouch for.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        ledger: Ledger,
+        *,
+        new_noise_key: Callable[[], BitSource] = OsBitSource,
+        noise_law: NoiseLaw = rounded_gaussian_noise,
+    ) -> None:
+        if isinstance(site.policy, Policy):
+            _require_private(ledger, new_noise_key, noise_law)
+        self._site = site
+        self._ledger = ledger
+        self._new_noise_key = new_noise_key
+        self._noise_law = noise_law
+        self._noise_keys: dict[bytes, BitSource] = {}
+        self._plans: dict[bytes, Plan] = {}
+        self._turn = threading.Lock()
+
+    @property
+    def institution(self) -> str:
+        """The institution's id."""
+        return self._site.institution
+
+    @property
+    def ledger(self) -> Ledger:
+        """The institution's ledger; for its own console."""
+        return self._ledger
+
+    def handle(self, request: bytes) -> bytes:
+        """Answer one signed envelope with one signed envelope.
+
+        Whatever is wrong comes back as a refusal with a code and a fixed sentence; no exception leaves, and nothing in a
+        refusal depends on a record.
+        """
+        with self._turn:
+            try:
+                return self._answer(request)
+            except RefusalError as error:
+                return self._refuse(request, error.code, str(error))
+            except WireError as error:
+                return self._refuse(request, "wire", str(error))
+            except BudgetError as error:
+                return self._refuse(request, "budget", str(error))
+            except LedgerError as error:
+                return self._refuse(request, "ledger", str(error))
+            except Exception:
+                # The institution's own log gets the traceback; the wire gets a word.
+                _LOG.exception("request failed at %s", self._site.institution)
+                return self._refuse(
+                    request, "internal", "the custodian failed; its operator finds the cause in its log."
+                )
+
+    def _answer(self, request: bytes) -> bytes:
+        message = self._authenticated(request)
+        match message:
+            case IdentifyRequest():
+                return self._seal(IdentifyReply(message.nonce))
+            case JoinRequest():
+                return self._join(message)
+            case RoundRequest():
+                return self._round(message, envelope_hash(request))
+            case ReleaseRequest():
+                return self._release(message, envelope_hash(request))
+            case _:
+                raise RefusalError("kind", f"{type(message).__name__} is not a request.")
+
+    def _authenticated(self, request: bytes) -> Message:
+        envelope = open_envelope(request)
+        public_key = self._site.coordinators.get(envelope.sender)
+        if public_key is None:
+            raise RefusalError("coordinator", f"coordinator {envelope.sender!r} is not on this site's list.")
+        return envelope.verify(public_key)
+
+    def _join(self, request: JoinRequest) -> bytes:
+        try:
+            plan = parse_plan(request.plan)
+        except ConfigError as error:
+            raise RefusalError("plan", str(error)) from error
+        plan_hash = plan_digest(request.plan)
+        cost = guard_plan(self._site, plan, self._ledger.account.accountant)
+        self._guard_ledger(plan)
+        self._ledger.reserve(plan_hash, request.plan, cost, self._terms(plan, cost))
+        self._noise_keys.setdefault(plan_hash, self._new_noise_key())
+        return self._seal(JoinReply(plan_hash, self._ledger.event_count))
+
+    def _round(self, request: RoundRequest, request_hash: bytes) -> bytes:
+        slot = Slot(request.plan_hash, request.role, request.round, request.attempt)
+        stored = self._ledger.stored(slot)
+        if stored is not None:
+            if stored.request_hash != request_hash:
+                raise RefusalError(
+                    "replay", "this attempt was answered for another request; raise the attempt."
+                )
+            return stored.message
+        plan = self._open_plan(request.plan_hash)
+        guard_round(plan, self._site, request)
+        self._guard_same_model(request)
+        return self._contribute(plan, slot, request, request_hash)
+
+    def _contribute(self, plan: Plan, slot: Slot, request: RoundRequest, request_hash: bytes) -> bytes:
+        site, terms = self._site, plan.phases.of(request.role)
+        key = self._noise_key(request.plan_hash)
+        context = message_context(plan, request.plan_hash, request)
+        exact = contribute(site, plan, request.role, request.model, key, sampling_context(context))
+        noise = self._noise_law(
+            request.role, terms.noise_variance, terms.vector_length, key, vector_context(context, exact)
+        )
+        vector = np.add(exact, noise).astype("<i8").tobytes()
+        roster_hash = plan.roster.attempt_digest(request.members)
+        model_hash = digest("model", request.model)
+        charge = Charge(
+            slot=slot,
+            mechanism=mechanism(plan, site.kind, request.role),
+            request_hash=request_hash,
+            roster_hash=roster_hash,
+            model_hash=model_hash,
+            vector_hash=digest("vector", vector),
+            members=len(request.members),
+            colluders=plan.privacy.colluders,
+        )
+
+        def seal(event_count: int, event_hash: bytes) -> bytes:
+            place = (slot.plan_hash, slot.role, slot.round, slot.attempt)
+            return self._seal(Contribution(*place, roster_hash, model_hash, vector, event_count, event_hash))
+
+        return self._ledger.commit(charge, seal)
+
+    def _release(self, request: ReleaseRequest, request_hash: bytes) -> bytes:
+        stored = self._ledger.receipt(request.plan_hash)
+        if stored is not None:
+            if stored.request_hash != request_hash:
+                raise RefusalError("replay", "this job is over; its receipt names another model.")
+            return stored.message
+        plan = self._open_plan(request.plan_hash)
+        job = self._ledger.job(request.plan_hash)
+        reserved, spent = (job.reserved, job.spent) if job is not None else (Fraction(0), Fraction(0))
+        numbers = statement(plan, self._ledger.account.accountant, reserved, spent)
+        own_statement = canonical_json(
+            {
+                "institution": self._site.institution,
+                "job": plan.job,
+                "placement": plan.privacy.placement.value,
+                "adjacency": "zero_out",
+                "messages": len(self._ledger.charges(request.plan_hash)),
+                **numbers.to_json(),
+            }
+        )
+        model_hash = digest("model", request.model)
+
+        def seal(event_count: int, _event_hash: bytes) -> bytes:
+            return self._seal(Receipt(request.plan_hash, model_hash, own_statement, event_count))
+
+        receipt = self._ledger.finish(request.plan_hash, request_hash, seal)
+        self._forget(request.plan_hash)
+        return receipt
+
+    def _guard_ledger(self, plan: Plan) -> None:
+        account = self._ledger.account
+        if account.unit != plan.privacy.unit.value:
+            raise RefusalError(
+                "unit",
+                f"this site's ledger counts in {account.unit}s, the plan in {plan.privacy.unit.value}s.",
+            )
+        if (account.accountant.mode == "not_private") != (plan.privacy.placement is Placement.NONE):
+            raise RefusalError(
+                "ledger", "a job without privacy and a job with privacy need ledgers of their own."
+            )
+
+    def _guard_same_model(self, request: RoundRequest) -> None:
+        charged = [
+            event
+            for event in self._ledger.charges(request.plan_hash)
+            if (event["role"], event["round"]) == (request.role.name.lower(), request.round)
+        ]
+        if any(event["model_hash"] != digest("model", request.model).hex() for event in charged):
+            raise RefusalError("model", "an earlier attempt of this round used another model; send that one.")
+        if any(event["attempt"] >= request.attempt for event in charged):
+            raise RefusalError(
+                "attempt", "a higher attempt of this round was answered already; raise the attempt."
+            )
+
+    def _open_plan(self, plan_hash: bytes) -> Plan:
+        job = self._ledger.job(plan_hash)
+        if job is None or job.closed:
+            raise RefusalError(
+                "job", "this job is not open here; join it first, or start a new one if it is over."
+            )
+        if job.terms["fingerprint"] != self._site.data.fingerprint.hex():
+            raise RefusalError("data", "this site's data changed since it joined the job; start a new job.")
+        if plan_hash not in self._plans:
+            self._plans[plan_hash] = parse_plan(job.plan)
+        return self._plans[plan_hash]
+
+    def _noise_key(self, plan_hash: bytes) -> BitSource:
+        if plan_hash not in self._noise_keys:
+            self._noise_keys[plan_hash] = self._new_noise_key()
+        return self._noise_keys[plan_hash]
+
+    def _forget(self, plan_hash: bytes) -> None:
+        self._plans.pop(plan_hash, None)
+        key = self._noise_keys.pop(plan_hash, None)
+        if key is not None:
+            key.wipe()
+
+    def _terms(self, plan: Plan, cost: Fraction) -> dict[str, Any]:
+        numbers = statement(plan, self._ledger.account.accountant, cost, Fraction(0))
+        return {
+            "job": plan.job,
+            "purpose": plan.purpose,
+            "placement": plan.privacy.placement.value,
+            "epsilon_planned": numbers.epsilon_planned,
+            "delta": numbers.delta,
+            "unit": numbers.unit,
+            "fingerprint": self._site.data.fingerprint.hex(),
+        }
+
+    def _seal(self, message: Message) -> bytes:
+        return self._site.key.seal(self._site.institution, message)
+
+    def _refuse(self, request: bytes, code: str, text: str) -> bytes:
+        return self._seal(Refusal(envelope_hash(request), code, text))
+
+
+def _require_private(ledger: Ledger, new_noise_key: Callable[[], BitSource], noise_law: NoiseLaw) -> None:
+    if new_noise_key is not OsBitSource or noise_law is not rounded_gaussian_noise:
+        raise PrivacyError(
+            "a custodian with a policy draws its noise from the operating system and nothing else."
+        )
+    if ledger.account.accountant.mode == "not_private":
+        raise PrivacyError(
+            "a custodian with a policy needs a private ledger; open one with 'fedcredit ledger open'."
+        )

@@ -1,0 +1,183 @@
+"""The guard step: is this plan, and is this request, one that the institution answers?
+
+Nothing here looks at a record. Every refusal has a short code and a sentence with the remedy.
+"""
+
+from fractions import Fraction
+
+from fedcredit.custodian.policy import Policy
+from fedcredit.custodian.site import NotPrivate, Site
+from fedcredit.errors import ConfigError, PrivacyError, RefusalError
+from fedcredit.plan import Placement, Plan
+from fedcredit.privacy import gdp, rounded_gaussian
+from fedcredit.privacy.accounting import SAMPLER_SHARE, Accountant
+from fedcredit.privacy.statement import planned_cost
+from fedcredit.terms import derive
+from fedcredit.wire.messages import Role, RoundRequest
+
+CAPACITY = 2**62
+
+
+def guard_plan(site: Site, plan: Plan, accountant: Accountant) -> Fraction:
+    """Check a plan against everything that this institution knows.
+
+    Returns
+    -------
+    Fraction
+        The cost to reserve, in the ledger's unit.
+
+    Raises
+    ------
+    RefusalError
+        With the first reason found.
+    """
+    _guard_consortium(site, plan)
+    _guard_terms(site, plan)
+    _guard_numbers(plan)
+    if isinstance(site.policy, Policy):
+        _guard_policy(site, site.policy, plan)
+    try:
+        cost = planned_cost(plan, site.kind, accountant)
+        _guard_cost(site.policy, plan, accountant, cost)
+    except (PrivacyError, ConfigError) as error:
+        raise RefusalError("accounting", str(error)) from error
+    return cost
+
+
+def guard_round(plan: Plan, site: Site, request: RoundRequest) -> None:
+    """Check that a request is one of the plan's.
+
+    Raises
+    ------
+    RefusalError
+        If the round, the attempt or the members are not the plan's.
+    """
+    terms = plan.phases.of(request.role)
+    if not 1 <= request.round <= terms.rounds:
+        raise RefusalError(
+            "round", f"round {request.round} of {request.role.name} is outside the plan's {terms.rounds}."
+        )
+    if not 1 <= request.attempt <= plan.privacy.max_attempts:
+        raise RefusalError(
+            "attempt",
+            f"attempt {request.attempt} is outside the plan's {plan.privacy.max_attempts}; end the job.",
+        )
+    in_order = tuple(name for name in plan.members if name in request.members)
+    if request.members != in_order or site.institution not in in_order:
+        raise RefusalError(
+            "roster", "the attempt's members are not a part of the plan's roster that includes us."
+        )
+    if (request.role is Role.PREFLIGHT) != (request.model == b""):
+        raise RefusalError("model", "preflight carries no model and every later phase carries one.")
+
+
+def _guard_consortium(site: Site, plan: Plan) -> None:
+    if site.coordinators.get(plan.coordinator) != bytes.fromhex(plan.coordinator_key):
+        raise RefusalError("coordinator", f"coordinator {plan.coordinator!r} is not on this site's list.")
+    if plan.roster.digest() != site.roster.digest():
+        raise RefusalError(
+            "roster", "the plan's roster is not the one this site pinned; exchange roster files."
+        )
+    member = plan.roster.member(site.institution)
+    if member is None or (member.kind, member.public_key) != (site.kind, site.key.public.hex()):
+        raise RefusalError("roster", f"{site.institution} is not in the roster under this type and key.")
+    if plan.dictionary != site.dictionary.digest().hex():
+        raise RefusalError(
+            "dictionary", "the plan's data dictionary differs from this site's; exchange the file."
+        )
+    if site.evaluation_percent not in (None, plan.evaluation_percent):
+        raise RefusalError(
+            "evaluation",
+            f"this site set {site.evaluation_percent} % aside for evaluation, the plan {plan.evaluation_percent} %.",
+        )
+
+
+def _guard_terms(site: Site, plan: Plan) -> None:
+    try:
+        derived = derive(site.dictionary, plan.model, plan.evaluation, plan.privacy.max_records_per_person)
+    except ConfigError as error:
+        raise RefusalError("model", str(error)) from error
+    for role, own in derived.items():
+        stated = plan.phases.of(role)
+        same = (
+            stated.vector_length == own.vector_length
+            and stated.scale == own.scale
+            and stated.sampling_rate == own.sampling_rate
+            and stated.sensitivity_squared == dict(own.sensitivity_squared)
+        )
+        if not same:
+            raise RefusalError(
+                "terms", f"the plan's terms of {role.name} are not those of its dictionary and model."
+            )
+
+
+def _guard_numbers(plan: Plan) -> None:
+    for role in Role:
+        terms = plan.phases.of(role)
+        if (terms.noise_variance == 0) != (plan.privacy.placement is Placement.NONE):
+            raise RefusalError(
+                "noise",
+                f"{role.name} has noise_variance={terms.noise_variance} under {plan.privacy.placement}.",
+            )
+        if terms.noise_variance:
+            try:
+                rounded_gaussian.check_noise_variance(terms.noise_variance)
+            except PrivacyError as error:
+                raise RefusalError("noise", str(error)) from error
+        members = len(plan.roster.members)
+        if (
+            plan.roster.total_size * terms.scale + 40 * int((terms.noise_variance * members) ** 0.5)
+        ) >= CAPACITY:
+            raise RefusalError(
+                "capacity", f"the sums of {role.name} could overflow 64 bits; use a smaller scale."
+            )
+
+
+def _guard_cost(policy: Policy | NotPrivate, plan: Plan, accountant: Accountant, cost: Fraction) -> None:
+    epsilon, delta = plan.privacy.epsilon, plan.privacy.delta
+    if epsilon is None or delta is None:
+        return
+    if cost > accountant.target(epsilon, delta):
+        raise RefusalError(
+            "epsilon", f"the plan's messages cost more than the epsilon={epsilon} that it states."
+        )
+    if isinstance(policy, Policy) and cost > accountant.target(policy.max_epsilon_per_job, policy.delta):
+        raise RefusalError(
+            "epsilon", f"the plan costs more than epsilon {policy.max_epsilon_per_job} at this site's delta."
+        )
+    for role in Role:
+        terms = plan.phases.of(role)
+        draws = terms.vector_length * terms.rounds * plan.privacy.max_attempts
+        if rounded_gaussian.sampler_delta(epsilon, draws, terms.noise_variance) > delta * SAMPLER_SHARE / 3:
+            raise RefusalError("noise", f"the integer sampler's share of delta is too large for {role.name}.")
+
+
+def _guard_policy(site: Site, policy: Policy, plan: Plan) -> None:
+    terms = plan.privacy
+    if terms.placement not in policy.placements:
+        raise RefusalError(
+            "placement", f"this site's policy does not allow noise placement {terms.placement.value!r}."
+        )
+    if terms.epsilon is None or terms.delta is None or terms.epsilon > policy.max_epsilon_per_job:
+        raise RefusalError(
+            "epsilon", f"this site's policy allows epsilon {policy.max_epsilon_per_job} per job at most."
+        )
+    try:
+        gdp.check_delta(terms.delta, plan.roster.total_size)
+    except PrivacyError as error:
+        raise RefusalError("delta", str(error)) from error
+    if (terms.unit, terms.max_records_per_person) != (policy.unit, policy.max_records_per_person):
+        raise RefusalError(
+            "unit", f"this site's policy protects one {policy.unit.value}, which the plan does not."
+        )
+    if plan.purpose not in policy.purposes:
+        raise RefusalError("purpose", f"purpose {plan.purpose!r} is not among this site's purposes.")
+    refused = sorted(
+        feature.name
+        for feature in site.dictionary.owned_features(site.kind)
+        if feature.data_class in policy.refused_classes
+    )
+    if refused:
+        raise RefusalError("class", f"this site's policy refuses the class of {', '.join(refused)}.")
+    if site.dictionary.simulation_only:
+        raise RefusalError("dictionary", "the dictionary was drafted from data and is for simulation only.")

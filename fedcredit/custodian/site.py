@@ -1,0 +1,53 @@
+"""What one custodian holds: its identity, its data, the peers that it pinned, and its policy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from fedcredit.custodian.policy import Policy
+from fedcredit.data.rows import Dataset
+from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.roster import Roster
+from fedcredit.wire.envelope import SigningKey
+
+
+@dataclass(frozen=True, slots=True)
+class NotPrivate:
+    """Stands where a policy would: this custodian's data are public or synthetic and nothing is promised about them."""
+
+    declared: Literal["public", "synthetic"]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One institution's side of a consortium.
+
+    Attributes
+    ----------
+    institution, kind
+        Id and type, as in the roster.
+    dictionary
+        The feature contract.
+    data
+        The institution's quantised records, frozen for the life of this object.
+    key
+        Identity key.
+    roster
+        The consortium that it pinned.
+    coordinators
+        Public key of each coordinator that it accepts, by name.
+    policy
+        Its own limits, or the statement that its data need none.
+    evaluation_percent
+        Share of units that the institution set aside for evaluation; None where a declared column says so.
+    """
+
+    institution: str
+    kind: str
+    dictionary: DataDictionary
+    data: Dataset
+    key: SigningKey
+    roster: Roster
+    coordinators: Mapping[str, bytes]
+    policy: Policy | NotPrivate
+    evaluation_percent: int | None = None

@@ -1,0 +1,167 @@
+"""SITE.yaml: where an institution's custodian finds its data, keys, roster, policy and ledger.
+
+Paths are relative to the file. Nothing in it comes from a coordinator.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fedcredit.custodian.policy import Policy, load_policy
+from fedcredit.custodian.site import NotPrivate, Site
+from fedcredit.data.dataset import assemble_dataset
+from fedcredit.data.quantise import quantise_table
+from fedcredit.data.rows import Dataset
+from fedcredit.data.sources import SourceSpec, open_source
+from fedcredit.dictionary.mapping import Mapping, identity_mapping, load_mapping
+from fedcredit.dictionary.schema import DataDictionary, load_dictionary
+from fedcredit.errors import ConfigError
+from fedcredit.roster import PublicKeyHex, load_roster
+from fedcredit.wire.envelope import SigningKey
+
+_KEY_BYTES = 32
+
+
+class NotPrivateDeclaration(BaseModel):
+    """Declares that the data are public or synthetic, so that jobs without privacy may read them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    declared: Literal["public", "synthetic"]
+
+
+class SiteFile(BaseModel):
+    """The fields of SITE.yaml.
+
+    Attributes
+    ----------
+    population
+        Name of the population whose ledger this is: every snapshot of its data is charged to the same ledger.
+    data_key
+        File with 32 random bytes as hex; decides by HMAC which rows are set aside for evaluation.
+    mapping
+        Column mapping; left out where the columns carry the dictionary's names.
+    policy, not_private
+        Exactly one of the two.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    institution: str
+    kind: str
+    population: str
+    dictionary: Path
+    roster: Path
+    identity_key: Path
+    data_key: Path
+    data: Annotated[SourceSpec, Field(discriminator="kind")]
+    mapping: Path | None = None
+    evaluation_percent: int = Field(default=20, ge=1, le=90)
+    coordinators: dict[str, PublicKeyHex] = Field(min_length=1)
+    policy: Path | None = None
+    not_private: NotPrivateDeclaration | None = None
+    ledger: Path
+    socket: Path
+
+    @model_validator(mode="after")
+    def _one_promise(self) -> Self:
+        if (self.policy is None) == (self.not_private is None):
+            raise ValueError("give either a policy file or not_private, and not both")
+        return self
+
+
+def load_site_file(path: Path) -> SiteFile:
+    """Read SITE.yaml and resolve its paths against its folder.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing or holds a wrong, unknown or missing field.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        site = SiteFile.model_validate(raw)
+    except FileNotFoundError as error:
+        raise ConfigError(f"site file {path} does not exist.") from error
+    except (yaml.YAMLError, ValidationError) as error:
+        raise ConfigError(f"site file {path} is not usable: {error}") from error
+    folder = path.resolve().parent
+    names = ("dictionary", "roster", "identity_key", "data_key", "mapping", "policy", "ledger", "socket")
+    resolved = {name: folder / value for name in names if (value := getattr(site, name)) is not None}
+    return site.model_copy(update={**resolved, "data": site.data.relative_to(folder)})
+
+
+def load_site(file: SiteFile) -> Site:
+    """Read everything that a custodian holds, the data last.
+
+    Raises
+    ------
+    ConfigError, DataError
+        If a file is unusable, or the table lacks a declared column. No value of a record is looked at.
+    """
+    policy = load_policy(file.policy) if file.policy is not None else _not_private(file)
+    dictionary = load_dictionary(file.dictionary)
+    mapping = site_mapping(file, dictionary)
+    if isinstance(policy, Policy):
+        _require_deployable(dictionary, mapping)
+    return Site(
+        institution=file.institution,
+        kind=file.kind,
+        dictionary=dictionary,
+        data=_load_data(file, dictionary, mapping, policy),
+        key=SigningKey.load(file.identity_key),
+        roster=load_roster(file.roster),
+        coordinators={name: bytes.fromhex(key) for name, key in file.coordinators.items()},
+        policy=policy,
+        evaluation_percent=None if mapping.split is not None else file.evaluation_percent,
+    )
+
+
+def site_mapping(file: SiteFile, dictionary: DataDictionary) -> Mapping:
+    """The institution's column mapping, or the identity where none is declared."""
+    return identity_mapping(dictionary, file.kind) if file.mapping is None else load_mapping(file.mapping)
+
+
+def _load_data(
+    file: SiteFile, dictionary: DataDictionary, mapping: Mapping, policy: Policy | NotPrivate
+) -> Dataset:
+    table = open_source(file.data).read(mapping.columns)
+    per_person = isinstance(policy, Policy) and policy.unit.value == "person"
+    return assemble_dataset(
+        quantise_table(dictionary, file.kind, mapping, table),
+        file.kind,
+        key=_data_key(file.data_key),
+        evaluation_fraction=file.evaluation_percent / 100,
+        person_cap=policy.max_records_per_person if isinstance(policy, Policy) and per_person else None,
+    )
+
+
+def _not_private(file: SiteFile) -> NotPrivate:
+    if file.not_private is None:
+        raise ConfigError("the site file has neither a policy nor not_private; add one.")
+    return NotPrivate(file.not_private.declared)
+
+
+def _require_deployable(dictionary: DataDictionary, mapping: Mapping) -> None:
+    if dictionary.simulation_only:
+        raise ConfigError(
+            f"dictionary {dictionary.name!r} took its ranges from data and is for simulation only; declare public ranges."
+        )
+    if mapping.split is not None:
+        raise ConfigError("a split column is for public data only; remove it, roles are drawn from ids.")
+
+
+def _data_key(path: Path) -> bytes:
+    if not path.is_file():
+        raise ConfigError(f"data key {path} does not exist; create it with 'fedcredit custodian keygen'.")
+    if path.stat().st_mode & 0o077:
+        raise ConfigError(f"data key {path} is readable by others; run: chmod 600 {path}")
+    try:
+        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except ValueError as error:
+        raise ConfigError(f"data key {path} is not hexadecimal; create a new one.") from error
+    if len(key) != _KEY_BYTES:
+        raise ConfigError(f"data key {path} has {len(key)} bytes, not {_KEY_BYTES}; create a new one.")
+    return key

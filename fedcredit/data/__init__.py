@@ -1,0 +1,1 @@
+"""From an institution's table to quantised rows: sources, quantisation, and who takes part in which role."""

@@ -1,0 +1,63 @@
+"""One institution's rows for a job: who takes part, capped and dealt to the two roles."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcredit.data.quantise import Quantised
+from fedcredit.data.roles import content_fingerprint, evaluation_mask, kept_rows
+from fedcredit.data.rows import Dataset, single
+from fedcredit.errors import DataError
+
+
+def assemble_dataset(
+    quantised: Quantised, kind: str, *, key: bytes, evaluation_fraction: float, person_cap: int | None
+) -> Dataset:
+    """Select and split the rows of one institution.
+
+    Parameters
+    ----------
+    quantised
+        The whole table.
+    kind
+        Institution type.
+    key
+        The institution's secret, at least 16 bytes.
+    evaluation_fraction
+        Plan constant in [0, 1): expected share of ids in phase evaluate. Without effect where a split column
+        is declared.
+    person_cap
+        Rows kept per person; None for unit record, where every row takes part.
+
+    Returns
+    -------
+    Dataset
+        No row, and without a declared split no id, is in both roles.
+
+    Raises
+    ------
+    DataError
+        No id column is mapped although the unit or the split needs one.
+    """
+    ids = quantised.ids
+    if ids is None and (person_cap is not None or quantised.declared_role is None):
+        raise DataError("the mapping names no id column, which roles and the person unit need; set id_column")
+    part = np.flatnonzero(quantised.takes_part)
+    if ids is not None and person_cap is not None:
+        own = [ids[i] for i in part]
+        part = part[kept_rows(own, quantised.cells[part], quantised.bad[part], key, person_cap)]
+    role = _roles(quantised, part, key, evaluation_fraction)
+    part, role = part[role >= 0], role[role >= 0]
+    used = None if ids is None else [ids[i] for i in part]
+    fingerprint = content_fingerprint(key, quantised.cells[part], quantised.bad[part], used)
+    train, evaluate = (
+        single(quantised.cells[part[role == r]], quantised.bad[part[role == r]]) for r in (0, 1)
+    )
+    return Dataset(kind=kind, train=train, evaluate=evaluate, fingerprint=fingerprint)
+
+
+def _roles(quantised: Quantised, part: NDArray[np.int64], key: bytes, fraction: float) -> NDArray[np.int64]:
+    """Role of each row in `part`: 0 = train, 1 = evaluate, -1 = neither."""
+    if quantised.declared_role is not None:
+        return quantised.declared_role[part]
+    ids = quantised.ids or ()
+    return evaluation_mask([ids[i] for i in part], key, fraction).astype(np.int64)

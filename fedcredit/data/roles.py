@@ -1,0 +1,131 @@
+"""Which rows take part, and in which role: by a keyed hash of a unit's own id and plan constants only.
+
+Positions, counts, other rows and strata would let one record move another between roles, which breaks the
+sensitivity on which the whole accounting rests. The key is the institution's own and never leaves it, so
+nobody outside can tell a record's role.
+"""
+
+import hmac
+from collections.abc import Sequence
+from hashlib import sha256
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcredit.errors import ConfigError
+
+MIN_KEY_BYTES = 16
+
+_ROLE = b"fedcredit/role/1\0"
+_ORDER = b"fedcredit/kept-row/1\0"
+_CONTENT = b"fedcredit/content/1\0"
+
+
+def evaluation_mask(ids: Sequence[bytes], key: bytes, fraction: float) -> NDArray[np.bool_]:
+    """Draw the rows of phase evaluate: all rows of an id share one role.
+
+    Parameters
+    ----------
+    ids
+        Per row the unit's id, length n.
+    key
+        The institution's secret, at least 16 bytes.
+    fraction
+        Plan constant in [0, 1): expected share of ids.
+
+    Returns
+    -------
+    NDArray[np.bool_]
+        Shape (n,): True = evaluate, False = train.
+
+    Raises
+    ------
+    ConfigError
+        Key too short or fraction outside [0, 1).
+    """
+    if not 0.0 <= fraction < 1.0:
+        raise ConfigError(f"the evaluation fraction must be in [0, 1), got {fraction}; set for example 0.2")
+    return _hash64(ids, key, _ROLE) < np.uint64(int(fraction * 2**64))
+
+
+def kept_rows(
+    ids: Sequence[bytes], cells: NDArray[np.uint16], bad: NDArray[np.uint8], key: bytes, cap: int
+) -> NDArray[np.bool_]:
+    """Keep at most `cap` rows of each person, chosen by a keyed hash of the row's own content.
+
+    Which rows of a person stay depends on that person's rows alone, so one person changes at most `cap` rows.
+
+    Parameters
+    ----------
+    ids
+        Per row the person's id, length n.
+    cells, bad
+        Quantised content, shapes (n, J) and (n,).
+    key
+        The institution's secret, at least 16 bytes.
+    cap
+        Plan constant k >= 1.
+
+    Returns
+    -------
+    NDArray[np.bool_]
+        Shape (n,). Rows with equal content are interchangeable.
+
+    Raises
+    ------
+    ConfigError
+        Key too short or cap below 1.
+    """
+    if cap < 1:
+        raise ConfigError(f"the cap on a person's rows must be at least 1, got {cap}")
+    order_of = _hash64(_contents(ids, cells, bad), key, _ORDER)
+    _, person = np.unique(np.array(ids, dtype=np.object_), return_inverse=True)
+    order = np.lexsort((order_of, person))
+    ranked = person[order]
+    first = np.searchsorted(ranked, ranked, side="left")
+    keep = np.empty(len(order), dtype=np.bool_)
+    keep[order] = np.arange(len(order)) - first < cap
+    return keep
+
+
+def content_fingerprint(
+    key: bytes, cells: NDArray[np.uint16], bad: NDArray[np.uint8], ids: Sequence[bytes] | None
+) -> bytes:
+    """Keyed hash of a set of rows, whatever their order: 32 bytes.
+
+    Keyed, because an unkeyed hash would let anyone who sees it test guesses about the data.
+
+    Raises
+    ------
+    ConfigError
+        Key too short.
+    """
+    _check_key(key)
+    rows = _contents(ids if ids is not None else [b""] * len(bad), cells, bad)
+    digests = sorted(hmac.digest(key, _CONTENT + row, sha256) for row in rows)
+    return hmac.digest(key, _CONTENT + len(digests).to_bytes(8, "big") + b"".join(digests), sha256)
+
+
+def _contents(ids: Sequence[bytes], cells: NDArray[np.uint16], bad: NDArray[np.uint8]) -> list[bytes]:
+    """Spell out each row: length-prefixed id, label, cells."""
+    width = 2 * cells.shape[1]
+    body = np.ascontiguousarray(cells, dtype="<u2").tobytes()
+    labels = bad.astype(np.uint8).tobytes()
+    return [
+        len(unit).to_bytes(4, "big") + unit + labels[i : i + 1] + body[i * width : (i + 1) * width]
+        for i, unit in enumerate(ids)
+    ]
+
+
+def _hash64(messages: Sequence[bytes], key: bytes, tag: bytes) -> NDArray[np.uint64]:
+    """First eight bytes of HMAC-SHA256 of each message as an integer."""
+    _check_key(key)
+    stream = b"".join(hmac.digest(key, tag + message, sha256)[:8] for message in messages)
+    return np.frombuffer(stream, dtype=">u8").astype(np.uint64)
+
+
+def _check_key(key: bytes) -> None:
+    if len(key) < MIN_KEY_BYTES:
+        raise ConfigError(
+            f"the institution's key has {len(key)} bytes; use at least {MIN_KEY_BYTES} random bytes"
+        )

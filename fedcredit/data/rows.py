@@ -1,0 +1,139 @@
+"""Quantised records: all that models and evaluation ever see of a table.
+
+Kernels take the rows of many institutions at once, concatenated, and return one sum per institution: a
+deployed custodian is the case of one institution, a simulation the case of thousands.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Quantised records of one or more institutions of one type, rows concatenated.
+
+    Parameters
+    ----------
+    cells
+        Shape (n, J_own): grid cell of each owned feature, in dictionary order.
+    bad
+        Shape (n,): 1 = bad, 0 = good.
+    offsets
+        Shape (m + 1,): institution i owns rows ``offsets[i]:offsets[i + 1]``; a custodian has m = 1.
+    """
+
+    cells: NDArray[np.uint16]
+    bad: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows over all institutions."""
+        return len(self.bad)
+
+    @property
+    def n_institutions(self) -> int:
+        """Number of institutions, m."""
+        return len(self.offsets) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """One institution's rows for a job, split into the two roles.
+
+    Parameters
+    ----------
+    kind
+        Institution type.
+    train
+        Rows of phases preflight and train; one institution.
+    evaluate
+        Rows of phase evaluate; one institution. No row is in both.
+    fingerprint
+        Keyed hash of the rows that take part, 32 bytes; freezes the data for a job.
+    """
+
+    kind: str
+    train: Rows
+    evaluate: Rows
+    fingerprint: bytes
+
+
+def single(cells: NDArray[np.uint16], bad: NDArray[np.uint8]) -> Rows:
+    """Return the rows of one institution."""
+    return Rows(cells, bad, np.array([0, len(bad)], dtype=np.int64))
+
+
+def concatenate(parts: Sequence[Rows]) -> Rows:
+    """Join the rows of institutions of one type, in the order given.
+
+    Parameters
+    ----------
+    parts
+        At least one; all with the same number of features.
+
+    Returns
+    -------
+    Rows
+        With ``sum(part.n_institutions)`` institutions.
+
+    Raises
+    ------
+    DataError
+        No part, or parts of different width.
+    """
+    widths = sorted({part.cells.shape[1] for part in parts})
+    if len(widths) != 1:
+        raise DataError(
+            f"rows to join must be of one institution type, got widths {widths}; join each type by itself"
+        )
+    starts = np.concatenate([[0], np.cumsum([part.n_rows for part in parts])[:-1]])
+    shifted = [part.offsets[1:] + start for part, start in zip(parts, starts, strict=True)]
+    offsets = np.concatenate([np.zeros(1, dtype=np.int64), *shifted]).astype(np.int64)
+    return Rows(np.concatenate([p.cells for p in parts]), np.concatenate([p.bad for p in parts]), offsets)
+
+
+def validate_rows(rows: Rows, dictionary: DataDictionary, kind: str) -> None:
+    """Check that rows have the form that the dictionary fixes for an institution type.
+
+    Every count that a custodian sends rests on it: a cell beyond its feature's grid would touch a neighbour's
+    count.
+
+    Raises
+    ------
+    DataError
+        Wrong dtype, shape, offsets, cell or label.
+    """
+    n_cells = np.array([f.n_cells for f in dictionary.owned_features(kind)], dtype=np.int64)
+    n = rows.bad.shape[0] if rows.bad.ndim == 1 else -1
+    if rows.cells.dtype != np.uint16 or rows.bad.dtype != np.uint8 or rows.offsets.dtype != np.int64:
+        found = f"{rows.cells.dtype}, {rows.bad.dtype}, {rows.offsets.dtype}"
+        raise DataError(f"cells, bad and offsets must be uint16, uint8 and int64, got {found}")
+    if rows.cells.shape != (n, len(n_cells)):
+        raise DataError(
+            f"cells of a {kind!r} with {n} rows must have shape ({n}, {len(n_cells)}), got {rows.cells.shape}"
+        )
+    _validate_offsets(rows.offsets, n)
+    if np.any(rows.cells >= n_cells) or np.any(rows.bad > 1):
+        raise DataError(
+            f"a cell or label lies outside dictionary {dictionary.name!r}; quantise the table with it again"
+        )
+
+
+def _validate_offsets(offsets: NDArray[np.int64], n: int) -> None:
+    if (
+        offsets.ndim != 1
+        or len(offsets) < 2
+        or offsets[0] != 0
+        or offsets[-1] != n
+        or np.any(np.diff(offsets) < 0)
+    ):
+        raise DataError(
+            f"offsets must rise from 0 to the number of rows {n}; build rows with `single` or `concatenate`"
+        )

@@ -1,0 +1,45 @@
+"""UCI "Default of Credit Card Clients", packaged: 30,000 real records with their data dictionary.
+
+References
+----------
+I-Cheng Yeh and Che-hui Lien, "The comparisons of data mining techniques for the predictive accuracy of
+probability of default of credit card clients", Expert Systems with Applications 36(2), 2009. Data: doi
+10.24432/C55S3H, CC BY 4.0; see NOTICE.
+"""
+
+from importlib.resources import files
+from io import BytesIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fedcredit.dictionary.schema import DataDictionary, parse_dictionary
+
+
+def load_uci() -> pa.Table:
+    """Read the packaged table: 30,000 rows in the original order, 25 columns with ``id`` and ``default``."""
+    return pq.read_table(BytesIO(files(__name__).joinpath("uci_credit.parquet").read_bytes()))
+
+
+def uci_dictionary(*, flat: bool = False) -> DataDictionary:
+    """Read the packaged data dictionary.
+
+    Parameters
+    ----------
+    flat
+        False: banks own the blocks applicant and bank, hospitals applicant and hospital. True: both types own
+        all three.
+    """
+    dictionary = parse_dictionary(files(__name__).joinpath("uci_credit.yaml").read_bytes(), "uci_credit.yaml")
+    return every_type_owns_all(dictionary) if flat else dictionary
+
+
+def every_type_owns_all(dictionary: DataDictionary) -> DataDictionary:
+    """Return the dictionary with every block owned by every institution type, named ``…_flat``."""
+    types = {
+        kind: t.model_copy(update={"owns": dictionary.blocks})
+        for kind, t in dictionary.institution_types.items()
+    }
+    return dictionary.model_validate(
+        dictionary.model_dump() | {"name": f"{dictionary.name}_flat", "institution_types": types}
+    )

@@ -1,0 +1,1 @@
+"""The data dictionary: features, blocks, owners, public grids, column mappings, drafts and checks."""

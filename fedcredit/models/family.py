@@ -1,0 +1,101 @@
+"""What a model family is: pure functions on frozen state.
+
+The coordinator and the custodian know a family only through this protocol, so a new model touches neither. Preflight comes first
+for every family; ``contribute`` runs at the custodian, everything else at the coordinator on released sums.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcredit.data.rows import Rows
+from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.models.specs import ModelSpec
+from fedcredit.preflight import Preflight
+
+
+@dataclass(frozen=True, slots=True)
+class TrainTerms:
+    """What the plan states about training, derived from public constants alone.
+
+    Attributes
+    ----------
+    vector_length
+        Coordinates of a training vector.
+    scale
+        Lattice units per unit of the summed quantity.
+    sampling_rate
+        Probability with which a record takes part in a round.
+    sensitivity_squared
+        Per institution type, the squared L2 norm that one record can add to the integer vector.
+    """
+
+    vector_length: int
+    scale: int
+    sampling_rate: float
+    sensitivity_squared: Mapping[str, int]
+
+
+class Family(Protocol):
+    """A model family; `State` is whatever frozen value the family folds."""
+
+    def terms(self, spec: ModelSpec, dictionary: DataDictionary) -> TrainTerms:
+        """Vector length, scale and sensitivity of a round."""
+        ...
+
+    def owned_coordinates(self, spec: ModelSpec, dictionary: DataDictionary, kind: str) -> NDArray[np.bool_]:
+        """Coordinates that an institution type owns; shape (vector_length,)."""
+        ...
+
+    def init(
+        self,
+        spec: ModelSpec,
+        dictionary: DataDictionary,
+        preflight: Preflight,
+        noise_stddev: NDArray[np.float64],
+    ) -> Any:  # noqa: ANN401
+        """Start from the released preflight; `noise_stddev` per coordinate of a released round, in residual units."""
+        ...
+
+    def broadcast(self, state: Any) -> bytes:  # noqa: ANN401
+        """Canonical bytes of the model that custodians train on next."""
+        ...
+
+    def contribute(
+        self, spec: ModelSpec, dictionary: DataDictionary, kind: str, model: bytes, rows: Rows
+    ) -> NDArray[np.int64]:
+        """Exact integer sums of each institution's rows; shape (m, vector_length)."""
+        ...
+
+    def update(self, state: Any, sums: NDArray[np.int64]) -> Any:  # noqa: ANN401
+        """One round: released sums in, next state out."""
+        ...
+
+    def final(self, state: Any) -> bytes:  # noqa: ANN401
+        """Canonical bytes of the released model, for `margins`."""
+        ...
+
+    def margins(
+        self, spec: ModelSpec, dictionary: DataDictionary, view: str, model: bytes, cells: NDArray[np.uint16]
+    ) -> NDArray[np.int64]:
+        """Log-odds of the bad class in units of 1/1024 logit, from the columns that type `view` owns; shape (n,)."""
+        ...
+
+    def release(self, state: Any) -> dict[str, Any]:  # noqa: ANN401
+        """The released model as JSON values."""
+        ...
+
+
+_MODULES = {"scorecard": "fedcredit.models.scorecard_family", "mlp": "fedcredit.models.mlp_family"}
+
+
+@lru_cache
+def family_of(name: str) -> Family:
+    """The family of that name; torch is imported only by the families that need it."""
+    family: Family = import_module(_MODULES[name]).FAMILY
+    return family

@@ -1,0 +1,191 @@
+"""The plan: every public constant of a job, fixed before a single record is read.
+
+A custodian that joins has checked the plan against its own policy, roster and dictionary, has derived the sensitivities itself,
+and has reserved the whole cost. Nothing in a plan comes from private data, and nothing outside the plan is answered.
+"""
+
+from enum import StrEnum
+from fractions import Fraction
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fedcredit.errors import ConfigError
+from fedcredit.models.specs import ModelSpec
+from fedcredit.roster import PublicKeyHex, Roster
+from fedcredit.wire.canonical import PROTOCOL_VERSION, canonical_json, digest, parse_json
+from fedcredit.wire.messages import Role
+
+HashHex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Placement(StrEnum):
+    """Who adds the noise."""
+
+    LOCAL = "local"
+    CENTRAL = "central"
+    NONE = "none"
+
+
+class PrivacyUnit(StrEnum):
+    """What one unit of privacy is: a record, or all kept records of one person."""
+
+    RECORD = "record"
+    PERSON = "person"
+
+
+class PrivacyTerms(BaseModel):
+    """The promise of the job, for every institution.
+
+    Attributes
+    ----------
+    epsilon, delta
+        Target of the whole job, all phases plus the retry reserve; None without privacy.
+    max_records_per_person
+        Cap k under ``unit: person``; every sensitivity is multiplied by it.
+    reserve_percent
+        Share of the privacy cost that is kept for retries.
+    colluders
+        Number t of institutions that the coordinator may be in league with.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    placement: Placement
+    unit: PrivacyUnit
+    max_records_per_person: int = Field(default=1, ge=1, le=1000)
+    epsilon: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    delta: float | None = Field(default=None, gt=0, lt=1, allow_inf_nan=False)
+    reserve_percent: int = Field(default=10, ge=0, le=50)
+    max_attempts: int = Field(default=3, ge=1, le=10)
+    colluders: int = Field(default=1, ge=0)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        stated = self.epsilon is not None and self.delta is not None
+        if (self.placement is not Placement.NONE) != stated:
+            raise ValueError("epsilon and delta must both be given with noise, and neither without")
+        if self.unit is PrivacyUnit.RECORD and self.max_records_per_person != 1:
+            raise ValueError("max_records_per_person is for unit: person; leave it at 1 for unit: record")
+        return self
+
+
+class PhaseTerms(BaseModel):
+    """One kind of contribution.
+
+    Attributes
+    ----------
+    rounds
+        Number of charged messages per institution, retries aside.
+    vector_length
+        Number of int64 coordinates of each message.
+    scale
+        Lattice units per unit of the released quantity (a count, or a residual of 1).
+    sampling_rate
+        Probability q with which a record takes part in a round.
+    sensitivity_squared
+        Per institution type, the squared L2 change of the integer vector when one unit is zeroed out.
+    noise_variance
+        Variance of the rounded Gaussian in squared lattice units; 0 without privacy.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rounds: int = Field(ge=1, le=10_000)
+    vector_length: int = Field(ge=1, le=50_000_000)
+    scale: int = Field(ge=1, le=2**20)
+    sampling_rate: float = Field(default=1.0, gt=0, le=1, allow_inf_nan=False)
+    sensitivity_squared: dict[str, int]
+    noise_variance: int = Field(ge=0)
+
+
+class Phases(BaseModel):
+    """The three charged phases."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preflight: PhaseTerms
+    train: PhaseTerms
+    evaluate: PhaseTerms
+
+    def of(self, role: Role) -> PhaseTerms:
+        """Terms of a role."""
+        return {Role.PREFLIGHT: self.preflight, Role.TRAIN: self.train, Role.EVALUATE: self.evaluate}[role]
+
+
+class EvaluationTerms(BaseModel):
+    """How the released model is judged: public score bins, and groupings with `type` first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    score_bins: int = Field(ge=5, le=1000)
+    groupings: tuple[str, ...] = ("type",)
+
+    @model_validator(mode="after")
+    def _type_first(self) -> Self:
+        if self.groupings[:1] != ("type",) or len(set(self.groupings)) != len(self.groupings):
+            raise ValueError("groupings must begin with 'type' and name each grouping once")
+        return self
+
+
+class Plan(BaseModel):
+    """Every public constant of a job."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    protocol_version: int = PROTOCOL_VERSION
+    job: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")
+    purpose: str
+    coordinator: str = Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")
+    coordinator_key: PublicKeyHex
+    dictionary: HashHex
+    roster: Roster
+    privacy: PrivacyTerms
+    phases: Phases
+    evaluation: EvaluationTerms
+    evaluation_percent: int = Field(default=20, ge=1, le=90)
+    model: ModelSpec = Field(discriminator="family")
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON: what is hashed, sent and stored."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    def digest(self) -> bytes:
+        """SHA-256 of the plan; 32 bytes; names the job's terms in every message."""
+        return plan_digest(self.to_bytes())
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Institution ids in roster order."""
+        return tuple(member.id for member in self.roster.members)
+
+    @property
+    def reserve_factor(self) -> Fraction:
+        """Total cost divided by the cost of the planned messages."""
+        return Fraction(100, 100 - self.privacy.reserve_percent)
+
+
+def plan_digest(plan: bytes) -> bytes:
+    """Hash of a plan's exact bytes; 32 bytes."""
+    return digest("plan", plan)
+
+
+def parse_plan(data: bytes) -> Plan:
+    """Read a plan from its exact bytes.
+
+    Raises
+    ------
+    ConfigError
+        If the bytes are not a plan of this protocol version, or not in canonical form.
+    """
+    try:
+        plan = Plan.model_validate(parse_json(data))
+    except (ValueError, ValidationError) as error:
+        raise ConfigError(f"the bytes are not a plan of this version: {error}") from error
+    if plan.protocol_version != PROTOCOL_VERSION:
+        raise ConfigError(
+            f"plan speaks protocol {plan.protocol_version}, not {PROTOCOL_VERSION}; upgrade one side."
+        )
+    if plan.to_bytes() != data:
+        raise ConfigError("the plan's bytes are not in canonical form; its writer is foreign.")
+    return plan

@@ -1,0 +1,180 @@
+"""From a target epsilon to a plan: the noise of every phase, so that all messages plus the reserve meet the target exactly.
+
+The total cost (sum of mu², or Renyi divergence at one order when a phase is sampled) is split by fixed public shares; each phase's
+integer noise variance is the smallest that keeps the largest institution type within its share. A type that owns fewer columns
+has a smaller sensitivity and spends less.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.errors import PrivacyError
+from fedcredit.models.specs import ModelSpec
+from fedcredit.plan import EvaluationTerms, Phases, PhaseTerms, Placement, Plan, PrivacyTerms
+from fedcredit.privacy import gdp, rdp, rounded_gaussian
+from fedcredit.privacy.accounting import (
+    Accountant,
+    GaussianAccountant,
+    Mechanism,
+    MixedAccountant,
+    NoAccountant,
+)
+from fedcredit.roster import Roster
+from fedcredit.terms import Derived, derive
+from fedcredit.wire.messages import Role
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetShares:
+    """Percent of the job's total cost for each phase; what is left is the retry reserve."""
+
+    preflight: int = 9
+    train: int = 75
+    evaluate: int = 6
+
+    @property
+    def reserve(self) -> int:
+        """Percent kept for retries.
+
+        Raises
+        ------
+        PrivacyError
+            If the shares are not positive or leave less than nothing.
+        """
+        rest = 100 - self.preflight - self.train - self.evaluate
+        if min(self.preflight, self.train, self.evaluate) <= 0 or rest < 0:
+            raise PrivacyError(f"budget shares must be above 0 and sum to at most 100, got {self}.")
+        return rest
+
+    def of(self, role: Role) -> Fraction:
+        """Share of a phase, as a fraction of 1."""
+        percent = {Role.PREFLIGHT: self.preflight, Role.TRAIN: self.train, Role.EVALUATE: self.evaluate}[role]
+        return Fraction(percent, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """What a person asks for; `make_plan` turns it into constants."""
+
+    job: str
+    purpose: str
+    coordinator: str
+    coordinator_key: bytes
+    roster: Roster
+    privacy: PrivacyTerms
+    shares: BudgetShares
+    model: ModelSpec
+    evaluation: EvaluationTerms
+    evaluation_percent: int
+
+
+def make_plan(request: JobRequest, dictionary: DataDictionary) -> Plan:
+    """Calibrate every phase and write the plan.
+
+    Raises
+    ------
+    PrivacyError
+        If epsilon or delta are unusable, or the noise would be too small for the lattice.
+    """
+    privacy = request.privacy.model_copy(update={"reserve_percent": request.shares.reserve})
+    if privacy.delta is not None:
+        gdp.check_delta(privacy.delta, request.roster.total_size)
+    derived = derive(dictionary, request.model, request.evaluation, privacy.max_records_per_person)
+    rounds = {Role.PREFLIGHT: 1, Role.TRAIN: request.model.rounds, Role.EVALUATE: 1}
+    accountant = accountant_for(privacy, derived[Role.TRAIN].sampling_rate)
+    phases = {
+        role: _calibrate(
+            terms, rounds[role], _share(accountant, privacy, request.shares, role) / rounds[role], accountant
+        )
+        for role, terms in derived.items()
+    }
+    return Plan(
+        job=request.job,
+        purpose=request.purpose,
+        coordinator=request.coordinator,
+        coordinator_key=request.coordinator_key.hex(),
+        dictionary=dictionary.digest().hex(),
+        roster=request.roster,
+        privacy=privacy,
+        phases=Phases(
+            preflight=phases[Role.PREFLIGHT], train=phases[Role.TRAIN], evaluate=phases[Role.EVALUATE]
+        ),
+        evaluation=request.evaluation,
+        evaluation_percent=request.evaluation_percent,
+        model=request.model,
+    )
+
+
+def accountant_for(privacy: PrivacyTerms, sampling_rate: float) -> Accountant:
+    """The accountant that a job with these terms needs, with the job's own target as its budget."""
+    if privacy.placement is Placement.NONE or privacy.epsilon is None or privacy.delta is None:
+        return NoAccountant()
+    if sampling_rate == 1.0:
+        return GaussianAccountant.for_target(privacy.epsilon, privacy.delta)
+    return mixed_accountant(privacy.epsilon, privacy.delta)
+
+
+def mixed_accountant(epsilon: float, delta: float) -> MixedAccountant:
+    """An accountant for sampled and plain releases with the budget of (epsilon, delta)."""
+    return MixedAccountant.for_target(epsilon, delta, _renyi_order(epsilon, delta))
+
+
+def _renyi_order(epsilon: float, delta: float) -> int:
+    """The order with the largest budget relative to a Gaussian's cost, which grows in proportion to the order."""
+
+    def usable(order: int) -> float:
+        try:
+            return rdp.budget(epsilon, delta, order) / order
+        except PrivacyError:
+            return 0.0
+
+    return max(rdp.ORDERS, key=usable)
+
+
+def _share(accountant: Accountant, privacy: PrivacyTerms, shares: BudgetShares, role: Role) -> Fraction:
+    if privacy.epsilon is None or privacy.delta is None:
+        return Fraction(0)
+    return accountant.target(privacy.epsilon, privacy.delta) * shares.of(role)
+
+
+def _calibrate(terms: Derived, rounds: int, cost: Fraction, accountant: Accountant) -> PhaseTerms:
+    largest = max(terms.sensitivity_squared.values())
+    noise_variance = _noise_variance(largest, terms.sampling_rate, cost, accountant)
+    if noise_variance:
+        rounded_gaussian.check_noise_variance(noise_variance)
+    return PhaseTerms(
+        rounds=rounds,
+        vector_length=terms.vector_length,
+        scale=terms.scale,
+        sampling_rate=terms.sampling_rate,
+        sensitivity_squared=_sorted(terms.sensitivity_squared),
+        noise_variance=noise_variance,
+    )
+
+
+def _noise_variance(
+    sensitivity_squared: int, sampling_rate: float, cost: Fraction, accountant: Accountant
+) -> int:
+    """The smallest variance whose cost is at most `cost`; found by doubling and halving, since cost falls with variance."""
+    if isinstance(accountant, NoAccountant):
+        return 0
+    if isinstance(accountant, GaussianAccountant):
+        return gdp.noise_variance_for(sensitivity_squared, cost)
+
+    def affordable(variance: int) -> bool:
+        return accountant.cost(Mechanism(sensitivity_squared, variance, sampling_rate)) <= cost
+
+    high = sensitivity_squared
+    while not affordable(high):
+        high *= 2
+    low = 0
+    while high - low > max(1, high >> 40):
+        middle = (low + high) // 2
+        low, high = (low, middle) if middle and affordable(middle) else (middle, high)
+    return high
+
+
+def _sorted(values: Mapping[str, int]) -> dict[str, int]:
+    return {name: values[name] for name in sorted(values)}

@@ -1,0 +1,374 @@
+"""The privacy ledger: one append-only file per population, charged before anything is sent.
+
+An event and the exact bytes that it pays for are committed in one fsynced transaction, so after any crash the ledger has paid
+for at least what left. The same message asked for again is answered with the stored bytes. Events are hash-chained and signed.
+
+One writer holds the file (an advisory lock on ``<ledger>.lock``). Costs are exact fractions in the ledger's own unit: sums of
+squared mu for plain Gaussian releases, where the filter is exact under adaptive choice (Smith & Thakurta 2022, arXiv
+2210.17520), or Renyi divergence at the one order fixed at opening (Feldman & Zrnic 2021, arXiv 2008.11193).
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Self
+
+from fedcredit.errors import BudgetError, LedgerError
+from fedcredit.privacy.accounting import Accountant, accountant_from_json
+from fedcredit.privacy.events import (
+    GENESIS,
+    Charge,
+    Slot,
+    decode_body,
+    encode_body,
+    event_hash,
+    read_fraction,
+    write_fraction,
+)
+from fedcredit.privacy.ledger_file import SCHEMA, Transaction, acquire, connect, create_owner_only
+from fedcredit.wire.canonical import length_prefixed
+from fedcredit.wire.envelope import SigningKey, verify_signature
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a ledger is for and how much it may spend.
+
+    Attributes
+    ----------
+    population
+        Name of the population whose records it protects.
+    unit
+        ``record`` or ``person``.
+    accountant
+        The unit of cost and its budget.
+    """
+
+    population: str
+    unit: str
+    accountant: Accountant
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A message that was charged: the request that it answered and its exact bytes."""
+
+    request_hash: bytes
+    message: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job's place in the ledger: its exact plan and terms, what it reserved, spent, and whether it is over."""
+
+    plan: bytes
+    terms: dict[str, Any]
+    reserved: Fraction
+    spent: Fraction
+    closed: bool
+
+
+class Ledger:
+    """An open ledger; use as a context manager or call `close`.
+
+    Parameters
+    ----------
+    path
+        The SQLite file, or None for a ledger in memory (simulations).
+    key
+        The institution's identity key, which signs every event.
+    """
+
+    def __init__(self, path: Path | None, key: SigningKey) -> None:
+        self._key = key
+        self._lock = acquire(path) if path is not None else None
+        self._connection = connect(path)
+
+    @classmethod
+    def create(cls, path: Path | None, key: SigningKey, account: Account) -> Self:
+        """Open a new ledger; an existing file is never touched.
+
+        Raises
+        ------
+        LedgerError
+            If the file exists or its folder does not.
+        """
+        if path is not None:
+            create_owner_only(path)
+        ledger = cls(path, key)
+        with ledger._transaction():
+            ledger._connection.execute(SCHEMA)
+            opening = {
+                "event": "open",
+                "population": account.population,
+                "unit": account.unit,
+                "adjacency": "zero_out",
+                "accountant": account.accountant.to_json(),
+                "public_key": key.public.hex(),
+            }
+            ledger._append("open", opening)
+        return ledger
+
+    @classmethod
+    def open(cls, path: Path, key: SigningKey) -> Self:
+        """Open an existing ledger and verify its whole chain.
+
+        Raises
+        ------
+        LedgerError
+            If the file is missing, in use, damaged, or signed by another key.
+        """
+        if not path.is_file():
+            raise LedgerError(f"ledger {path} does not exist; open one with 'fedcredit ledger open'.")
+        ledger = cls(path, key)
+        try:
+            ledger.verify()
+        except sqlite3.DatabaseError as error:
+            ledger.close()
+            raise LedgerError(f"ledger {path} is damaged ({error}); restore its newest backup.") from error
+        except LedgerError:
+            ledger.close()
+            raise
+        return ledger
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and let another process open it."""
+        self._connection.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @property
+    def account(self) -> Account:
+        """What the ledger was opened for."""
+        row = self._connection.execute("SELECT body FROM event WHERE seq = 1").fetchone()
+        opening = decode_body(row[0])
+        return Account(opening["population"], opening["unit"], accountant_from_json(opening["accountant"]))
+
+    @property
+    def event_count(self) -> int:
+        """Number of events so far."""
+        count: int = self._connection.execute("SELECT count(*) FROM event").fetchone()[0]
+        return count
+
+    def reserve(self, plan_hash: bytes, plan: bytes, total: Fraction, terms: dict[str, Any]) -> None:
+        """Set the whole cost of a job aside; joining the same plan again changes nothing.
+
+        Parameters
+        ----------
+        plan_hash, plan
+            The plan's name and exact bytes.
+        total
+            Cost of all phases plus the retry reserve, in the ledger's unit.
+        terms
+            What a reader of the ledger should know about the job; JSON values, nothing from a record.
+
+        Raises
+        ------
+        BudgetError
+            If the ledger cannot pay for the whole job.
+        """
+        with self._transaction():
+            if self.job(plan_hash) is not None:
+                return
+            if self.committed() + total > self.account.accountant.budget:
+                raise BudgetError(
+                    "the privacy ledger cannot pay for this job; ask for a smaller epsilon or fewer rounds."
+                )
+            body = {
+                "event": "join",
+                "plan_hash": plan_hash.hex(),
+                "reserved": write_fraction(total),
+                "terms": terms,
+            }
+            self._append("join", body, plan_hash=plan_hash, message=plan)
+
+    def commit(self, charge: Charge, seal: Callable[[int, bytes], bytes]) -> bytes:
+        """Charge one message and store its bytes, in one fsynced transaction; only then may it be sent.
+
+        Parameters
+        ----------
+        charge
+            What the message costs and why.
+        seal
+            Builds the exact bytes from the event count and the event's hash after the charge.
+
+        Returns
+        -------
+        bytes
+            What `seal` built.
+
+        Raises
+        ------
+        BudgetError
+            If the job's reservation does not cover the message.
+        LedgerError
+            If the job was never joined, is closed, or the slot was charged before.
+        """
+        with self._transaction():
+            cost = self.account.accountant.cost(charge.mechanism)
+            self._check_affordable(charge.slot, cost)
+            return self._append(
+                "charge",
+                charge.body(cost),
+                plan_hash=charge.slot.plan_hash,
+                slot=charge.slot,
+                request_hash=charge.request_hash,
+                seal=seal,
+            )
+
+    def finish(self, plan_hash: bytes, request_hash: bytes, seal: Callable[[int, bytes], bytes]) -> bytes:
+        """Close a job: what it never spent is free again; the receipt's bytes are stored like any message.
+
+        Raises
+        ------
+        LedgerError
+            If the job was never joined or is closed already.
+        """
+        with self._transaction():
+            job = self._open_job(plan_hash)
+            body = {"event": "close", "plan_hash": plan_hash.hex(), "spent": write_fraction(job.spent)}
+            return self._append("close", body, plan_hash=plan_hash, request_hash=request_hash, seal=seal)
+
+    def stored(self, slot: Slot) -> Stored | None:
+        """The message that a slot was charged for, or None."""
+        row = self._connection.execute(
+            "SELECT request_hash, message FROM event WHERE kind = 'charge' AND plan_hash = ? AND role = ? "
+            "AND round = ? AND attempt = ?",
+            (slot.plan_hash, int(slot.role), slot.round, slot.attempt),
+        ).fetchone()
+        return None if row is None else Stored(row[0], row[1])
+
+    def receipt(self, plan_hash: bytes) -> Stored | None:
+        """The stored receipt of a closed job, or None."""
+        row = self._connection.execute(
+            "SELECT request_hash, message FROM event WHERE kind = 'close' AND plan_hash = ?", (plan_hash,)
+        ).fetchone()
+        return None if row is None else Stored(row[0], row[1])
+
+    def charges(self, plan_hash: bytes) -> list[dict[str, Any]]:
+        """The charge events of a job, oldest first, as JSON values."""
+        rows = self._connection.execute(
+            "SELECT body FROM event WHERE kind = 'charge' AND plan_hash = ? ORDER BY seq", (plan_hash,)
+        )
+        return [decode_body(row[0]) for row in rows]
+
+    def job(self, plan_hash: bytes) -> Job | None:
+        """A job's state, or None if it was never joined."""
+        row = self._connection.execute(
+            "SELECT body, message FROM event WHERE kind = 'join' AND plan_hash = ?", (plan_hash,)
+        ).fetchone()
+        if row is None:
+            return None
+        spent = sum((read_fraction(body["cost"]) for body in self.charges(plan_hash)), Fraction(0))
+        closed = self.receipt(plan_hash) is not None
+        joined = decode_body(row[0])
+        return Job(row[1], joined["terms"], read_fraction(joined["reserved"]), spent, closed)
+
+    def committed(self) -> Fraction:
+        """Everything spent or set aside: closed jobs count what they spent, open jobs what they reserved."""
+        rows = self._connection.execute("SELECT plan_hash FROM event WHERE kind = 'join'").fetchall()
+        jobs = [job for (plan_hash,) in rows if (job := self.job(plan_hash)) is not None]
+        return sum((job.spent if job.closed else max(job.reserved, job.spent) for job in jobs), Fraction(0))
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """All events, oldest first, as JSON values."""
+        for (body,) in self._connection.execute("SELECT body FROM event ORDER BY seq"):
+            yield decode_body(body)
+
+    def verify(self) -> None:
+        """Check the whole chain: order, hashes, signatures, and that the columns say what the bodies say.
+
+        Raises
+        ------
+        LedgerError
+            At the first event that does not hold.
+        """
+        previous = GENESIS
+        rows = self._connection.execute(
+            "SELECT seq, kind, plan_hash, round, attempt, body, previous, hash, signature FROM event ORDER BY seq"
+        )
+        count = 0
+        for seq, kind, plan_hash, round_, attempt, body, before, hash_, signature in rows:
+            count += 1
+            values = decode_body(body)
+            columns = (kind, None if plan_hash is None else plan_hash.hex(), round_, attempt)
+            stated = (values["event"], values.get("plan_hash"), values.get("round"), values.get("attempt"))
+            chained = seq == count and before == previous and hash_ == event_hash(previous, body)
+            if (
+                not chained
+                or columns != stated
+                or not verify_signature(self._key.public, _to_sign(hash_), signature)
+            ):
+                raise LedgerError(
+                    f"ledger event {seq} does not hold; restore the ledger from its newest backup."
+                )
+            previous = hash_
+        if count == 0:
+            raise LedgerError("the ledger holds no opening event; restore it from its newest backup.")
+
+    def _check_affordable(self, slot: Slot, cost: Fraction) -> None:
+        job = self._open_job(slot.plan_hash)
+        if self.stored(slot) is not None:
+            raise LedgerError(
+                f"{slot.role.name} round {slot.round} attempt {slot.attempt} was charged before."
+            )
+        if job.spent + cost > job.reserved:
+            raise BudgetError("the job's reservation is used up; end the job with the model so far.")
+
+    def _open_job(self, plan_hash: bytes) -> Job:
+        job = self.job(plan_hash)
+        if job is None or job.closed:
+            state = "was never joined" if job is None else "is over"
+            raise LedgerError(f"job {plan_hash.hex()[:16]} {state}; nothing can be charged to it.")
+        return job
+
+    def _append(
+        self,
+        kind: str,
+        body: dict[str, Any],
+        *,
+        plan_hash: bytes | None = None,
+        slot: Slot | None = None,
+        request_hash: bytes | None = None,
+        message: bytes | None = None,
+        seal: Callable[[int, bytes], bytes] | None = None,
+    ) -> bytes:
+        row = self._connection.execute("SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1").fetchone()
+        seq, previous = (row[0] + 1, row[1]) if row else (1, GENESIS)
+        encoded = encode_body(body)
+        head = event_hash(previous, encoded)
+        stored = seal(seq, head) if seal is not None else message
+        place = (int(slot.role), slot.round, slot.attempt) if slot is not None else (None, None, None)
+        self._connection.execute(
+            "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                seq,
+                kind,
+                plan_hash,
+                *place,
+                request_hash,
+                encoded,
+                previous,
+                head,
+                self._key.sign(_to_sign(head)),
+                stored,
+            ),
+        )
+        return stored or b""
+
+    def _transaction(self) -> Transaction:
+        return Transaction(self._connection)
+
+
+def _to_sign(head: bytes) -> bytes:
+    return length_prefixed("ledger-signature", head)

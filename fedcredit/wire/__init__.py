@@ -1,0 +1,1 @@
+"""The versioned wire format: frozen messages, their bytes, and the signatures over them."""

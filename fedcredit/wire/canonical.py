@@ -1,0 +1,58 @@
+"""Canonical bytes: what is hashed and signed, spelled once.
+
+Every hash and signature in the project is over length-prefixed fields behind a domain tag, so that no two different lists
+of fields give the same bytes and a hash made for one purpose is never valid for another.
+"""
+
+import hashlib
+import json
+import struct
+from typing import Any
+
+PROTOCOL_VERSION = 1
+
+
+def length_prefixed(tag: str, *fields: bytes) -> bytes:
+    """Join a domain tag and fields, each behind its length as eight little-endian bytes."""
+    parts = [f"fedcredit.v{PROTOCOL_VERSION}.{tag}".encode(), *fields]
+    return b"".join(struct.pack("<Q", len(part)) + part for part in parts)
+
+
+def digest(tag: str, *fields: bytes) -> bytes:
+    """SHA-256 of `length_prefixed`; 32 bytes."""
+    return hashlib.sha256(length_prefixed(tag, *fields)).digest()
+
+
+def canonical_json(value: Any) -> bytes:  # noqa: ANN401  (JSON is any)
+    """Serialise JSON with sorted keys, no blanks and no NaN: one value, one byte string.
+
+    Raises
+    ------
+    ValueError
+        If `value` holds NaN or an infinity.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode()
+
+
+def parse_json(data: bytes) -> Any:  # noqa: ANN401
+    """Parse JSON, refusing repeated keys, NaN and infinities.
+
+    Raises
+    ------
+    ValueError
+        If the bytes are not JSON, repeat a key, or hold a number that JSON does not know.
+    """
+    return json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) != len(keys):
+        repeated = sorted({key for key in keys if keys.count(key) > 1})
+        raise ValueError(f"JSON repeats the keys {repeated}; each key may stand once.")
+    return dict(pairs)
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"JSON holds {name}, which is not a number; write null or a finite number.")

@@ -1,0 +1,150 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    KIND_UNSPECIFIED: _ClassVar[Kind]
+    IDENTIFY_REQUEST: _ClassVar[Kind]
+    IDENTIFY_REPLY: _ClassVar[Kind]
+    JOIN_REQUEST: _ClassVar[Kind]
+    JOIN_REPLY: _ClassVar[Kind]
+    ROUND_REQUEST: _ClassVar[Kind]
+    CONTRIBUTION: _ClassVar[Kind]
+    RELEASE_REQUEST: _ClassVar[Kind]
+    RECEIPT: _ClassVar[Kind]
+    REFUSAL: _ClassVar[Kind]
+
+class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ROLE_UNSPECIFIED: _ClassVar[Role]
+    PREFLIGHT: _ClassVar[Role]
+    TRAIN: _ClassVar[Role]
+    EVALUATE: _ClassVar[Role]
+KIND_UNSPECIFIED: Kind
+IDENTIFY_REQUEST: Kind
+IDENTIFY_REPLY: Kind
+JOIN_REQUEST: Kind
+JOIN_REPLY: Kind
+ROUND_REQUEST: Kind
+CONTRIBUTION: Kind
+RELEASE_REQUEST: Kind
+RECEIPT: Kind
+REFUSAL: Kind
+ROLE_UNSPECIFIED: Role
+PREFLIGHT: Role
+TRAIN: Role
+EVALUATE: Role
+
+class Envelope(_message.Message):
+    __slots__ = ("version", "kind", "sender", "payload", "signature")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SENDER_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    kind: Kind
+    sender: str
+    payload: bytes
+    signature: bytes
+    def __init__(self, version: _Optional[int] = ..., kind: _Optional[_Union[Kind, str]] = ..., sender: _Optional[str] = ..., payload: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class IdentifyRequest(_message.Message):
+    __slots__ = ("nonce",)
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    nonce: bytes
+    def __init__(self, nonce: _Optional[bytes] = ...) -> None: ...
+
+class IdentifyReply(_message.Message):
+    __slots__ = ("nonce",)
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    nonce: bytes
+    def __init__(self, nonce: _Optional[bytes] = ...) -> None: ...
+
+class JoinRequest(_message.Message):
+    __slots__ = ("plan",)
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    plan: bytes
+    def __init__(self, plan: _Optional[bytes] = ...) -> None: ...
+
+class JoinReply(_message.Message):
+    __slots__ = ("plan_hash", "event_count")
+    PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
+    EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    plan_hash: bytes
+    event_count: int
+    def __init__(self, plan_hash: _Optional[bytes] = ..., event_count: _Optional[int] = ...) -> None: ...
+
+class RoundRequest(_message.Message):
+    __slots__ = ("plan_hash", "role", "round", "attempt", "members", "model")
+    PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    plan_hash: bytes
+    role: Role
+    round: int
+    attempt: int
+    members: _containers.RepeatedScalarFieldContainer[str]
+    model: bytes
+    def __init__(self, plan_hash: _Optional[bytes] = ..., role: _Optional[_Union[Role, str]] = ..., round: _Optional[int] = ..., attempt: _Optional[int] = ..., members: _Optional[_Iterable[str]] = ..., model: _Optional[bytes] = ...) -> None: ...
+
+class Contribution(_message.Message):
+    __slots__ = ("plan_hash", "role", "round", "attempt", "roster_hash", "model_hash", "vector", "event_count", "event_hash")
+    PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    ROSTER_HASH_FIELD_NUMBER: _ClassVar[int]
+    MODEL_HASH_FIELD_NUMBER: _ClassVar[int]
+    VECTOR_FIELD_NUMBER: _ClassVar[int]
+    EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    EVENT_HASH_FIELD_NUMBER: _ClassVar[int]
+    plan_hash: bytes
+    role: Role
+    round: int
+    attempt: int
+    roster_hash: bytes
+    model_hash: bytes
+    vector: bytes
+    event_count: int
+    event_hash: bytes
+    def __init__(self, plan_hash: _Optional[bytes] = ..., role: _Optional[_Union[Role, str]] = ..., round: _Optional[int] = ..., attempt: _Optional[int] = ..., roster_hash: _Optional[bytes] = ..., model_hash: _Optional[bytes] = ..., vector: _Optional[bytes] = ..., event_count: _Optional[int] = ..., event_hash: _Optional[bytes] = ...) -> None: ...
+
+class ReleaseRequest(_message.Message):
+    __slots__ = ("plan_hash", "model")
+    PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    plan_hash: bytes
+    model: bytes
+    def __init__(self, plan_hash: _Optional[bytes] = ..., model: _Optional[bytes] = ...) -> None: ...
+
+class Receipt(_message.Message):
+    __slots__ = ("plan_hash", "model_hash", "statement", "event_count")
+    PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
+    MODEL_HASH_FIELD_NUMBER: _ClassVar[int]
+    STATEMENT_FIELD_NUMBER: _ClassVar[int]
+    EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    plan_hash: bytes
+    model_hash: bytes
+    statement: bytes
+    event_count: int
+    def __init__(self, plan_hash: _Optional[bytes] = ..., model_hash: _Optional[bytes] = ..., statement: _Optional[bytes] = ..., event_count: _Optional[int] = ...) -> None: ...
+
+class Refusal(_message.Message):
+    __slots__ = ("request_hash", "code", "text")
+    REQUEST_HASH_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    request_hash: bytes
+    code: str
+    text: str
+    def __init__(self, request_hash: _Optional[bytes] = ..., code: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,1 @@
+"""The coordinator: an untrusted Flower app that asks, adds and decides."""

@@ -1,0 +1,46 @@
+"""What a finished job releases, as files: every figure here is arithmetic on charged, released sums."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.evaluation.summary import FederatedMetrics, evaluate_release
+from fedcredit.models.family import family_of
+from fedcredit.plan import Plan
+from fedcredit.wire.canonical import canonical_json
+from fedcredit.wire.messages import Role
+from server.coordinator import Coordinator
+from server.progress import Progress, noise_variance, scored_model
+
+
+def federated_metrics(plan: Plan, dictionary: DataDictionary, progress: Progress) -> FederatedMetrics | None:
+    """Released estimates over all institutions, or None before phase evaluate."""
+    if progress.evaluation is None:
+        return None
+    grid = scored_model(plan, progress).grid(plan.evaluation)
+    variance = noise_variance(plan, dictionary, Role.EVALUATE, progress.members)
+    by_type = progress.evaluation["type"]
+    cells = variance[: by_type.size].reshape(by_type.shape)
+    # One figure per cell after summing over types: the groups' noises are independent.
+    per_cell = float(cells[:, 0, 0].sum()) ** 0.5 / plan.phases.evaluate.scale
+    return evaluate_release(by_type.sum(axis=0, keepdims=True), grid, per_cell)
+
+
+def release_files(coordinator: Coordinator) -> dict[str, bytes]:
+    """Name and content of every released file."""
+    plan, progress = coordinator.plan, coordinator.progress
+    family = family_of(plan.model.family)
+    metrics = federated_metrics(plan, coordinator.dictionary, progress)
+    files = {
+        "plan.json": plan.to_bytes(),
+        "model.json": canonical_json(family.release(progress.state)),
+        "evaluation.json": _pretty(asdict(metrics) if metrics is not None else {}),
+    }
+    for name, receipt in coordinator.receipts().items():
+        files[f"receipts/{name}.json"] = receipt.statement
+    return files
+
+
+def _pretty(value: dict[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()

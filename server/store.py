@@ -1,0 +1,138 @@
+"""The job store: every decided step of one job in one SQLite file, so that a dead coordinator resumes without a repeated round.
+
+It holds the exact plan and, per decided step, who took part and the released sums. The job's state is not stored: it is the fold
+of the family's pure functions over these steps, so a resumed job is the same job.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcredit.errors import JobError
+from fedcredit.wire.canonical import canonical_json, parse_json
+
+_SCHEMA = """
+CREATE TABLE job (id INTEGER PRIMARY KEY CHECK (id = 1), plan BLOB NOT NULL) STRICT;
+CREATE TABLE step (
+  seq INTEGER PRIMARY KEY, phase TEXT NOT NULL, round INTEGER NOT NULL, members BLOB NOT NULL, sums BLOB NOT NULL,
+  UNIQUE (phase, round)
+) STRICT;
+CREATE TABLE packet (
+  phase TEXT NOT NULL, round INTEGER NOT NULL, institution TEXT NOT NULL, envelope BLOB NOT NULL,
+  UNIQUE (phase, round, institution)
+) STRICT;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A step that is over.
+
+    Attributes
+    ----------
+    phase, round
+        Which step; ``join`` and ``release`` have round 0 and no sums.
+    members
+        Institutions that took part, in roster order.
+    sums
+        Released lattice sums over each coordinate's owners.
+    """
+
+    phase: str
+    round: int
+    members: tuple[str, ...]
+    sums: NDArray[np.int64]
+
+
+class JobStore:
+    """One job's store.
+
+    Parameters
+    ----------
+    path
+        The SQLite file, made if it does not exist; None keeps the job in memory.
+    plan
+        The job's exact plan; an existing store must hold the same one.
+
+    Raises
+    ------
+    JobError
+        If the file holds another job, or is damaged.
+    """
+
+    def __init__(self, path: Path | None, plan: bytes) -> None:
+        self._connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=FULL")
+        try:
+            self._begin(plan)
+        except sqlite3.DatabaseError as error:
+            raise JobError(
+                f"job store {path} is damaged ({error}); start the job in a new folder."
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def record(self, decided: Decided, packets: Sequence[tuple[str, bytes]]) -> None:
+        """Store a decided step and the signed envelopes that it was decided from, in one fsynced transaction."""
+        members = canonical_json(list(decided.members))
+        sums = decided.sums.astype("<i8").tobytes()
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute(
+            "INSERT INTO step (phase, round, members, sums) VALUES (?, ?, ?, ?)",
+            (decided.phase, decided.round, members, sums),
+        )
+        self._connection.executemany(
+            "INSERT INTO packet VALUES (?, ?, ?, ?)",
+            [(decided.phase, decided.round, institution, envelope) for institution, envelope in packets],
+        )
+        self._connection.execute("COMMIT")
+
+    def steps(self) -> list[Decided]:
+        """All decided steps, oldest first."""
+        rows = self._connection.execute("SELECT phase, round, members, sums FROM step ORDER BY seq")
+        return [
+            Decided(
+                phase, round_, tuple(parse_json(members)), np.frombuffer(sums, dtype="<i8").astype(np.int64)
+            )
+            for phase, round_, members, sums in rows
+        ]
+
+    def packets(self, phase: str) -> dict[str, bytes]:
+        """The envelopes of a phase's last round, by institution."""
+        rows = self._connection.execute(
+            "SELECT institution, envelope FROM packet WHERE phase = ? ORDER BY round", (phase,)
+        )
+        return dict(rows.fetchall())
+
+    def _begin(self, plan: bytes) -> None:
+        known = self._connection.execute("SELECT name FROM sqlite_master WHERE name = 'job'").fetchone()
+        if known is None:
+            self._connection.executescript("BEGIN IMMEDIATE;" + _SCHEMA + "COMMIT;")
+            self._connection.execute("INSERT INTO job VALUES (1, ?)", (plan,))
+            return
+        row = self._connection.execute("SELECT plan FROM job").fetchone()
+        if row is None or row[0] != plan:
+            raise JobError("the job store holds another job; give this one a folder of its own.")
+
+
+def stored_plan(path: Path) -> bytes | None:
+    """The exact plan in a job store, or None if there is no store yet."""
+    if not path.is_file():
+        return None
+    with sqlite3.connect(path) as connection:
+        row = connection.execute("SELECT plan FROM job").fetchone()
+    return None if row is None else bytes(row[0])

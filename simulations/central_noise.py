@@ -1,0 +1,35 @@
+"""Central noise, for comparison only: one full noise on the sum, as if a trusted server added it.
+
+It is simulated by letting exactly one owner of each coordinate add the noise. Nothing protects an institution's own vector, so no
+custodian with a policy has this law.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcredit.custodian.noise import NoiseLaw, rounded_gaussian_noise
+from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.plan import Plan
+from fedcredit.privacy.bits import BitSource
+from fedcredit.wire.messages import Role
+from server.progress import owned_coordinates
+
+
+def central_noise_of(plan: Plan, dictionary: DataDictionary, institution: str) -> NoiseLaw:
+    """The law of one institution: noise on the coordinates of which it is the first owner, zeros elsewhere."""
+    first = {role: _first_owned(plan, dictionary, role, institution) for role in Role}
+
+    def law(role: Role, noise_variance: int, size: int, bits: BitSource, context: bytes) -> NDArray[np.int64]:
+        return np.where(first[role], rounded_gaussian_noise(role, noise_variance, size, bits, context), 0)
+
+    return law
+
+
+def _first_owned(plan: Plan, dictionary: DataDictionary, role: Role, institution: str) -> NDArray[np.bool_]:
+    taken = np.zeros(plan.phases.of(role).vector_length, dtype=np.bool_)
+    for member in plan.roster.members:
+        own = owned_coordinates(plan, dictionary, role, member.kind) & ~taken
+        if member.id == institution:
+            return own
+        taken |= own
+    return np.zeros_like(taken)

@@ -1,0 +1,110 @@
+"""The honest rivals of a joint model: each institution alone, institutions of one type, and everything pooled.
+
+All are jobs of the same coordinator and custodians; only who takes part, the columns and the noise differ. `alone` and `pooled` have
+no privacy: they are the floor that a federation must beat and the ceiling that it cannot pass.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcredit.data.rows import Dataset
+from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.models.family import family_of
+from fedcredit.models.specs import ModelSpec
+from fedcredit.plan import Placement, PrivacyTerms
+from simulations.dataset import POOLED, pooled_dictionary, rows_of
+from simulations.federation import Institution, JobOutcome, JobSpec, found, run_in_process
+from simulations.partition import PooledTable
+
+ALL_COLUMNS = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """A model's probabilities of bad on the whole test set.
+
+    Attributes
+    ----------
+    pd
+        Shape (n_test,), in (0, 1).
+    """
+
+    pd: NDArray[np.float64]
+
+
+def views(dictionary: DataDictionary) -> tuple[str, ...]:
+    """Views in which the whole test set is scored: each institution type's columns, and all columns."""
+    return (*dictionary.institution_types, ALL_COLUMNS)
+
+
+def score(
+    dictionary: DataDictionary, spec: ModelSpec, model: bytes, view: str, cells: NDArray[np.uint16]
+) -> Scores:
+    """Score rows that have every column from one type's columns."""
+    family = family_of(spec.family)
+    margins = family.margins(spec, dictionary, view, model, cells[:, list(dictionary.owned(view))])
+    return Scores(1.0 / (1.0 + np.exp(-margins / 1024.0)))
+
+
+def score_outcome(
+    dictionary: DataDictionary, outcome: JobOutcome, table: PooledTable, test: NDArray[np.int64]
+) -> dict[str, Scores]:
+    """Score the test set in every view that the job's institutions can serve.
+
+    No linked rows exist, so lambda = 0: a person known to both types is scored with the first type's view, and `all` is
+    that view.
+    """
+    model = family_of(outcome.plan.model.family).final(outcome.progress.state)
+    kinds = tuple(dict.fromkeys(member.kind for member in outcome.plan.roster.members))
+    by_view = {kind: score(dictionary, outcome.plan.model, model, kind, table.cells[test]) for kind in kinds}
+    return {**by_view, ALL_COLUMNS: by_view[kinds[0]]}
+
+
+def run_alone(dictionary: DataDictionary, institution: Institution, spec: JobSpec) -> JobOutcome:
+    """One institution, no privacy."""
+    own = without_privacy(spec, f"alone-{institution.id}")
+    return run_in_process(found(dictionary, (institution,), own), own)
+
+
+def run_same_type(
+    dictionary: DataDictionary, institutions: tuple[Institution, ...], kind: str, spec: JobSpec
+) -> JobOutcome:
+    """The institutions of one type, with the joint job's privacy."""
+    chosen = tuple(one for one in institutions if one.kind == kind)
+    own = replace(spec, name=f"same-type-{kind}")
+    return run_in_process(found(dictionary, chosen, own), own)
+
+
+def run_pooled(
+    dictionary: DataDictionary,
+    table: PooledTable,
+    train: NDArray[np.int64],
+    test: NDArray[np.int64],
+    view: str,
+    spec: JobSpec,
+) -> tuple[JobOutcome, Scores]:
+    """All rows at one place, the columns of one view, no privacy; scored on the test set."""
+    blocks = dictionary.blocks if view == ALL_COLUMNS else dictionary.institution_type(view).owns
+    pooled = pooled_dictionary(dictionary, blocks)
+    chosen = [index for index, feature in enumerate(dictionary.features) if feature.block in set(blocks)]
+    narrow = PooledTable(np.ascontiguousarray(table.cells[:, chosen]), table.bad, table.ids)
+    data = Dataset(
+        POOLED, rows_of(pooled, narrow, train, POOLED), rows_of(pooled, narrow, test, POOLED), bytes(32)
+    )
+    own = without_privacy(spec, f"pooled-{view}")
+    outcome = run_in_process(found(pooled, (Institution(POOLED, POOLED, data),), own), own)
+    model = family_of(own.model.family).final(outcome.progress.state)
+    return outcome, score(pooled, own.model, model, POOLED, narrow.cells[test])
+
+
+def without_privacy(spec: JobSpec, name: str) -> JobSpec:
+    """The same job without noise."""
+    terms = PrivacyTerms(
+        placement=Placement.NONE,
+        unit=spec.privacy.unit,
+        max_records_per_person=spec.privacy.max_records_per_person,
+        max_attempts=spec.privacy.max_attempts,
+    )
+    return replace(spec, name=name, privacy=terms, noise_seed=None)

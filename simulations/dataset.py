@@ -1,0 +1,130 @@
+"""The table of a simulation: the UCI data of the wheel or a user's own file, checked, quantised and dealt.
+
+The institution's own check runs here, before any custodian exists, on the researcher's console.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcredit.data.quantise import Quantised, quantise_table
+from fedcredit.data.roles import content_fingerprint, kept_rows
+from fedcredit.data.rows import Dataset, Rows, single
+from fedcredit.data.sources import Source, TableSource, open_source, spec_of
+from fedcredit.data.uci import load_uci, uci_dictionary
+from fedcredit.dictionary.check import check_table
+from fedcredit.dictionary.mapping import identity_mapping
+from fedcredit.dictionary.schema import DataDictionary, InstitutionType, load_dictionary
+from fedcredit.errors import CheckError, ConfigError
+from simulations.federation import Institution
+from simulations.partition import Part, PooledTable
+
+POOLED = "pooled"
+_KEY = b"simulated institution key (not secret)"
+
+
+@dataclass(frozen=True, slots=True)
+class DataSpec:
+    """Which table: ``uci_credit``, ``uci_credit_flat``, or ``file`` with a path and a dictionary."""
+
+    source: str
+    path: str | None = None
+    dictionary: Path | None = None
+    split_column: str | None = None
+    unit: str = "record"
+    max_records_per_person: int = 1
+
+
+def load(spec: DataSpec) -> tuple[DataDictionary, PooledTable]:
+    """Read, check and quantise the whole table.
+
+    Raises
+    ------
+    CheckError
+        With every problem that the check found.
+    ConfigError
+        If the source is unknown, or a path is missing.
+    """
+    dictionary, source = _open(spec)
+    pooled = pooled_dictionary(dictionary)
+    mapping = identity_mapping(pooled, POOLED)
+    problems = check_table(pooled, POOLED, mapping, source, unit=spec.unit, cap=spec.max_records_per_person)
+    if problems:
+        raise CheckError(problems)
+    quantised = quantise_table(pooled, POOLED, mapping, source.read(mapping.columns))
+    return dictionary, _pool(spec, source, quantised)
+
+
+def pooled_dictionary(dictionary: DataDictionary, blocks: tuple[str, ...] | None = None) -> DataDictionary:
+    """The same features under one institution type that owns `blocks` (all by default): the pooled ceiling."""
+    any_type = next(iter(dictionary.institution_types.values()))
+    owner = InstitutionType(
+        owns=blocks or dictionary.blocks, target=any_type.target, id_column=any_type.id_column
+    )
+    owned = set(owner.owns)
+    return DataDictionary.model_validate(
+        {
+            **dictionary.model_dump(),
+            "blocks": owner.owns,
+            "institution_types": {POOLED: owner.model_dump()},
+            "features": [feature.model_dump() for feature in dictionary.features if feature.block in owned],
+        }
+    )
+
+
+def institutions_of(
+    dictionary: DataDictionary, table: PooledTable, parts: list[Part], names: list[tuple[str, str]]
+) -> tuple[Institution, ...]:
+    """Hand each institution its rows, with the columns that its type owns."""
+    return tuple(
+        Institution(name, kind, _dataset(dictionary, table, part, kind))
+        for (name, kind), part in zip(names, parts, strict=True)
+    )
+
+
+def rows_of(dictionary: DataDictionary, table: PooledTable, rows: NDArray[np.int64], kind: str) -> Rows:
+    """Some rows of the table, with the columns that a type owns."""
+    owned = list(dictionary.owned(kind))
+    return single(np.ascontiguousarray(table.cells[rows][:, owned]), table.bad[rows])
+
+
+def _open(spec: DataSpec) -> tuple[DataDictionary, Source]:
+    match spec.source:
+        case "uci_credit":
+            return uci_dictionary(), TableSource(load_uci())
+        case "uci_credit_flat":
+            return uci_dictionary(flat=True), TableSource(load_uci())
+        case "file" if spec.path is not None and spec.dictionary is not None:
+            return load_dictionary(spec.dictionary), open_source(spec_of(spec.path))
+        case "file":
+            raise ConfigError("data=file needs data.path and data.dictionary.")
+        case other:
+            raise ConfigError(
+                f"data.source={other!r} is unknown; choose uci_credit, uci_credit_flat or file."
+            )
+
+
+def _pool(spec: DataSpec, source: Source, quantised: Quantised) -> PooledTable:
+    part = np.flatnonzero(quantised.takes_part)
+    ids = quantised.ids or tuple(str(index).encode() for index in range(len(quantised.bad)))
+    if spec.unit == "person":
+        own = [ids[index] for index in part]
+        part = part[
+            kept_rows(own, quantised.cells[part], quantised.bad[part], _KEY, spec.max_records_per_person)
+        ]
+    column = None
+    if spec.split_column is not None:
+        column = np.array(source.read([spec.split_column]).column(0).to_pylist(), dtype=np.object_)[part]
+    return PooledTable(
+        quantised.cells[part], quantised.bad[part], tuple(ids[index] for index in part), column
+    )
+
+
+def _dataset(dictionary: DataDictionary, table: PooledTable, part: Part, kind: str) -> Dataset:
+    train, evaluate = (rows_of(dictionary, table, rows, kind) for rows in (part.train, part.test))
+    everything = np.concatenate([part.train, part.test])
+    both = rows_of(dictionary, table, everything, kind)
+    ids = [table.ids[index] for index in everything]
+    return Dataset(kind, train, evaluate, content_fingerprint(_KEY, both.cells, both.bad, ids))

@@ -1,0 +1,142 @@
+"""Processes of one run on this machine: started when the one before is healthy, stopped by id, none left."""
+
+import os
+import signal
+import socket
+import subprocess
+import sysconfig
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from fedcredit.errors import ConfigError, JobError
+
+ROOT = Path(__file__).resolve().parents[1]
+START_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 15.0
+_SCRIPTS = Path(sysconfig.get_path("scripts"))
+_PROBE_INTERVAL_S = 0.1
+_LOG_TAIL_LINES = 30
+
+
+class Processes:
+    """Processes with one environment and one folder of logs.
+
+    Parameters
+    ----------
+    logs
+        Folder for one log file per process.
+    environment
+        Variables on top of this process's own.
+    """
+
+    def __init__(self, logs: Path, environment: Mapping[str, str]) -> None:
+        self._logs = logs
+        self._running: list[subprocess.Popen[bytes]] = []
+        self.environment = {**os.environ, **_clone_paths(), **environment}
+
+    def start(self, name: str, command: Sequence[str], healthy: Callable[[], bool]) -> int:
+        """Start a process and wait until it is healthy; its process id.
+
+        Raises
+        ------
+        ConfigError
+            If the program is not installed.
+        JobError
+            If it ends or stays unhealthy; with the end of its log.
+        """
+        try:
+            with self._log(name).open("wb") as log:
+                # In a session of its own, so that what it starts can be stopped with it.
+                process = subprocess.Popen(  # noqa: S603  commands are built in this package
+                    command, env=self.environment, stdout=log, stderr=log, start_new_session=True
+                )
+        except FileNotFoundError as error:
+            raise ConfigError(f"{command[0]} is missing; run: pip install -e '.[flower,ray]'") from error
+        self._running.append(process)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not healthy():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise JobError(f"{name} did not start (exit code {process.poll()}):\n{self.tail(name)}")
+            time.sleep(_PROBE_INTERVAL_S)
+        return process.pid
+
+    def tail(self, name: str) -> str:
+        """Last lines of a process's log."""
+        lines = self._log(name).read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(lines[-_LOG_TAIL_LINES:])
+
+    def stop(self) -> None:
+        """Stop everything, the last started first."""
+        while self._running:
+            process = self._running.pop()
+            process.terminate()
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            _kill_session(process.pid)
+
+    def _log(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
+
+
+def program(name: str) -> str:
+    """Path of a program of this environment."""
+    return str(_SCRIPTS / name)
+
+
+def free_port() -> int:
+    """Find a port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def http_healthy(address: str) -> Callable[[], bool]:
+    """Probe of ``GET /health`` at HOST:PORT."""
+
+    def probe() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{address}/health", timeout=1.0) as reply:
+                return int(reply.status) == 200
+        except OSError:
+            return False
+
+    return probe
+
+
+def grpc_healthy(socket_path: Path) -> Callable[[], bool]:
+    """Probe of the standard gRPC health service on a Unix socket."""
+
+    def probe() -> bool:
+        with grpc.insecure_channel(f"unix:{socket_path}") as channel:
+            try:
+                reply = health_pb2_grpc.HealthStub(channel).Check(
+                    health_pb2.HealthCheckRequest(), timeout=1.0
+                )
+            except grpc.RpcError:
+                return False
+            return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+
+    return probe
+
+
+def _clone_paths() -> dict[str, str]:
+    """Programs start one another by name, and the clone may run without being installed."""
+    paths = {"PATH": str(_SCRIPTS), "PYTHONPATH": str(ROOT)}
+    return {name: os.pathsep.join(filter(None, [path, os.environ.get(name)])) for name, path in paths.items()}
+
+
+def _kill_session(session: int) -> None:
+    """Kill what a stopped process left behind in its session."""
+    try:
+        os.killpg(session, signal.SIGKILL)
+    except ProcessLookupError:
+        return

@@ -1,0 +1,229 @@
+"""What a run found, as plain frozen values, and the one JSON form of it.
+
+`RunResult` is exactly `metrics.json`: the exact figures that only a simulation can compute (`models`), the
+released estimates (`federated`), what each institution spent (`privacy`), where the noise came from and how
+long it took. Nothing here may be written by a deployed coordinator.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from fedcredit.errors import DataError
+
+Noise = Literal["os", "seeded (simulation)", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Exact figures of one model on test records.
+
+    Parameters
+    ----------
+    auc, ks
+        In [0, 1], or None where the test records hold one class only.
+    brier
+        In [0, 1], or None without test records.
+    n_test
+        Number of test records.
+    """
+
+    auc: float | None
+    ks: float | None
+    brier: float | None
+    n_test: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelResult:
+    """One model on all of its test records and per view (``bank``, ``hospital``, ``all``)."""
+
+    overall: Metrics
+    by_view: Mapping[str, Metrics] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyStatement:
+    """What one institution's records are protected by.
+
+    Parameters
+    ----------
+    epsilon_outsider
+        Against those who see the released model and sums; None where single packets were not masked, or
+        without noise.
+    epsilon_t
+        Against the coordinator together with t institutions: the calibrated one.
+    epsilon_all_others
+        Against the coordinator together with all other institutions: own noise only.
+    epsilon_planned, epsilon_spent
+        Of `epsilon_t`: reserved at join, and charged by the end. None without noise.
+    delta
+        Failure probability of each ε.
+    unit
+        ``record`` or ``person``.
+    """
+
+    epsilon_outsider: float | None
+    epsilon_t: float | None
+    epsilon_all_others: float | None
+    epsilon_planned: float | None
+    epsilon_spent: float | None
+    delta: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Federated:
+    """Released estimates from the noisy score histogram; None where they cannot be computed."""
+
+    auc: float | None
+    auc_low: float | None
+    auc_high: float | None
+    ks: float | None
+    brier: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """Everything in `metrics.json`.
+
+    Parameters
+    ----------
+    joint, same_type, pooled
+        The model of all institutions; of institutions of one type; and one trained on all rows without
+        privacy.
+    alone
+        Per institution, its own model without privacy.
+    federated
+        Released estimates.
+    privacy
+        Per institution.
+    noise
+        Where the noise came from.
+    seconds_start, seconds_total
+        Until the first phase, and until the end.
+    """
+
+    joint: ModelResult
+    same_type: ModelResult
+    pooled: ModelResult
+    alone: Mapping[str, ModelResult]
+    federated: Federated
+    privacy: Mapping[str, PrivacyStatement]
+    noise: Noise
+    seconds_start: float
+    seconds_total: float
+
+    def to_json(self) -> str:
+        """Return `metrics.json`, with a newline at the end.
+
+        Raises
+        ------
+        ValueError
+            If a figure is NaN or infinite; such a figure must be None.
+        """
+        tree = {
+            "models": {
+                "joint": _model_tree(self.joint),
+                "same_type": _model_tree(self.same_type),
+                "pooled": _model_tree(self.pooled),
+                "alone": {name: _model_tree(model) for name, model in self.alone.items()},
+            },
+            "federated": asdict(self.federated),
+            "privacy": {name: asdict(statement) for name, statement in self.privacy.items()},
+            "noise": self.noise,
+            "seconds": {"start": self.seconds_start, "total": self.seconds_total},
+        }
+        return json.dumps(tree, indent=2, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "RunResult":
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        DataError
+            If the text is not the JSON of a run.
+        """
+        try:
+            tree = json.loads(text)
+            models = tree["models"]
+            return cls(
+                joint=_model(models["joint"]),
+                same_type=_model(models["same_type"]),
+                pooled=_model(models["pooled"]),
+                alone={name: _model(model) for name, model in models["alone"].items()},
+                federated=Federated(**tree["federated"]),
+                privacy={name: PrivacyStatement(**statement) for name, statement in tree["privacy"].items()},
+                noise=tree["noise"],
+                seconds_start=tree["seconds"]["start"],
+                seconds_total=tree["seconds"]["total"],
+            )
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise DataError(
+                f"This is not the metrics.json of a run ({error}); run the simulation again."
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class InstitutionPlan:
+    """What one institution brings and will spend.
+
+    Parameters
+    ----------
+    institution, kind
+        Its id and type.
+    n_rows
+        Declared public size.
+    columns
+        Number of columns per block that it owns.
+    privacy
+        What it will spend, planned.
+    """
+
+    institution: str
+    kind: str
+    n_rows: int
+    columns: Mapping[str, int]
+    privacy: PrivacyStatement
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSummary:
+    """What a job will do, before it starts.
+
+    Parameters
+    ----------
+    institutions
+        In roster order.
+    n_colluders
+        t: institutions that may collude with the coordinator.
+    coordinator_sees
+        One sentence: single noised vectors, or only their sum.
+    """
+
+    institutions: tuple[InstitutionPlan, ...]
+    n_colluders: int
+    coordinator_sees: str
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPoint:
+    """One setting of a sweep and its runs, one per seed."""
+
+    settings: Mapping[str, str]
+    runs: tuple[RunResult, ...]
+
+
+def _model_tree(model: ModelResult) -> dict[str, Any]:
+    tree = asdict(model.overall)
+    if model.by_view:
+        tree["by_view"] = {view: asdict(metrics) for view, metrics in model.by_view.items()}
+    return tree
+
+
+def _model(tree: dict[str, Any]) -> ModelResult:
+    overall = {name: value for name, value in tree.items() if name != "by_view"}
+    views = {view: Metrics(**metrics) for view, metrics in tree.get("by_view", {}).items()}
+    return ModelResult(Metrics(**overall), views)

@@ -1,0 +1,258 @@
+"""Tables for the terminal: plan summary, one line per phase, results per view, and sweeps.
+
+Pure functions from plain values to rich renderables. A figure that does not exist prints as ``n/a`` with its
+reason.
+"""
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from simulations.results import (
+    InstitutionPlan,
+    Metrics,
+    ModelResult,
+    PlanSummary,
+    PrivacyStatement,
+    RunResult,
+    SweepPoint,
+)
+
+Figure = Literal["auc", "ks", "brier"]
+#: Heading and decimals of each figure, in the order of the tables.
+FIGURES: dict[Figure, tuple[str, int]] = {"auc": ("AUC", 4), "ks": ("KS", 4), "brier": ("Brier", 4)}
+MOST_PLAN_ROWS = 12
+
+
+def plan_table(plan: PlanSummary) -> Group:
+    """Show what each institution brings and will spend, and what the numbers mean.
+
+    More than twelve institutions are shown as one row per type, each ε being the largest of the type.
+    """
+    table = _table("Plan: what each institution will spend")
+    table.add_column("institution", no_wrap=True)
+    table.add_column("type")
+    table.add_column("rows", justify="right", no_wrap=True)
+    table.add_column("columns")
+    for heading in (f"ε coord.+{plan.n_colluders}", "ε all\nothers", "ε out-\nsiders"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, members in plan_groups(plan.institutions):
+        table.add_row(*_plan_row(name, members))
+    return Group(table, Text(_plan_words(plan)))
+
+
+def phase_line(phase: str, done: int, total: int, seconds: float, note: str = "") -> Text:
+    """Show one phase in one line, to be redrawn while it runs.
+
+    Parameters
+    ----------
+    phase
+        Name of the phase.
+    done, total
+        Steps finished and planned.
+    seconds
+        Since the phase began.
+    note
+        Anything else, short.
+    """
+    finished = done >= total
+    line = Text(f"{'done' if finished else '....':<6}", style="green" if finished else "yellow")
+    line.append(f"{phase:<10}", style="bold")
+    line.append(f" {done:>4}/{total:<4} {seconds:7.1f} s")
+    if note:
+        line.append(f"  {note}", style="dim")
+    return line
+
+
+def results_table(result: RunResult) -> Group:
+    """Show alone, same type, joint and pooled per view, then the released estimates."""
+    table = _table("Results on the test records (exact, simulation only)")
+    table.add_column("columns", no_wrap=True)
+    table.add_column("model", no_wrap=True)
+    for heading in (*(heading for heading, _ in FIGURES.values()), "test rows"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for view in views_of(result):
+        table.add_section()
+        for index, (label, cells) in enumerate(view_rows(result, view)):
+            table.add_row(view if index == 0 else "", label, *cells)
+    return Group(table, Text("* trained without privacy\n" + federated_sentence(result)))
+
+
+def sweep_table(points: Sequence[SweepPoint]) -> Table:
+    """Show mean ± standard deviation over seeds, one row per setting."""
+    table = _table("Sweep: mean ± standard deviation over seeds")
+    settings = list(dict.fromkeys(name for point in points for name in point.settings))
+    for name in (*settings, "seeds"):
+        table.add_column(name.replace(".", ".\n"), justify="right", no_wrap=True)
+    columns: dict[str, Callable[[RunResult], float | None]] = {
+        "joint AUC": lambda run: run.joint.overall.auc,
+        "joint KS": lambda run: run.joint.overall.ks,
+        "joint Brier": lambda run: run.joint.overall.brier,
+        "same type AUC": lambda run: run.same_type.overall.auc,
+        "alone* AUC": lambda run: _mean(model.overall.auc for model in run.alone.values()),
+        "pooled* AUC": lambda run: run.pooled.overall.auc,
+    }
+    for name in columns:
+        table.add_column(name, justify="right")
+    for point in points:
+        cells = [mean_and_sd([read(run) for run in point.runs]) for read in columns.values()]
+        table.add_row(*(point.settings.get(name, "") for name in settings), str(len(point.runs)), *cells)
+    return table
+
+
+def views_of(result: RunResult) -> list[str]:
+    """Return the views of the joint model; ``all`` alone where it has none."""
+    return list(result.joint.by_view) or ["all"]
+
+
+def view_rows(result: RunResult, view: str) -> list[tuple[str, list[str]]]:
+    """Return label and cells (AUC, KS, Brier, test rows) of each model that has figures in a view."""
+    rows = []
+    alone = [metrics for model in result.alone.values() if (metrics := _in_view(model, view))]
+    if alone:
+        means = [_mean_figure(alone, name) for name in FIGURES]
+        rows.append((f"alone*, mean of {len(alone)}", [*means, _sizes(alone)]))
+    if len(alone) > 1:
+        rows.append(("alone*, min-max", [*(_range(alone, name) for name in FIGURES), ""]))
+    for label, model in (
+        ("same type", result.same_type),
+        ("joint", result.joint),
+        ("pooled*", result.pooled),
+    ):
+        metrics = _in_view(model, view)
+        if metrics:
+            rows.append((label, [*(_figure(metrics, name) for name in FIGURES), f"{metrics.n_test:,}"]))
+    return rows
+
+
+def federated_sentence(result: RunResult) -> str:
+    """Say what the released histogram estimates, with its interval."""
+    released = result.federated
+    if released.auc is None or released.auc_low is None or released.auc_high is None:
+        return "Released estimate: AUC n/a (too few good or bad cases for the noise)"
+    parts = [f"AUC {released.auc:.3f} (95 % interval {released.auc_low:.3f} to {released.auc_high:.3f})"]
+    parts += [
+        f"{name} {value:.3f}"
+        for name, value in (("KS", released.ks), ("Brier", released.brier))
+        if value is not None
+    ]
+    return "Released estimate: " + ", ".join(parts)
+
+
+def epsilon(value: float | None) -> str:
+    """Print an ε with three digits; ``none`` where no guarantee is given."""
+    return "none" if value is None else f"{value:.3g}"
+
+
+def mean_and_sd(values: Sequence[float | None]) -> str:
+    """Print mean ± sample standard deviation; ``n/a`` if any value is missing."""
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
+        return f"n/a ({len(values) - len(known)} of {len(values)} missing)"
+    if len(known) == 1:
+        return f"{known[0]:.4f}"
+    return f"{statistics.fmean(known):.4f} ± {statistics.stdev(known):.4f}"
+
+
+def plan_groups(institutions: Sequence[InstitutionPlan]) -> list[tuple[str, list[InstitutionPlan]]]:
+    """Return the rows of a plan table: each institution, or each type once there are more than twelve."""
+    if len(institutions) <= MOST_PLAN_ROWS:
+        return [(one.institution, [one]) for one in institutions]
+    by_kind: dict[str, list[InstitutionPlan]] = {}
+    for one in institutions:
+        by_kind.setdefault(one.kind, []).append(one)
+    return [(f"{len(members)} institutions", members) for members in by_kind.values()]
+
+
+def largest(epsilons: Iterable[float | None]) -> float | None:
+    """Return the largest ε, or None if any is missing: a missing bound is the weakest one."""
+    values = list(epsilons)
+    return None if None in values else max(value for value in values if value is not None)
+
+
+def span(sizes: Sequence[int]) -> str:
+    """Print one size, or the smallest and largest."""
+    low, high = min(sizes), max(sizes)
+    return f"{low:,}" if low == high else f"{low:,}-{high:,}"
+
+
+def deltas_and_units(statements: Sequence[PrivacyStatement]) -> str:
+    """Print δ, unit and adjacency, each once if all institutions share them."""
+    deltas = ", ".join(dict.fromkeys(f"{statement.delta:g}" for statement in statements))
+    units = ", ".join(dict.fromkeys(statement.unit for statement in statements))
+    return f"δ = {deltas}; unit: {units}; adjacency: all that one {units} contributes becomes zero."
+
+
+def block_columns(plan: InstitutionPlan) -> str:
+    """Print the columns per block, ``applicant 5, bank 12``."""
+    return ", ".join(f"{block} {count}" for block, count in plan.columns.items())
+
+
+def _plan_row(name: str, members: Sequence[InstitutionPlan]) -> list[str]:
+    statements = [one.privacy for one in members]
+    epsilons = (
+        largest(statement.epsilon_t for statement in statements),
+        largest(statement.epsilon_all_others for statement in statements),
+        largest(statement.epsilon_outsider for statement in statements),
+    )
+    rows = span([one.n_rows for one in members])
+    return [name, members[0].kind, rows, block_columns(members[0]), *map(epsilon, epsilons)]
+
+
+def _plan_words(plan: PlanSummary) -> str:
+    statements = [one.privacy for one in plan.institutions]
+    if all(statement.epsilon_t is None for statement in statements):
+        return "No noise: this run gives no privacy guarantee."
+    words = (
+        f"ε against: the coordinator with {plan.n_colluders} colluding institution(s); with all others; "
+        f"outsiders who see the model and sums. {deltas_and_units(statements)}"
+    )
+    if any(statement.epsilon_outsider is None for statement in statements):
+        words += " Outsiders: none is stated where single packets are not masked."
+    return f"{words}\nThe coordinator sees {plan.coordinator_sees}"
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+
+
+def _in_view(model: ModelResult, view: str) -> Metrics | None:
+    return model.by_view.get(view) if model.by_view else model.overall
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
+
+
+def _figure(metrics: Metrics, name: Figure) -> str:
+    value: float | None = getattr(metrics, name)
+    if value is None:
+        return "n/a (no test rows)" if metrics.n_test == 0 else "n/a (one class only)"
+    return f"{value:.{FIGURES[name][1]}f}"
+
+
+def _mean_figure(models: Sequence[Metrics], name: Figure) -> str:
+    values = _known(models, name)
+    if not values:
+        return _figure(models[0], name)
+    missing = f" ({len(models) - len(values)} n/a)" if len(values) < len(models) else ""
+    return f"{statistics.fmean(values):.{FIGURES[name][1]}f}{missing}"
+
+
+def _range(models: Sequence[Metrics], name: Figure) -> str:
+    values = _known(models, name)
+    return f"{min(values):.3f}-{max(values):.3f}" if values else ""
+
+
+def _known(models: Sequence[Metrics], name: Figure) -> list[float]:
+    return [value for model in models if (value := getattr(model, name)) is not None]
+
+
+def _sizes(models: Sequence[Metrics]) -> str:
+    return span([model.n_test for model in models])

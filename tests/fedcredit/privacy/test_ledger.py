@@ -1,0 +1,180 @@
+import sqlite3
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedcredit.errors import BudgetError, LedgerError, PrivacyError
+from fedcredit.privacy.accounting import GaussianAccountant, Mechanism, NoAccountant
+from fedcredit.privacy.events import Charge, Slot
+from fedcredit.privacy.ledger import Account, Ledger
+from fedcredit.wire.envelope import SigningKey
+from fedcredit.wire.messages import Role
+
+KEY = SigningKey.generate()
+PLAN = bytes([1]) * 32
+BUDGET = Account("loans", "record", GaussianAccountant(Fraction(1)))
+TENTH = Mechanism(10_000, 100_000)  # mu² = 1/10
+
+
+def charge(round_: int, attempt: int = 1, plan: bytes = PLAN, mechanism: Mechanism = TENTH) -> Charge:
+    slot = Slot(plan, Role.TRAIN, round_, attempt)
+    return Charge(slot, mechanism, bytes(32), bytes(32), bytes(32), bytes(32), 3, 1)
+
+
+def seal(count: int, head: bytes) -> bytes:
+    return b"message %d " % count + head
+
+
+def test_a_charge_and_its_bytes_are_one(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    with Ledger.create(path, KEY, BUDGET) as ledger:
+        ledger.reserve(PLAN, b"plan", Fraction(1, 2), {})
+        sent = ledger.commit(charge(1), seal)
+    with Ledger.open(path, KEY) as again:
+        stored = again.stored(charge(1).slot)
+        assert stored is not None
+        assert stored.message == sent
+        job = again.job(PLAN)
+        assert job is not None
+        assert (job.plan, job.reserved, job.spent) == (b"plan", Fraction(1, 2), Fraction(1, 10))
+
+
+def test_nothing_is_charged_when_the_message_cannot_be_built():
+    with Ledger.create(None, KEY, BUDGET) as ledger:
+        ledger.reserve(PLAN, b"plan", Fraction(1, 2), {})
+
+        def broken(count: int, head: bytes) -> bytes:
+            raise RuntimeError("no bytes")
+
+        with pytest.raises(RuntimeError):
+            ledger.commit(charge(1), broken)
+        assert ledger.stored(charge(1).slot) is None
+        assert ledger.event_count == 2
+
+
+def test_a_slot_is_charged_once():
+    with Ledger.create(None, KEY, BUDGET) as ledger:
+        ledger.reserve(PLAN, b"plan", Fraction(1), {})
+        ledger.commit(charge(1), seal)
+        with pytest.raises(LedgerError, match="charged before"):
+            ledger.commit(charge(1), seal)
+        ledger.commit(charge(1, attempt=2), seal)
+
+
+def test_a_job_that_cannot_be_paid_does_not_start():
+    with Ledger.create(None, KEY, BUDGET) as ledger:
+        ledger.reserve(PLAN, b"plan", Fraction(6, 10), {})
+        with pytest.raises(BudgetError):
+            ledger.reserve(bytes([2]) * 32, b"other", Fraction(1, 2), {})
+        assert ledger.job(bytes([2]) * 32) is None
+        ledger.reserve(bytes([3]) * 32, b"third", Fraction(4, 10), {})
+
+
+def test_nothing_beyond_the_reservation_is_answered():
+    with Ledger.create(None, KEY, BUDGET) as ledger:
+        ledger.reserve(PLAN, b"plan", Fraction(1, 10), {})
+        ledger.commit(charge(1), seal)
+        with pytest.raises(BudgetError, match="used up"):
+            ledger.commit(charge(2), seal)
+
+
+def test_an_unknown_or_closed_job_is_not_charged():
+    with Ledger.create(None, KEY, BUDGET) as ledger:
+        with pytest.raises(LedgerError, match="never joined"):
+            ledger.commit(charge(1), seal)
+        ledger.reserve(PLAN, b"plan", Fraction(1), {})
+        ledger.finish(PLAN, bytes(32), seal)
+        with pytest.raises(LedgerError, match="is over"):
+            ledger.commit(charge(1), seal)
+
+
+def test_closing_frees_only_what_was_never_spent():
+    with Ledger.create(None, KEY, BUDGET) as ledger:
+        ledger.reserve(PLAN, b"plan", Fraction(9, 10), {})
+        ledger.commit(charge(1), seal)
+        assert ledger.committed() == Fraction(9, 10)
+        ledger.finish(PLAN, bytes(32), seal)
+        assert ledger.committed() == Fraction(1, 10)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(1, 4), st.integers(1, 3), st.booleans()), max_size=25)
+)
+def test_spending_never_passes_the_budget(actions):
+    """Any order of joining, charging and closing keeps the sum of what left within the budget."""
+    with Ledger.create(None, KEY, BUDGET) as ledger:
+        for number, round_, attempt, close in actions:
+            plan = bytes([number]) * 32
+            try:
+                ledger.reserve(plan, b"plan", Fraction(4, 10), {})
+                ledger.commit(charge(round_, attempt, plan), seal)
+                if close:
+                    ledger.finish(plan, bytes(32), seal)
+            except (BudgetError, LedgerError):
+                pass
+        sent = [Fraction(event["cost"]) for event in ledger.events() if event["event"] == "charge"]
+        assert sum(sent, Fraction(0)) <= ledger.committed() <= 1
+        ledger.verify()
+
+
+def test_two_custodians_cannot_share_a_ledger(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    with Ledger.create(path, KEY, BUDGET), pytest.raises(LedgerError, match="in use"):
+        Ledger.open(path, KEY)
+
+
+def test_an_existing_ledger_is_never_overwritten(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    Ledger.create(path, KEY, BUDGET).close()
+    assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(LedgerError, match="never overwritten"):
+        Ledger.create(path, KEY, BUDGET)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE event SET body = CAST(replace(CAST(body AS TEXT), '\"round\":1', '\"round\":2') AS BLOB) WHERE kind = 'charge'",
+        "UPDATE event SET round = 2 WHERE round = 1",
+        "DELETE FROM event WHERE round = 1; UPDATE event SET seq = 3 WHERE seq = 4",
+        "UPDATE event SET kind = 'join' WHERE kind = 'charge'",
+        "UPDATE event SET signature = zeroblob(64) WHERE seq = 3",
+        "DELETE FROM event",
+    ],
+)
+def test_a_changed_ledger_does_not_open(tmp_path, damage):
+    path = tmp_path / "ledger.sqlite"
+    with Ledger.create(path, KEY, BUDGET) as ledger:
+        ledger.reserve(PLAN, b"plan", Fraction(1), {})
+        ledger.commit(charge(1), seal)
+        ledger.commit(charge(3), seal)
+    with sqlite3.connect(path) as connection:
+        connection.executescript(damage)
+    connection.close()
+    with pytest.raises((LedgerError, sqlite3.Error)):
+        Ledger.open(path, KEY)
+
+
+def test_another_institutions_key_does_not_open_it(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    Ledger.create(path, KEY, BUDGET).close()
+    with pytest.raises(LedgerError, match="does not hold"):
+        Ledger.open(path, SigningKey.generate())
+    Ledger.open(path, KEY).close()
+
+
+def test_a_gaussian_ledger_refuses_sampled_and_noiseless_releases():
+    accountant = GaussianAccountant(Fraction(1))
+    with pytest.raises(PrivacyError, match="mixed"):
+        accountant.cost(Mechanism(1, 10_000, 0.5))
+    with pytest.raises(PrivacyError, match="noise_variance"):
+        accountant.cost(Mechanism(1, 0))
+
+
+def test_without_privacy_nothing_costs_and_nothing_is_bounded():
+    accountant = NoAccountant()
+    assert accountant.cost(Mechanism(1, 0)) == 0
+    assert accountant.epsilon(Fraction(5), 1e-6) is None

@@ -1,9 +1,9 @@
 """The client's Flower face: takes bytes from a message, has the custodian answer them, sends the answer back.
 
 This code may have been shipped by the coordinator, so it holds nothing worth stealing and decides nothing.
-What goes wrong leaves as a number from a closed table, never as text: Flower sends the text of an exception to
-the coordinator. The site alone names its custodian, in the SuperNode's node config:
-``flower-supernode … --node-config 'custodian="/path/of/custodian.sock"'``.
+What goes wrong leaves as a number from a closed table, never as text: Flower sends the text of an exception
+to the coordinator. The site alone names its custodian, in the SuperNode's node config: ``flower-supernode …
+--node-config 'custodian="/path/of/custodian.sock"'``.
 """
 
 import logging

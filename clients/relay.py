@@ -1,7 +1,8 @@
 """Carry opaque bytes to the custodian that listens on this machine, and its answer back.
 
-The custodian is a process of its own, with its own user, key, ledger and data. This module knows one gRPC method
-of it and nothing about what travels: it opens no record, key or model, and reads no byte that it carries.
+The custodian is a process of its own, with its own user, key, ledger and data. This module knows one gRPC
+method of it and nothing about what travels: it opens no record, key or model, and reads no byte that it
+carries.
 """
 
 import os
@@ -44,8 +45,8 @@ def relay(socket: str, request: bytes, institution: str | None, timeout_s: float
     Raises
     ------
     RefusalError
-        If no answer came; its code is ``custodian-unreachable``, ``custodian-timeout``, ``institution-unknown``
-        or ``custodian-failed``.
+        If no answer came; its code is ``custodian-unreachable``, ``custodian-timeout``,
+        ``institution-unknown`` or ``custodian-failed``.
     """
     metadata = () if institution is None else ((INSTITUTION_KEY, institution),)
     with grpc.insecure_channel(f"unix:{socket}", options=_OPTIONS) as channel:

@@ -1,3 +1,3 @@
-"""Federated credit scorecards under record-level differential privacy: the part that an institution installs and trusts."""
+"""Federated credit scorecards under record-level differential privacy: what an institution installs and trusts."""
 
 __version__ = "0.1.0"

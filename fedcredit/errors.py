@@ -1,7 +1,7 @@
 """Every error that fedcredit raises, in one tree.
 
-A message says what was wrong, the offending value (never a record's) and the remedy. Callers catch by branch; the command line
-prints the sentence and exits with a non-zero code.
+A message says what was wrong, the offending value (never a record's) and the remedy. Callers catch by branch; the
+command line prints the sentence and exits with a non-zero code.
 
 ::
 

@@ -1,7 +1,8 @@
 """The plan: every public constant of a job, fixed before a single record is read.
 
-A custodian that joins has checked the plan against its own policy, roster and dictionary, has derived the sensitivities itself,
-and has reserved the whole cost. Nothing in a plan comes from private data, and nothing outside the plan is answered.
+A custodian that joins has checked the plan against its own policy, roster and dictionary, has derived the
+sensitivities itself, and has reserved the whole cost. Nothing in a plan comes from private data, and nothing
+outside the plan is answered.
 """
 
 from enum import StrEnum
@@ -144,7 +145,7 @@ class Plan(BaseModel):
     phases: Phases
     evaluation: EvaluationTerms
     evaluation_percent: int = Field(default=20, ge=1, le=90)
-    model: ModelSpec = Field(discriminator="family")
+    model: ModelSpec
 
     def to_bytes(self) -> bytes:
         """Canonical JSON: what is hashed, sent and stored."""
@@ -183,9 +184,7 @@ def parse_plan(data: bytes) -> Plan:
     except (ValueError, ValidationError) as error:
         raise ConfigError(f"the bytes are not a plan of this version: {error}") from error
     if plan.protocol_version != PROTOCOL_VERSION:
-        raise ConfigError(
-            f"plan speaks protocol {plan.protocol_version}, not {PROTOCOL_VERSION}; upgrade one side."
-        )
+        raise ConfigError(f"plan speaks protocol {plan.protocol_version}, not {PROTOCOL_VERSION}; upgrade one side.")
     if plan.to_bytes() != data:
         raise ConfigError("the plan's bytes are not in canonical form; its writer is foreign.")
     return plan

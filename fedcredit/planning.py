@@ -1,8 +1,8 @@
-"""From a target epsilon to a plan: the noise of every phase, so that all messages plus the reserve meet the target exactly.
+"""From a target epsilon to a plan: noise for every phase, so that all messages plus the reserve meet the target.
 
-The total cost (sum of mu², or Renyi divergence at one order when a phase is sampled) is split by fixed public shares; each phase's
-integer noise variance is the smallest that keeps the largest institution type within its share. A type that owns fewer columns
-has a smaller sensitivity and spends less.
+The total cost (sum of mu², or Renyi divergence at one order when a phase is sampled) is split by fixed public
+shares; each phase's integer noise variance is the smallest that keeps the largest institution type within its
+share. A type that owns fewer columns has a smaller sensitivity and spends less.
 """
 
 from collections.abc import Mapping
@@ -98,9 +98,7 @@ def make_plan(request: JobRequest, dictionary: DataDictionary) -> Plan:
         dictionary=dictionary.digest().hex(),
         roster=request.roster,
         privacy=privacy,
-        phases=Phases(
-            preflight=phases[Role.PREFLIGHT], train=phases[Role.TRAIN], evaluate=phases[Role.EVALUATE]
-        ),
+        phases=Phases(preflight=phases[Role.PREFLIGHT], train=phases[Role.TRAIN], evaluate=phases[Role.EVALUATE]),
         evaluation=request.evaluation,
         evaluation_percent=request.evaluation_percent,
         model=request.model,
@@ -154,10 +152,8 @@ def _calibrate(terms: Derived, rounds: int, cost: Fraction, accountant: Accounta
     )
 
 
-def _noise_variance(
-    sensitivity_squared: int, sampling_rate: float, cost: Fraction, accountant: Accountant
-) -> int:
-    """The smallest variance whose cost is at most `cost`; found by doubling and halving, since cost falls with variance."""
+def _noise_variance(sensitivity_squared: int, sampling_rate: float, cost: Fraction, accountant: Accountant) -> int:
+    """The smallest variance whose cost is at most `cost`, by bisection: cost falls with variance."""
     if isinstance(accountant, NoAccountant):
         return 0
     if isinstance(accountant, GaussianAccountant):

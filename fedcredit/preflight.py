@@ -1,7 +1,7 @@
 """Phase preflight: class counts of every owned feature on its public grid, in one charged release.
 
-A record adds 1 to one (cell, class) per owned feature, so its row has L2 norm sqrt(J_own). Missing rates, bins, WoE, IV and the
-base rate all follow from the released sums without another look at the data.
+A record adds 1 to one (cell, class) per owned feature, so its row has L2 norm sqrt(J_own). Missing rates, bins,
+WoE, IV and the base rate all follow from the released sums without another look at the data.
 """
 
 from dataclasses import dataclass

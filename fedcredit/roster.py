@@ -1,7 +1,7 @@
 """The roster: who is in the consortium, with which key, and how large it says it is.
 
-Every institution pins the same roster file; its hash is part of every plan. Sizes are rounded and public: the divisor N and
-the bound on delta come from them, never from the data (zero-out adjacency).
+Every institution pins the same roster file; its hash is part of every plan. Sizes are rounded and public: the
+divisor N and the bound on delta come from them, never from the data (zero-out adjacency).
 """
 
 from pathlib import Path
@@ -78,8 +78,6 @@ def load_roster(path: Path) -> Roster:
     try:
         return Roster.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
-        raise ConfigError(
-            f"roster file {path} does not exist; ask the consortium's operator for it."
-        ) from error
+        raise ConfigError(f"roster file {path} does not exist; ask the consortium's operator for it.") from error
     except (yaml.YAMLError, ValidationError) as error:
         raise ConfigError(f"roster file {path} is not usable: {error}") from error

@@ -36,10 +36,6 @@ def identity(plan: Plan, request: bytes, reply: bytes) -> str:
     asked = decode_message(IdentifyRequest.kind, open_envelope(request).payload)
     name = open_envelope(reply).sender
     message = authenticated(plan, name, reply)
-    if (
-        not isinstance(message, IdentifyReply)
-        or not isinstance(asked, IdentifyRequest)
-        or message.nonce != asked.nonce
-    ):
+    if not isinstance(message, IdentifyReply) or not isinstance(asked, IdentifyRequest) or message.nonce != asked.nonce:
         raise RefusalError("identity", f"{name} did not answer this question; its reply is stale or foreign.")
     return name

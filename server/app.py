@@ -4,8 +4,8 @@ The run config holds one JSON string, because Flower's own values can be neither
 
     flwr run . --run-config 'cfg-json="{\"job\": \"/path/of/JOB.yaml\"}"'
 
-Deadlines go beside the job, under ``"flower"``. In the clone, where nobody has prepared a job, the config asks for
-simulated institutions instead.
+Deadlines go beside the job, under ``"flower"``. In the clone, where nobody has prepared a job, the config
+asks for simulated institutions instead.
 """
 
 import json
@@ -56,9 +56,7 @@ def read_config(run_config: Mapping[str, Any]) -> dict[str, Any]:
     try:
         config = json.loads(text) if isinstance(text, str) else None
     except json.JSONDecodeError as error:
-        raise ConfigError(
-            f"run config {CONFIG_KEY} is not JSON ({error}); quote it as one string."
-        ) from error
+        raise ConfigError(f"run config {CONFIG_KEY} is not JSON ({error}); quote it as one string.") from error
     if not isinstance(config, dict):
         raise ConfigError(f"run config {CONFIG_KEY} must be a JSON object in a string, got {text!r}.")
     return config

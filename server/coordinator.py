@@ -1,11 +1,12 @@
 """The coordinator: an untrusted machine that asks, adds and decides; it performs no I/O but its job store.
 
-Drive it with ``while (step := coordinator.next_step()): coordinator.receive(channel(step.requests))``. In process, through Flower's
-simulation runtime and over a network the same object runs; only what carries the bytes differs.
+Drive it with ``while (step := coordinator.next_step()): coordinator.receive(channel(step.requests))``. In process,
+through Flower's simulation runtime and over a network the same object runs; only what carries the bytes differs.
 
-Replies that are missing are asked for once more with the same attempt (the custodian re-sends its stored bytes, nothing is
-charged). An institution that lost an attempt's bytes is asked again with a higher attempt, charged from the plan's reserve. An
-institution that still does not answer leaves the job; below the quorum the job stops, and can be resumed from its store.
+Replies that are missing are asked for once more with the same attempt (the custodian re-sends its stored bytes,
+nothing is charged). An institution that lost an attempt's bytes is asked again with a higher attempt, charged from
+the plan's reserve. An institution that still does not answer leaves the job; below the quorum the job stops, and
+can be resumed from its store.
 """
 
 import os
@@ -103,9 +104,7 @@ class Coordinator:
     ) -> None:
         self.plan: Plan = parse_plan(plan)
         if self.plan.dictionary != dictionary.digest().hex() or self.plan.coordinator_key != key.public.hex():
-            raise JobError(
-                "the plan names another dictionary or coordinator key; use the ones it was made with."
-            )
+            raise JobError("the plan names another dictionary or coordinator key; use the ones it was made with.")
         self._plan_bytes, self._plan_hash = plan, self.plan.digest()
         self.dictionary = dictionary
         self._key, self._store, self._on_decided = key, store, on_decided
@@ -183,9 +182,7 @@ class Coordinator:
         elif phase == "release":
             message = ReleaseRequest(self._plan_hash, model)
         else:
-            message = RoundRequest(
-                self._plan_hash, _ROLES[phase], round_, attempt, self.progress.members, model
-            )
+            message = RoundRequest(self._plan_hash, _ROLES[phase], round_, attempt, self.progress.members, model)
         return self._key.seal(self.plan.coordinator, message)
 
     def _take(self, name: str, attempt: int, reply: bytes | None) -> None:

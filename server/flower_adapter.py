@@ -1,7 +1,8 @@
 """Bytes in Flower messages, and messages on a Grid: every shape of Flower's that the coordinator relies on.
 
 Only public names of flwr 1.41; ``tests/server/test_flower_adapter.py`` holds them to what is assumed here.
-Replies are told apart by the id of the message that they answer: an error reply for a lost node does not name it.
+Replies are told apart by the id of the message that they answer: an error reply for a lost node does not
+name it.
 """
 
 from collections.abc import Collection, Iterable

@@ -59,9 +59,7 @@ def load_job_file(path: Path) -> JobFile:
     return job.model_copy(update={name: folder / getattr(job, name) for name in names})
 
 
-def open_job(
-    config: Mapping[str, Any], on_decided: Callable[[Decided, Progress], None] | None = None
-) -> Coordinator:
+def open_job(config: Mapping[str, Any], on_decided: Callable[[Decided, Progress], None] | None = None) -> Coordinator:
     """Open, or resume, the job that a run config names.
 
     Parameters

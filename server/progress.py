@@ -62,20 +62,14 @@ def advance(plan: Plan, dictionary: DataDictionary, progress: Progress, decided:
             released = _read_preflight(plan, dictionary, decided)
             noise = _train_noise(plan, dictionary, members)
             state = family_of(plan.model.family).init(plan.model, dictionary, released, noise)
-            return replace(
-                progress, members=members, next_phase="train", next_round=1, preflight=released, state=state
-            )
+            return replace(progress, members=members, next_phase="train", next_round=1, preflight=released, state=state)
         case "train":
             state = family_of(plan.model.family).update(progress.state, decided.sums)
             last = decided.round == plan.phases.train.rounds
             following = ("evaluate", 1) if last else ("train", decided.round + 1)
-            return replace(
-                progress, members=members, next_phase=following[0], next_round=following[1], state=state
-            )
+            return replace(progress, members=members, next_phase=following[0], next_round=following[1], state=state)
         case "evaluate":
-            counts = evaluation.read_release(
-                dictionary, plan.evaluation, decided.sums, plan.phases.evaluate.scale
-            )
+            counts = evaluation.read_release(dictionary, plan.evaluation, decided.sums, plan.phases.evaluate.scale)
             return replace(progress, members=members, next_phase="release", next_round=0, evaluation=counts)
         case _:
             return replace(progress, members=members, next_phase="done", next_round=0)
@@ -115,9 +109,7 @@ def owned_coordinates(plan: Plan, dictionary: DataDictionary, role: Role, kind: 
             return evaluation.owned_coordinates(dictionary, plan.evaluation, kind)
 
 
-def noise_variance(
-    plan: Plan, dictionary: DataDictionary, role: Role, members: tuple[str, ...]
-) -> NDArray[np.int64]:
+def noise_variance(plan: Plan, dictionary: DataDictionary, role: Role, members: tuple[str, ...]) -> NDArray[np.int64]:
     """Total noise variance on each released coordinate, in squared lattice units; shape (vector_length,)."""
     terms = plan.phases.of(role)
     owners = np.zeros(terms.vector_length, dtype=np.int64)

@@ -1,9 +1,10 @@
 """Simulated institutions for a run in the clone, where nobody has prepared a job or started a custodian.
 
 With ``{"simulation": {"overrides": ["privacy=none", …]}}`` as its config, the ServerApp starts
-``simulations.custodians`` of the clone in whose environment Flower runs: one process that deals the data, makes
-keys, roster and plan, serves every custodian, and says which job to open. It ends when its input is closed,
-however that happens. The bundle holds no simulation, and where a config names a job nothing is started.
+``simulations.custodians`` of the clone in whose environment Flower runs: one process that deals the data,
+makes keys, roster and plan, serves every custodian, and says which job to open. It ends when its input is
+closed, however that happens. The bundle holds no simulation, and where a config names a job nothing is
+started.
 """
 
 import json

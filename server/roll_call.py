@@ -1,8 +1,9 @@
 """Which Flower node speaks for which institution, proved by the institution's pinned key.
 
 Flower numbers nodes afresh whenever a SuperNode restarts, and anybody whom Flower admits is a node. So each
-unknown node is asked to sign a fresh nonce, and only a signature by a member of the roster gives it a place in the
-job. A node that answers anything else is asked again a little later: its custodian may still be starting.
+unknown node is asked to sign a fresh nonce, and only a signature by a member of the roster gives it a place
+in the job. A node that answers anything else is asked again a little later: its custodian may still be
+starting.
 """
 
 from collections.abc import Callable

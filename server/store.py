@@ -1,7 +1,7 @@
-"""The job store: every decided step of one job in one SQLite file, so that a dead coordinator resumes without a repeated round.
+"""The job store: every decided step of one job in one SQLite file, so that a dead coordinator resumes.
 
-It holds the exact plan and, per decided step, who took part and the released sums. The job's state is not stored: it is the fold
-of the family's pure functions over these steps, so a resumed job is the same job.
+It holds the exact plan and, per decided step, who took part and the released sums. The job's state is not stored:
+it is the fold of the family's pure functions over these steps, so a resumed job is the same job.
 """
 
 import sqlite3
@@ -72,9 +72,7 @@ class JobStore:
         try:
             self._begin(plan)
         except sqlite3.DatabaseError as error:
-            raise JobError(
-                f"job store {path} is damaged ({error}); start the job in a new folder."
-            ) from error
+            raise JobError(f"job store {path} is damaged ({error}); start the job in a new folder.") from error
 
     def __enter__(self) -> Self:
         return self
@@ -105,9 +103,7 @@ class JobStore:
         """All decided steps, oldest first."""
         rows = self._connection.execute("SELECT phase, round, members, sums FROM step ORDER BY seq")
         return [
-            Decided(
-                phase, round_, tuple(parse_json(members)), np.frombuffer(sums, dtype="<i8").astype(np.int64)
-            )
+            Decided(phase, round_, tuple(parse_json(members)), np.frombuffer(sums, dtype="<i8").astype(np.int64))
             for phase, round_, members, sums in rows
         ]
 

@@ -1,8 +1,9 @@
 """The job's phases as a Flower strategy: what the coordinator asks becomes messages, replies its input.
 
-Flower's own loop waits for ever for missing nodes, polls every 3 s and cannot resume. `CoordinatorStrategy.start`
-replaces it: a deadline for the institutions to appear and to prove who they are, a deadline per step, polling
-every 0.2 s, and no state of its own, so that a new run resumes whatever job the coordinator's store holds.
+Flower's own loop waits for ever for missing nodes, polls every 3 s and cannot resume.
+`CoordinatorStrategy.start` replaces it: a deadline for the institutions to appear and to prove who they
+are, a deadline per step, polling every 0.2 s, and no state of its own, so that a new run resumes whatever
+job the coordinator's store holds.
 """
 
 import time

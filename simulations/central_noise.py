@@ -1,7 +1,7 @@
 """Central noise, for comparison only: one full noise on the sum, as if a trusted server added it.
 
-It is simulated by letting exactly one owner of each coordinate add the noise. Nothing protects an institution's own vector, so no
-custodian with a policy has this law.
+It is simulated by letting exactly one owner of each coordinate add the noise. Nothing protects an institution's own
+vector, so no custodian with a policy has this law.
 """
 
 import numpy as np

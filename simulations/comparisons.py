@@ -1,7 +1,7 @@
 """The honest rivals of a joint model: each institution alone, institutions of one type, and everything pooled.
 
-All are jobs of the same coordinator and custodians; only who takes part, the columns and the noise differ. `alone` and `pooled` have
-no privacy: they are the floor that a federation must beat and the ceiling that it cannot pass.
+All are jobs of the same coordinator and custodians; only who takes part, the columns and the noise differ. `alone`
+and `pooled` have no privacy: they are the floor that a federation must beat and the ceiling that it cannot pass.
 """
 
 from dataclasses import dataclass, replace
@@ -39,9 +39,7 @@ def views(dictionary: DataDictionary) -> tuple[str, ...]:
     return (*dictionary.institution_types, ALL_COLUMNS)
 
 
-def score(
-    dictionary: DataDictionary, spec: ModelSpec, model: bytes, view: str, cells: NDArray[np.uint16]
-) -> Scores:
+def score(dictionary: DataDictionary, spec: ModelSpec, model: bytes, view: str, cells: NDArray[np.uint16]) -> Scores:
     """Score rows that have every column from one type's columns."""
     family = family_of(spec.family)
     margins = family.margins(spec, dictionary, view, model, cells[:, list(dictionary.owned(view))])
@@ -90,9 +88,7 @@ def run_pooled(
     pooled = pooled_dictionary(dictionary, blocks)
     chosen = [index for index, feature in enumerate(dictionary.features) if feature.block in set(blocks)]
     narrow = PooledTable(np.ascontiguousarray(table.cells[:, chosen]), table.bad, table.ids)
-    data = Dataset(
-        POOLED, rows_of(pooled, narrow, train, POOLED), rows_of(pooled, narrow, test, POOLED), bytes(32)
-    )
+    data = Dataset(POOLED, rows_of(pooled, narrow, train, POOLED), rows_of(pooled, narrow, test, POOLED), bytes(32))
     own = without_privacy(spec, f"pooled-{view}")
     outcome = run_in_process(found(pooled, (Institution(POOLED, POOLED, data),), own), own)
     model = family_of(own.model.family).final(outcome.progress.state)

@@ -60,9 +60,7 @@ def load(spec: DataSpec) -> tuple[DataDictionary, PooledTable]:
 def pooled_dictionary(dictionary: DataDictionary, blocks: tuple[str, ...] | None = None) -> DataDictionary:
     """The same features under one institution type that owns `blocks` (all by default): the pooled ceiling."""
     any_type = next(iter(dictionary.institution_types.values()))
-    owner = InstitutionType(
-        owns=blocks or dictionary.blocks, target=any_type.target, id_column=any_type.id_column
-    )
+    owner = InstitutionType(owns=blocks or dictionary.blocks, target=any_type.target, id_column=any_type.id_column)
     owned = set(owner.owns)
     return DataDictionary.model_validate(
         {
@@ -101,9 +99,7 @@ def _open(spec: DataSpec) -> tuple[DataDictionary, Source]:
         case "file":
             raise ConfigError("data=file needs data.path and data.dictionary.")
         case other:
-            raise ConfigError(
-                f"data.source={other!r} is unknown; choose uci_credit, uci_credit_flat or file."
-            )
+            raise ConfigError(f"data.source={other!r} is unknown; choose uci_credit, uci_credit_flat or file.")
 
 
 def _pool(spec: DataSpec, source: Source, quantised: Quantised) -> PooledTable:
@@ -111,15 +107,11 @@ def _pool(spec: DataSpec, source: Source, quantised: Quantised) -> PooledTable:
     ids = quantised.ids or tuple(str(index).encode() for index in range(len(quantised.bad)))
     if spec.unit == "person":
         own = [ids[index] for index in part]
-        part = part[
-            kept_rows(own, quantised.cells[part], quantised.bad[part], _KEY, spec.max_records_per_person)
-        ]
+        part = part[kept_rows(own, quantised.cells[part], quantised.bad[part], _KEY, spec.max_records_per_person)]
     column = None
     if spec.split_column is not None:
         column = np.array(source.read([spec.split_column]).column(0).to_pylist(), dtype=np.object_)[part]
-    return PooledTable(
-        quantised.cells[part], quantised.bad[part], tuple(ids[index] for index in part), column
-    )
+    return PooledTable(quantised.cells[part], quantised.bad[part], tuple(ids[index] for index in part), column)
 
 
 def _dataset(dictionary: DataDictionary, table: PooledTable, part: Part, kind: str) -> Dataset:

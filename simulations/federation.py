@@ -1,7 +1,7 @@
 """A federation in one process: the same custodians and the same coordinator as in a deployment, over function calls.
 
-What differs from a deployment is the channel (a call), the data source (a partition) and where files go. Nothing here trains,
-aggregates or adds noise.
+What differs from a deployment is the channel (a call), the data source (a partition) and where files go. Nothing
+here trains, aggregates or adds noise.
 """
 
 from collections.abc import Callable, Mapping
@@ -149,8 +149,7 @@ def run_in_process(
         Called after each decided step.
     """
     custodians = {
-        one.id: custodian_of(federation, one, spec, _ledger_path(folder, one.id))
-        for one in federation.institutions
+        one.id: custodian_of(federation, one, spec, _ledger_path(folder, one.id)) for one in federation.institutions
     }
     try:
         with JobStore(folder / "job.sqlite" if folder else None, federation.plan.to_bytes()) as store:
@@ -162,12 +161,8 @@ def run_in_process(
                 on_decided=on_decided,
             )
             while (step := coordinator.next_step()) is not None:
-                coordinator.receive(
-                    {name: custodians[name].handle(request) for name, request in step.requests.items()}
-                )
-        statements = {
-            name: statement_of(federation.plan, custodian.ledger) for name, custodian in custodians.items()
-        }
+                coordinator.receive({name: custodians[name].handle(request) for name, request in step.requests.items()})
+        statements = {name: statement_of(federation.plan, custodian.ledger) for name, custodian in custodians.items()}
     finally:
         for custodian in custodians.values():
             custodian.ledger.close()

@@ -114,15 +114,11 @@ def roc_figure(curves: Sequence[RocCurve]) -> Drawing:
         axes.plot(marks, np.interp(marks, x, y), color=colour, marker=marker, linestyle="none", markersize=5)
         label = f"{curve.label} (AUC {curve.auc:.3f})"
         axes.plot([], [], color=colour, linestyle=line, marker=marker, markersize=5, label=label)
-    axes.set(
-        xlabel="good cases flagged", ylabel="bad cases caught", xlim=(0, 1), ylim=(0, 1.005), aspect="equal"
-    )
+    axes.set(xlabel="good cases flagged", ylabel="bad cases caught", xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
     _percent(axes, "xy")
     _legend(axes, "lower right")
     named = "; ".join(f"{curve.label} {curve.auc:.3f}" for curve in curves)
-    return _drawing(
-        figure, f"ROC curves, share of bad cases caught against good cases flagged. AUC: {named}."
-    )
+    return _drawing(figure, f"ROC curves, share of bad cases caught against good cases flagged. AUC: {named}.")
 
 
 def reliability_figure(series: Sequence[Reliability]) -> Drawing:
@@ -145,9 +141,7 @@ def reliability_figure(series: Sequence[Reliability]) -> Drawing:
     lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     _percent(upper, "xy")
     _legend(upper, "upper left")
-    return _drawing(
-        figure, " ".join(["Observed against predicted bad rate.", *map(_reliability_words, series)])
-    )
+    return _drawing(figure, " ".join(["Observed against predicted bad rate.", *map(_reliability_words, series)]))
 
 
 def institution_figure(institutions: Sequence[InstitutionAuc]) -> Drawing:
@@ -158,9 +152,7 @@ def institution_figure(institutions: Sequence[InstitutionAuc]) -> Drawing:
     axes = figure.add_subplot()
     heights = np.arange(n)[::-1]
     legend = ("alone, no privacy", "same type", "joint")
-    values = [
-        [_or_nan(getattr(one, name)) for one in institutions] for name in ("alone", "same_type", "joint")
-    ]
+    values = [[_or_nan(getattr(one, name)) for one in institutions] for name in ("alone", "same_type", "joint")]
     if named:
         for height, ends in zip(heights, zip(*values, strict=True), strict=True):
             known = [end for end in ends if not np.isnan(end)]

@@ -1,8 +1,9 @@
 """Flower's own processes on this machine: its simulation runtime, and a deployment on loopback.
 
-Both run the bundle that is delivered: the apps in `server` and `clients`, copied to a temporary folder whose
-name Flower accepts. Everything started here has a Flower home of its own in a temporary folder, listens on a free
-port of 127.0.0.1 without TLS, reports nothing home, and is stopped by process id when the context ends.
+Both run the bundle that is delivered: the apps in `server` and `clients`, copied to a temporary folder
+whose name Flower accepts. Everything started here has a Flower home of its own in a temporary folder,
+listens on a free port of 127.0.0.1 without TLS, reports nothing home, and is stopped by process id when the
+context ends.
 """
 
 import json

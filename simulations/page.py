@@ -14,9 +14,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from fedcredit.evaluation.summary import FederatedMetrics
+from fedcredit.privacy.statement import PrivacyStatement
 from simulations import tables
 from simulations.figures import Drawing, inline_svg
-from simulations.results import PlanSummary, PrivacyStatement, RunResult
+from simulations.results import PlanSummary, RunResult
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -145,6 +146,7 @@ def render_page(page: RunPage) -> str:
         page=page,
         privacy=page.result.privacy,
         is_private=any(one.epsilon_t is not None for one in page.result.privacy.values()),
+        outsiders_unstated=any(one.epsilon_outsider is None for one in page.result.privacy.values()),
         kinds=Counter(one.kind for one in page.plan.institutions),
         participants=_participants(page),
         terms=tables.deltas_and_units(list(page.result.privacy.values())) if page.result.privacy else "",
@@ -186,7 +188,5 @@ def _points_blocks(points: Sequence[Points]) -> list[_PointsBlock]:
     for line in points:
         left = (min(0.0, line.points) - low) * scale
         block = blocks.setdefault(line.feature, _PointsBlock(line.feature, []))
-        block.lines.append(
-            (line.bin, f"{line.points:.0f}", round(left, 1), round(abs(line.points) * scale, 1))
-        )
+        block.lines.append((line.bin, f"{line.points:.0f}", round(left, 1), round(abs(line.points) * scale, 1)))
     return list(blocks.values())

@@ -1,7 +1,8 @@
 """Deal one table's rows to simulated institutions.
 
-The test rows are scikit-learn's stratified split of the whole table; they are dealt like the training rows and are the rows of phase
-evaluate. No record is in both. Positions and labels may decide here, because this happens before any custodian exists.
+The test rows are scikit-learn's stratified split of the whole table; they are dealt like the training rows and are
+the rows of phase evaluate. No record is in both. Positions and labels may decide here, because this happens before
+any custodian exists.
 """
 
 from collections.abc import Sequence
@@ -85,7 +86,7 @@ def deal(table: PooledTable, n_institutions: int, split: SplitSpec, seed: int) -
     empty = [index for index, rows in enumerate(parts[0]) if rows.size == 0]
     if empty:
         raise ConfigError(
-            f"{len(empty)} of {n_institutions} institutions got no training row; use fewer institutions or another split."
+            f"{len(empty)} of {n_institutions} institutions got no training row; use fewer or another split."
         )
     return [Part(train_rows, test_rows) for train_rows, test_rows in zip(*parts, strict=True)]
 
@@ -110,17 +111,13 @@ def _deal_rows(
             raise ConfigError(f"federation.split={other!r} is unknown; choose iid, dirichlet or column.")
 
 
-def _dirichlet_shares(
-    n_institutions: int, alpha: float, generator: np.random.Generator
-) -> NDArray[np.float64]:
+def _dirichlet_shares(n_institutions: int, alpha: float, generator: np.random.Generator) -> NDArray[np.float64]:
     if not alpha > 0:
         raise ConfigError(f"federation.alpha must be above 0, got {alpha}.")
     return generator.dirichlet(np.full(n_institutions, alpha), size=2)
 
 
-def _by_shares(
-    table: PooledTable, rows: NDArray[np.int64], shares: NDArray[np.float64]
-) -> list[NDArray[np.int64]]:
+def _by_shares(table: PooledTable, rows: NDArray[np.int64], shares: NDArray[np.float64]) -> list[NDArray[np.int64]]:
     """Cut each class at the cumulated shares of that class."""
     pieces: list[list[NDArray[np.int64]]] = [[] for _ in range(shares.shape[1])]
     for label in (0, 1):
@@ -138,7 +135,7 @@ def _by_column(table: PooledTable, rows: NDArray[np.int64], n_institutions: int)
     values, inverse, counts = np.unique(table.column.astype(str), return_inverse=True, return_counts=True)
     if values.size < n_institutions:
         raise ConfigError(
-            f"federation.split_column has {values.size} values for {n_institutions} institutions; use fewer institutions."
+            f"federation.split_column has {values.size} values for {n_institutions} institutions; use fewer."
         )
     owner = _fill_smallest(counts, n_institutions)
     return [np.sort(rows[owner[inverse[rows]] == institution]) for institution in range(n_institutions)]

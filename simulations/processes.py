@@ -8,11 +8,12 @@ import sysconfig
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from fedcredit.errors import ConfigError, JobError
 
@@ -22,6 +23,26 @@ STOP_TIMEOUT_S = 15.0
 _SCRIPTS = Path(sysconfig.get_path("scripts"))
 _PROBE_INTERVAL_S = 0.1
 _LOG_TAIL_LINES = 30
+_HEALTH_CHECK = "/grpc.health.v1.Health/Check"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A process to be started.
+
+    Attributes
+    ----------
+    name
+        Names it in errors, and its log.
+    command
+        Command line.
+    healthy
+        Whether it is ready for the others; asked again and again.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    healthy: Callable[[], bool]
 
 
 class Processes:
@@ -40,42 +61,31 @@ class Processes:
         self._running: list[subprocess.Popen[bytes]] = []
         self.environment = {**os.environ, **_clone_paths(), **environment}
 
-    def start(self, name: str, command: Sequence[str], healthy: Callable[[], bool]) -> int:
-        """Start a process and wait until it is healthy; its process id.
+    def start(self, *programs: Program) -> None:
+        """Start programs side by side and wait until all are healthy.
 
         Raises
         ------
         ConfigError
-            If the program is not installed.
+            If a program is not installed.
         JobError
-            If it ends or stays unhealthy; with the end of its log.
+            If one ends or stays unhealthy; with the end of its log.
         """
-        try:
-            with self._log(name).open("wb") as log:
-                # In a session of its own, so that what it starts can be stopped with it.
-                process = subprocess.Popen(  # noqa: S603  commands are built in this package
-                    command, env=self.environment, stdout=log, stderr=log, start_new_session=True
-                )
-        except FileNotFoundError as error:
-            raise ConfigError(f"{command[0]} is missing; run: pip install -e '.[flower,ray]'") from error
-        self._running.append(process)
+        started = [(program, self._spawn(program)) for program in programs]
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not healthy():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise JobError(f"{name} did not start (exit code {process.poll()}):\n{self.tail(name)}")
-            time.sleep(_PROBE_INTERVAL_S)
-        return process.pid
-
-    def tail(self, name: str) -> str:
-        """Last lines of a process's log."""
-        lines = self._log(name).read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join(lines[-_LOG_TAIL_LINES:])
+        for program, process in started:
+            while not program.healthy():
+                if process.poll() is not None or time.monotonic() > deadline:
+                    end = self._tail(program.name)
+                    raise JobError(f"{program.name} did not start (exit code {process.poll()}):\n{end}")
+                time.sleep(_PROBE_INTERVAL_S)
 
     def stop(self) -> None:
         """Stop everything, the last started first."""
+        for process in reversed(self._running):
+            process.terminate()
         while self._running:
             process = self._running.pop()
-            process.terminate()
             try:
                 process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
@@ -83,11 +93,28 @@ class Processes:
                 process.wait()
             _kill_session(process.pid)
 
+    def _spawn(self, program: Program) -> subprocess.Popen[bytes]:
+        try:
+            with self._log(program.name).open("wb") as log:
+                # In a session of its own, so that what it starts can be stopped with it.
+                process = subprocess.Popen(  # noqa: S603  commands are built in this package
+                    program.command, env=self.environment, stdout=log, stderr=log, start_new_session=True
+                )
+        except FileNotFoundError as error:
+            missing = program.command[0]
+            raise ConfigError(f"{missing} is missing; run: pip install -e '.[flower,ray]'") from error
+        self._running.append(process)
+        return process
+
+    def _tail(self, name: str) -> str:
+        lines = self._log(name).read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(lines[-_LOG_TAIL_LINES:])
+
     def _log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
 
 
-def program(name: str) -> str:
+def installed(name: str) -> str:
     """Path of a program of this environment."""
     return str(_SCRIPTS / name)
 
@@ -117,13 +144,12 @@ def grpc_healthy(socket_path: Path) -> Callable[[], bool]:
 
     def probe() -> bool:
         with grpc.insecure_channel(f"unix:{socket_path}") as channel:
+            check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(_HEALTH_CHECK)
             try:
-                reply = health_pb2_grpc.HealthStub(channel).Check(
-                    health_pb2.HealthCheckRequest(), timeout=1.0
-                )
+                reply = health_pb2.HealthCheckResponse.FromString(check(b"", timeout=1.0))
             except grpc.RpcError:
                 return False
-            return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+            return reply.status == health_pb2.HealthCheckResponse.SERVING
 
     return probe
 

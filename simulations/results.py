@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from fedcredit.errors import DataError
+from fedcredit.privacy.statement import PrivacyStatement
 
 Noise = Literal["os", "seeded (simulation)", "none"]
 
@@ -41,36 +42,6 @@ class ModelResult:
 
     overall: Metrics
     by_view: Mapping[str, Metrics] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class PrivacyStatement:
-    """What one institution's records are protected by.
-
-    Parameters
-    ----------
-    epsilon_outsider
-        Against those who see the released model and sums; None where single packets were not masked, or
-        without noise.
-    epsilon_t
-        Against the coordinator together with t institutions: the calibrated one.
-    epsilon_all_others
-        Against the coordinator together with all other institutions: own noise only.
-    epsilon_planned, epsilon_spent
-        Of `epsilon_t`: reserved at join, and charged by the end. None without noise.
-    delta
-        Failure probability of each ε.
-    unit
-        ``record`` or ``person``.
-    """
-
-    epsilon_outsider: float | None
-    epsilon_t: float | None
-    epsilon_all_others: float | None
-    epsilon_planned: float | None
-    epsilon_spent: float | None
-    delta: float
-    unit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +132,7 @@ class RunResult:
                 seconds_total=tree["seconds"]["total"],
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise DataError(
-                f"This is not the metrics.json of a run ({error}); run the simulation again."
-            ) from error
+            raise DataError(f"This is not the metrics.json of a run ({error}); run the simulation again.") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """A seeded bit source, so that a simulation can be repeated to the bit.
 
-Whoever knows the seed can subtract the noise: nothing that used it is private, and every artefact says ``seeded (simulation)``. A
-custodian with a policy refuses it.
+Whoever knows the seed can subtract the noise: nothing that used it is private, and every artefact says ``seeded
+(simulation)``. A custodian with a policy refuses it.
 """
 
 import hashlib
@@ -25,9 +25,7 @@ class SeededBitSource:
     """
 
     def __init__(self, seed: int, institution: str) -> None:
-        self._key = hashlib.sha256(
-            noise_context(b"seeded", str(seed).encode(), institution.encode())
-        ).digest()
+        self._key = hashlib.sha256(noise_context(b"seeded", str(seed).encode(), institution.encode())).digest()
 
     def stream(self, context: bytes, n_bytes: int) -> bytes:
         """The same seed, institution and context give the same bytes."""

@@ -107,9 +107,7 @@ def _privacy_terms(privacy: Mapping[str, Any], n_rows: int) -> PrivacyTerms:
     if placement in _NOT_YET:
         raise ConfigError(_NOT_YET[placement])
     if placement not in {member.value for member in Placement}:
-        raise ConfigError(
-            f"privacy.placement={placement!r} is unknown; choose local or central, or privacy=none."
-        )
+        raise ConfigError(f"privacy.placement={placement!r} is unknown; choose local or central, or privacy=none.")
     epsilon, delta = privacy["epsilon"], privacy["delta"]
     if placement != Placement.NONE:
         if not isinstance(epsilon, int | float):

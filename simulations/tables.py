@@ -13,12 +13,12 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from fedcredit.privacy.statement import PrivacyStatement
 from simulations.results import (
     InstitutionPlan,
     Metrics,
     ModelResult,
     PlanSummary,
-    PrivacyStatement,
     RunResult,
     SweepPoint,
 )
@@ -137,9 +137,7 @@ def federated_sentence(result: RunResult) -> str:
         return "Released estimate: AUC n/a (too few good or bad cases for the noise)"
     parts = [f"AUC {released.auc:.3f} (95 % interval {released.auc_low:.3f} to {released.auc_high:.3f})"]
     parts += [
-        f"{name} {value:.3f}"
-        for name, value in (("KS", released.ks), ("Brier", released.brier))
-        if value is not None
+        f"{name} {value:.3f}" for name, value in (("KS", released.ks), ("Brier", released.brier)) if value is not None
     ]
     return "Released estimate: " + ", ".join(parts)
 
@@ -183,7 +181,7 @@ def span(sizes: Sequence[int]) -> str:
 
 def deltas_and_units(statements: Sequence[PrivacyStatement]) -> str:
     """Print δ, unit and adjacency, each once if all institutions share them."""
-    deltas = ", ".join(dict.fromkeys(f"{statement.delta:g}" for statement in statements))
+    deltas = ", ".join(dict.fromkeys(f"{s.delta:g}" for s in statements if s.delta is not None)) or "none"
     units = ", ".join(dict.fromkeys(statement.unit for statement in statements))
     return f"δ = {deltas}; unit: {units}; adjacency: all that one {units} contributes becomes zero."
 

@@ -34,12 +34,8 @@ def draft(
     from_data: Annotated[
         bool, typer.Option("--from-data", help="Read ranges off the data; the result is for simulation only.")
     ] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Write the dictionary here instead of printing it.")
-    ] = None,
-    mapping_out: Annotated[
-        Path | None, typer.Option(help="Write the column mapping here, if one is needed.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the dictionary here instead of printing it.")] = None,
+    mapping_out: Annotated[Path | None, typer.Option(help="Write the column mapping here, if one is needed.")] = None,
 ) -> None:
     """Write a commented dictionary from column names and types; no value is read unless --from-data."""
     result = draft_dictionary(open_source(spec_of(table)), table, from_data=from_data)
@@ -47,9 +43,7 @@ def draft(
     if result.mapping is None:
         return
     if mapping_out is None:
-        note = (
-            "some column names differ from their features': run again with --mapping-out FILE for the mapping"
-        )
+        note = "some column names differ from their features': run again with --mapping-out FILE for the mapping"
         Console(stderr=True).print(note, soft_wrap=True)
     else:
         _write(result.mapping, mapping_out)
@@ -60,9 +54,7 @@ def check(
     dictionary: Annotated[Path, typer.Argument(metavar="DICT", help="The data dictionary (YAML).")],
     table: Annotated[str, _TABLE],
     *,
-    kind: Annotated[
-        str | None, typer.Option(help="Institution type; needed if the dictionary has several.")
-    ] = None,
+    kind: Annotated[str | None, typer.Option(help="Institution type; needed if the dictionary has several.")] = None,
     mapping: Annotated[Path | None, typer.Option(help="Column mapping (YAML); default: same names.")] = None,
     unit: Annotated[Unit, typer.Option(help="Privacy unit.")] = Unit.RECORD,
     cap: Annotated[int, typer.Option(min=1, help="Rows kept per person under --unit person.")] = 1,

@@ -51,9 +51,7 @@ def show(site: SiteArgument) -> None:
     if file.policy is not None:
         policy = load_policy(file.policy)
         spent = account.accountant.epsilon(committed, policy.delta)
-        console.print(
-            f"spent or set aside: epsilon {spent:.4f} of {policy.epsilon} at delta {policy.delta:g}"
-        )
+        console.print(f"spent or set aside: epsilon {spent:.4f} of {policy.epsilon} at delta {policy.delta:g}")
 
 
 def _budget(file: SiteFile, mode: str) -> tuple[str, Accountant]:

@@ -46,9 +46,7 @@ def contribute(
             return preflight.count(site.dictionary, site.kind, site.data.train)[0] * terms.scale
         case Role.TRAIN:
             rows = _sample(site.data.train, terms.sampling_rate, sampling, context)
-            return family_of(plan.model.family).contribute(
-                plan.model, site.dictionary, site.kind, model, rows
-            )[0]
+            return family_of(plan.model.family).contribute(plan.model, site.dictionary, site.kind, model, rows)[0]
         case Role.EVALUATE:
             rows = site.data.evaluate
             counts = phase.count(plan.model, site.dictionary, plan.evaluation, site.kind, model, rows)
@@ -58,7 +56,5 @@ def contribute(
 def _sample(rows: Rows, rate: float, sampling: BitSource, context: bytes) -> Rows:
     if rate == 1.0:
         return rows
-    mask = poisson.sample(
-        Fraction(rate), rows.n_rows, sampling.stream(context, poisson.bytes_needed(rows.n_rows))
-    )
+    mask = poisson.sample(Fraction(rate), rows.n_rows, sampling.stream(context, poisson.bytes_needed(rows.n_rows)))
     return single(rows.cells[mask], rows.bad[mask])

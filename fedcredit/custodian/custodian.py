@@ -2,9 +2,9 @@
 
 ``guard → contribute → noise → sign → commit (event and exact bytes in one fsynced transaction) → send``
 
-(Masks of secure aggregation go between noise and sign.) The same message asked for again is answered with the stored bytes and
-is not charged. A higher attempt is a new message with new noise, charged from the plan's reserve. A restart draws new noise
-keys and refunds nothing.
+(Masks of secure aggregation go between noise and sign.) The same message asked for again is answered with the
+stored bytes and is not charged. A higher attempt is a new message with new noise, charged from the plan's reserve.
+A restart draws new noise keys and refunds nothing.
 """
 
 import logging
@@ -101,8 +101,8 @@ class Custodian:
     def handle(self, request: bytes) -> bytes:
         """Answer one signed envelope with one signed envelope.
 
-        Whatever is wrong comes back as a refusal with a code and a fixed sentence; no exception leaves, and nothing in a
-        refusal depends on a record.
+        Whatever is wrong comes back as a refusal with a code and a fixed sentence; no exception leaves, and nothing
+        in a refusal depends on a record.
         """
         with self._turn:
             try:
@@ -115,7 +115,7 @@ class Custodian:
                 return self._refuse(request, "budget", str(error))
             except LedgerError as error:
                 return self._refuse(request, "ledger", str(error))
-            except Exception:
+            except Exception:  # noqa: BLE001  (the boundary: nothing may leave but a code)
                 # The institution's own log gets the traceback; the wire gets a word.
                 _LOG.exception("request failed at %s", self._site.institution)
                 return self._refuse(
@@ -151,7 +151,9 @@ class Custodian:
         plan_hash = plan_digest(request.plan)
         cost = guard_plan(self._site, plan, self._ledger.account.accountant)
         self._guard_ledger(plan)
-        self._ledger.reserve(plan_hash, request.plan, cost, self._terms(plan, cost))
+        self._ledger.reserve(
+            plan_hash, request.plan, cost, cost * plan.privacy.reserve_percent / 100, self._terms(plan, cost)
+        )
         self._noise_keys.setdefault(plan_hash, self._new_noise_key())
         return self._seal(JoinReply(plan_hash, self._ledger.event_count))
 
@@ -160,9 +162,7 @@ class Custodian:
         stored = self._ledger.stored(slot)
         if stored is not None:
             if stored.request_hash != request_hash:
-                raise RefusalError(
-                    "replay", "this attempt was answered for another request; raise the attempt."
-                )
+                raise RefusalError("replay", "this attempt was answered for another request; raise the attempt.")
             return stored.message
         plan = self._open_plan(request.plan_hash)
         guard_round(plan, self._site, request)
@@ -234,9 +234,7 @@ class Custodian:
                 f"this site's ledger counts in {account.unit}s, the plan in {plan.privacy.unit.value}s.",
             )
         if (account.accountant.mode == "not_private") != (plan.privacy.placement is Placement.NONE):
-            raise RefusalError(
-                "ledger", "a job without privacy and a job with privacy need ledgers of their own."
-            )
+            raise RefusalError("ledger", "a job without privacy and a job with privacy need ledgers of their own.")
 
     def _guard_same_model(self, request: RoundRequest) -> None:
         charged = [
@@ -247,16 +245,12 @@ class Custodian:
         if any(event["model_hash"] != digest("model", request.model).hex() for event in charged):
             raise RefusalError("model", "an earlier attempt of this round used another model; send that one.")
         if any(event["attempt"] >= request.attempt for event in charged):
-            raise RefusalError(
-                "attempt", "a higher attempt of this round was answered already; raise the attempt."
-            )
+            raise RefusalError("attempt", "a higher attempt of this round was answered already; raise the attempt.")
 
     def _open_plan(self, plan_hash: bytes) -> Plan:
         job = self._ledger.job(plan_hash)
         if job is None or job.closed:
-            raise RefusalError(
-                "job", "this job is not open here; join it first, or start a new one if it is over."
-            )
+            raise RefusalError("job", "this job is not open here; join it first, or start a new one if it is over.")
         if job.terms["fingerprint"] != self._site.data.fingerprint.hex():
             raise RefusalError("data", "this site's data changed since it joined the job; start a new job.")
         if plan_hash not in self._plans:
@@ -295,10 +289,6 @@ class Custodian:
 
 def _require_private(ledger: Ledger, new_noise_key: Callable[[], BitSource], noise_law: NoiseLaw) -> None:
     if new_noise_key is not OsBitSource or noise_law is not rounded_gaussian_noise:
-        raise PrivacyError(
-            "a custodian with a policy draws its noise from the operating system and nothing else."
-        )
+        raise PrivacyError("a custodian with a policy draws its noise from the operating system and nothing else.")
     if ledger.account.accountant.mode == "not_private":
-        raise PrivacyError(
-            "a custodian with a policy needs a private ledger; open one with 'fedcredit ledger open'."
-        )
+        raise PrivacyError("a custodian with a policy needs a private ledger; open one with 'fedcredit ledger open'.")

@@ -1,4 +1,4 @@
-"""The guard step: is this plan, and is this request, one that the institution answers?
+"""The guard step: refuses every plan and every request that the institution has not agreed to.
 
 Nothing here looks at a record. Every refusal has a short code and a sentence with the remedy.
 """
@@ -64,9 +64,7 @@ def guard_round(plan: Plan, site: Site, request: RoundRequest) -> None:
         )
     in_order = tuple(name for name in plan.members if name in request.members)
     if request.members != in_order or site.institution not in in_order:
-        raise RefusalError(
-            "roster", "the attempt's members are not a part of the plan's roster that includes us."
-        )
+        raise RefusalError("roster", "the attempt's members are not a part of the plan's roster that includes us.")
     if (request.role is Role.PREFLIGHT) != (request.model == b""):
         raise RefusalError("model", "preflight carries no model and every later phase carries one.")
 
@@ -75,16 +73,12 @@ def _guard_consortium(site: Site, plan: Plan) -> None:
     if site.coordinators.get(plan.coordinator) != bytes.fromhex(plan.coordinator_key):
         raise RefusalError("coordinator", f"coordinator {plan.coordinator!r} is not on this site's list.")
     if plan.roster.digest() != site.roster.digest():
-        raise RefusalError(
-            "roster", "the plan's roster is not the one this site pinned; exchange roster files."
-        )
+        raise RefusalError("roster", "the plan's roster is not the one this site pinned; exchange roster files.")
     member = plan.roster.member(site.institution)
     if member is None or (member.kind, member.public_key) != (site.kind, site.key.public.hex()):
         raise RefusalError("roster", f"{site.institution} is not in the roster under this type and key.")
     if plan.dictionary != site.dictionary.digest().hex():
-        raise RefusalError(
-            "dictionary", "the plan's data dictionary differs from this site's; exchange the file."
-        )
+        raise RefusalError("dictionary", "the plan's data dictionary differs from this site's; exchange the file.")
     if site.evaluation_percent not in (None, plan.evaluation_percent):
         raise RefusalError(
             "evaluation",
@@ -106,9 +100,7 @@ def _guard_terms(site: Site, plan: Plan) -> None:
             and stated.sensitivity_squared == dict(own.sensitivity_squared)
         )
         if not same:
-            raise RefusalError(
-                "terms", f"the plan's terms of {role.name} are not those of its dictionary and model."
-            )
+            raise RefusalError("terms", f"the plan's terms of {role.name} are not those of its dictionary and model.")
 
 
 def _guard_numbers(plan: Plan) -> None:
@@ -125,12 +117,8 @@ def _guard_numbers(plan: Plan) -> None:
             except PrivacyError as error:
                 raise RefusalError("noise", str(error)) from error
         members = len(plan.roster.members)
-        if (
-            plan.roster.total_size * terms.scale + 40 * int((terms.noise_variance * members) ** 0.5)
-        ) >= CAPACITY:
-            raise RefusalError(
-                "capacity", f"the sums of {role.name} could overflow 64 bits; use a smaller scale."
-            )
+        if (plan.roster.total_size * terms.scale + 40 * int((terms.noise_variance * members) ** 0.5)) >= CAPACITY:
+            raise RefusalError("capacity", f"the sums of {role.name} could overflow 64 bits; use a smaller scale.")
 
 
 def _guard_cost(policy: Policy | NotPrivate, plan: Plan, accountant: Accountant, cost: Fraction) -> None:
@@ -138,9 +126,7 @@ def _guard_cost(policy: Policy | NotPrivate, plan: Plan, accountant: Accountant,
     if epsilon is None or delta is None:
         return
     if cost > accountant.target(epsilon, delta):
-        raise RefusalError(
-            "epsilon", f"the plan's messages cost more than the epsilon={epsilon} that it states."
-        )
+        raise RefusalError("epsilon", f"the plan's messages cost more than the epsilon={epsilon} that it states.")
     if isinstance(policy, Policy) and cost > accountant.target(policy.max_epsilon_per_job, policy.delta):
         raise RefusalError(
             "epsilon", f"the plan costs more than epsilon {policy.max_epsilon_per_job} at this site's delta."
@@ -155,9 +141,7 @@ def _guard_cost(policy: Policy | NotPrivate, plan: Plan, accountant: Accountant,
 def _guard_policy(site: Site, policy: Policy, plan: Plan) -> None:
     terms = plan.privacy
     if terms.placement not in policy.placements:
-        raise RefusalError(
-            "placement", f"this site's policy does not allow noise placement {terms.placement.value!r}."
-        )
+        raise RefusalError("placement", f"this site's policy does not allow noise placement {terms.placement.value!r}.")
     if terms.epsilon is None or terms.delta is None or terms.epsilon > policy.max_epsilon_per_job:
         raise RefusalError(
             "epsilon", f"this site's policy allows epsilon {policy.max_epsilon_per_job} per job at most."
@@ -167,9 +151,7 @@ def _guard_policy(site: Site, policy: Policy, plan: Plan) -> None:
     except PrivacyError as error:
         raise RefusalError("delta", str(error)) from error
     if (terms.unit, terms.max_records_per_person) != (policy.unit, policy.max_records_per_person):
-        raise RefusalError(
-            "unit", f"this site's policy protects one {policy.unit.value}, which the plan does not."
-        )
+        raise RefusalError("unit", f"this site's policy protects one {policy.unit.value}, which the plan does not.")
     if plan.purpose not in policy.purposes:
         raise RefusalError("purpose", f"purpose {plan.purpose!r} is not among this site's purposes.")
     refused = sorted(

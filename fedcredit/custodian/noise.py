@@ -1,8 +1,8 @@
 """The noise step: rounded Gaussian noise as a function of a key, a context and the exact vector.
 
-The context names the message (plan, role, round, attempt, members, model) and the hash of the pre-noise vector. A fork, a clone
-or a restored snapshot of the process therefore repeats the same bytes or draws independent noise; it never adds one noise to
-two different vectors, whose difference would be exact.
+The context names the message (plan, role, round, attempt, members, model) and the hash of the pre-noise vector. A
+fork, a clone or a restored snapshot of the process therefore repeats the same bytes or draws independent noise; it
+never adds one noise to two different vectors, whose difference would be exact.
 """
 
 from typing import Protocol
@@ -35,14 +35,10 @@ def rounded_gaussian_noise(
     context: bytes,
 ) -> NDArray[np.int64]:
     """Independent rounded Gaussian integers of the plan's variance."""
-    return rounded_gaussian.draw(
-        noise_variance, size, bits.stream(context, rounded_gaussian.bytes_needed(size))
-    )
+    return rounded_gaussian.draw(noise_variance, size, bits.stream(context, rounded_gaussian.bytes_needed(size)))
 
 
-def no_noise(
-    role: Role, noise_variance: int, size: int, bits: BitSource, context: bytes
-) -> NDArray[np.int64]:  # noqa: ARG001
+def no_noise(role: Role, noise_variance: int, size: int, bits: BitSource, context: bytes) -> NDArray[np.int64]:  # noqa: ARG001
     """Zeros: only for a custodian of public or synthetic data (`fedcredit.custodian.site.NotPrivate`)."""
     return np.zeros(size, dtype=np.int64)
 

@@ -1,7 +1,7 @@
 """The institution's own policy: what it lets out, to whom, and how much over the life of its data.
 
-A plain YAML file that the institution writes and only it can change. What the policy does not allow is refused; without a policy
-everything is refused.
+A plain YAML file that the institution writes and only it can change. What the policy does not allow is refused;
+without a policy everything is refused.
 """
 
 from pathlib import Path

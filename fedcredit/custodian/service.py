@@ -1,7 +1,7 @@
 """Custodians behind a Unix socket: one gRPC method, bytes in and bytes out, and the standard health service.
 
-The socket's folder decides who can connect; the messages decide who is answered. Several custodians can share a process (a
-simulation on one machine); the request's ``institution`` metadata then says which one is meant.
+The socket's folder decides who can connect; the messages decide who is answered. Several custodians can share a
+process (a simulation on one machine); the request's ``institution`` metadata then says which one is meant.
 """
 
 import os
@@ -51,9 +51,7 @@ class CustodianService:
         ]
         self._server = grpc.server(futures.ThreadPoolExecutor(max_workers=_WORKERS), options=limits)
         method = grpc.unary_unary_rpc_method_handler(self._handle)
-        self._server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(SERVICE, {"Handle": method}),)
-        )
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Handle": method}),))
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._stopped = threading.Event()
@@ -104,8 +102,6 @@ class CustodianService:
 
 def _check_socket(socket: Path) -> None:
     if len(os.fsencode(socket)) > _LONGEST_SOCKET_PATH:
-        raise ConfigError(
-            f"socket path {socket} is over {_LONGEST_SOCKET_PATH} bytes long; choose a shorter one."
-        )
+        raise ConfigError(f"socket path {socket} is over {_LONGEST_SOCKET_PATH} bytes long; choose a shorter one.")
     if not socket.parent.is_dir():
         raise ConfigError(f"folder {socket.parent} does not exist; create it for the custodian's socket.")

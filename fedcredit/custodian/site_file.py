@@ -124,9 +124,7 @@ def site_mapping(file: SiteFile, dictionary: DataDictionary) -> Mapping:
     return identity_mapping(dictionary, file.kind) if file.mapping is None else load_mapping(file.mapping)
 
 
-def _load_data(
-    file: SiteFile, dictionary: DataDictionary, mapping: Mapping, policy: Policy | NotPrivate
-) -> Dataset:
+def _load_data(file: SiteFile, dictionary: DataDictionary, mapping: Mapping, policy: Policy | NotPrivate) -> Dataset:
     table = open_source(file.data).read(mapping.columns)
     per_person = isinstance(policy, Policy) and policy.unit.value == "person"
     return assemble_dataset(
@@ -147,7 +145,7 @@ def _not_private(file: SiteFile) -> NotPrivate:
 def _require_deployable(dictionary: DataDictionary, mapping: Mapping) -> None:
     if dictionary.simulation_only:
         raise ConfigError(
-            f"dictionary {dictionary.name!r} took its ranges from data and is for simulation only; declare public ranges."
+            f"dictionary {dictionary.name!r} took its ranges from data and is for simulation only; declare public ones."
         )
     if mapping.split is not None:
         raise ConfigError("a split column is for public data only; remove it, roles are drawn from ids.")

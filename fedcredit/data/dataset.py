@@ -49,9 +49,7 @@ def assemble_dataset(
     part, role = part[role >= 0], role[role >= 0]
     used = None if ids is None else [ids[i] for i in part]
     fingerprint = content_fingerprint(key, quantised.cells[part], quantised.bad[part], used)
-    train, evaluate = (
-        single(quantised.cells[part[role == r]], quantised.bad[part[role == r]]) for r in (0, 1)
-    )
+    train, evaluate = (single(quantised.cells[part[role == r]], quantised.bad[part[role == r]]) for r in (0, 1))
     return Dataset(kind=kind, train=train, evaluate=evaluate, fingerprint=fingerprint)
 
 

@@ -7,7 +7,6 @@ nobody outside can tell a record's role.
 
 import hmac
 from collections.abc import Sequence
-from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,8 +101,8 @@ def content_fingerprint(
     """
     _check_key(key)
     rows = _contents(ids if ids is not None else [b""] * len(bad), cells, bad)
-    digests = sorted(hmac.digest(key, _CONTENT + row, sha256) for row in rows)
-    return hmac.digest(key, _CONTENT + len(digests).to_bytes(8, "big") + b"".join(digests), sha256)
+    digests = sorted(hmac.digest(key, _CONTENT + row, "sha256") for row in rows)
+    return hmac.digest(key, _CONTENT + len(digests).to_bytes(8, "big") + b"".join(digests), "sha256")
 
 
 def _contents(ids: Sequence[bytes], cells: NDArray[np.uint16], bad: NDArray[np.uint8]) -> list[bytes]:
@@ -120,12 +119,10 @@ def _contents(ids: Sequence[bytes], cells: NDArray[np.uint16], bad: NDArray[np.u
 def _hash64(messages: Sequence[bytes], key: bytes, tag: bytes) -> NDArray[np.uint64]:
     """First eight bytes of HMAC-SHA256 of each message as an integer."""
     _check_key(key)
-    stream = b"".join(hmac.digest(key, tag + message, sha256)[:8] for message in messages)
+    stream = b"".join(hmac.digest(key, tag + message, "sha256")[:8] for message in messages)
     return np.frombuffer(stream, dtype=">u8").astype(np.uint64)
 
 
 def _check_key(key: bytes) -> None:
     if len(key) < MIN_KEY_BYTES:
-        raise ConfigError(
-            f"the institution's key has {len(key)} bytes; use at least {MIN_KEY_BYTES} random bytes"
-        )
+        raise ConfigError(f"the institution's key has {len(key)} bytes; use at least {MIN_KEY_BYTES} random bytes")

@@ -90,9 +90,7 @@ def concatenate(parts: Sequence[Rows]) -> Rows:
     """
     widths = sorted({part.cells.shape[1] for part in parts})
     if len(widths) != 1:
-        raise DataError(
-            f"rows to join must be of one institution type, got widths {widths}; join each type by itself"
-        )
+        raise DataError(f"rows to join must be of one institution type, got widths {widths}; join each type by itself")
     starts = np.concatenate([[0], np.cumsum([part.n_rows for part in parts])[:-1]])
     shifted = [part.offsets[1:] + start for part, start in zip(parts, starts, strict=True)]
     offsets = np.concatenate([np.zeros(1, dtype=np.int64), *shifted]).astype(np.int64)
@@ -127,13 +125,7 @@ def validate_rows(rows: Rows, dictionary: DataDictionary, kind: str) -> None:
 
 
 def _validate_offsets(offsets: NDArray[np.int64], n: int) -> None:
-    if (
-        offsets.ndim != 1
-        or len(offsets) < 2
-        or offsets[0] != 0
-        or offsets[-1] != n
-        or np.any(np.diff(offsets) < 0)
-    ):
+    if offsets.ndim != 1 or len(offsets) < 2 or offsets[0] != 0 or offsets[-1] != n or np.any(np.diff(offsets) < 0):
         raise DataError(
             f"offsets must rise from 0 to the number of rows {n}; build rows with `single` or `concatenate`"
         )

@@ -91,9 +91,7 @@ class CsvSource:
             broken.append(row)
             return "skip"
 
-        return pa_csv.ParseOptions(
-            delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=skip
-        )
+        return pa_csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=skip)
 
     def _guarded(self, read: Callable[[], pa.Table]) -> pa.Table:
         try:
@@ -134,9 +132,7 @@ class ParquetSource:
         try:
             return pa_parquet.ParquetFile(self._path)
         except (pa.ArrowException, OSError):
-            raise DataError(
-                f"file {self._path} is not a Parquet file; export it again or use kind csv"
-            ) from None
+            raise DataError(f"file {self._path} is not a Parquet file; export it again or use kind csv") from None
 
 
 class TableSource:
@@ -241,9 +237,7 @@ def spec_of(text: str) -> CsvSpec | ParquetSpec | SqlSpec:
     kinds = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
     suffix = Path(text).suffix.lower()
     if suffix not in kinds:
-        raise ConfigError(
-            f"cannot tell what {text!r} is; give a .csv or .parquet file, or a database URI#table"
-        )
+        raise ConfigError(f"cannot tell what {text!r} is; give a .csv or .parquet file, or a database URI#table")
     return parse_source({"kind": kinds[suffix], "path": text}, "table argument")
 
 

@@ -118,18 +118,15 @@ def _value_findings(dictionary: DataDictionary, kind: str, mapping: Mapping, tab
 
 def _number_findings(feature: Feature, entry: ColumnMapping, table: pa.Table) -> _Found:
     low, high = feature.range or (0.0, 0.0)
-    coded = positions(table, entry.column, (*entry.codes, *feature.missing_codes)) >= 0
-    empty = blank(table, entry.column)
-    unread = np.isnan(numbers(table, entry.column)) & ~empty & ~coded
+    unread = np.isnan(numbers(table, entry.column)) & ~blank(table, entry.column)
+    unread &= positions(table, entry.column, (*entry.codes, *feature.missing_codes)) < 0
     values = feature_values(feature, entry, table)
     known = values[np.isfinite(values)]
     outside = (known < low) | (known > high)
     out = _all_missing(len(known), len(values))
     out += _share(unread, "cannot be read as numbers and count as missing; correct them or map their codes")
     limits = f"[{low:g}, {high:g}] {feature.unit}".strip()
-    out += _share(
-        outside, f"lie outside {limits} and count in the outer cells; check unit, scale and missing codes"
-    )
+    out += _share(outside, f"lie outside {limits} and count in the outer cells; check unit, scale and missing codes")
     if feature.type == "integer":
         fractions = known != np.floor(known)
         out += _share(fractions, "are no whole numbers and are rounded down; check the column or the type")
@@ -210,9 +207,7 @@ def _id_findings(mapping: Mapping, table: pa.Table, unit: str, cap: int) -> _Fou
     many, extra = int((counts > limit).sum()), int((counts - limit).clip(min=0).sum())
     out: _Found = []
     if len(named) < len(units):
-        out.append(
-            (True, f"{column}: {len(units) - len(named)} rows have no id and take no part; fill it in")
-        )
+        out.append((True, f"{column}: {len(units) - len(named)} rows have no id and take no part; fill it in"))
     if many and unit == "person":
         text = f"{column}: {many} persons have more than {cap} rows; {extra} rows beyond the cap take no part"
         out.append((True, f"{text}: merge them or raise max_records_per_person"))

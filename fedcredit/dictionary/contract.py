@@ -78,18 +78,10 @@ def contract_problems(document: Mapping[str, Any]) -> list[str]:
         if b not in blocks
     ]
     out += [
-        f"{kind}: owns the block {b!r} twice; list it once"
-        for kind, listed in owns.items()
-        for b in _twice(listed)
+        f"{kind}: owns the block {b!r} twice; list it once" for kind, listed in owns.items() for b in _twice(listed)
     ]
-    out += [
-        f"no feature is in the block {b!r}; remove the block" for b in blocks if features and b not in used
-    ]
-    out += [
-        f"no institution type owns the block {b!r}; give it an owner"
-        for b in blocks
-        if owns and b not in owned
-    ]
+    out += [f"no feature is in the block {b!r}; remove the block" for b in blocks if features and b not in used]
+    out += [f"no institution type owns the block {b!r}; give it an owner" for b in blocks if owns and b not in owned]
     return out
 
 
@@ -101,9 +93,7 @@ def _range_problems(value: tuple[float, float] | None, kind: str) -> list[str]:
     low, high = value
     if low >= high:
         return [f"the lowest value {low:g} is not below the highest {high:g}; swap or correct them"]
-    if kind == "integer" and (
-        not low.is_integer() or not high.is_integer() or max(-low, high) > _LARGEST_INTEGER
-    ):
+    if kind == "integer" and (not low.is_integer() or not high.is_integer() or max(-low, high) > _LARGEST_INTEGER):
         return [f"an integer feature needs whole-number limits up to 2^53, got [{low:g}, {high:g}]"]
     return []
 
@@ -119,9 +109,7 @@ def _grid_problems(grid: Any, kind: str, limits: tuple[float, float] | None) -> 
         return _integers_problems(kind, high - low)
     if grid.kind == "edges":
         edges = grid.edges
-        outside = [
-            f"the edge {e:g} is outside ({low:g}, {high:g}]; remove it" for e in edges if not low < e <= high
-        ]
+        outside = [f"the edge {e:g} is outside ({low:g}, {high:g}]; remove it" for e in edges if not low < e <= high]
         rising = all(a < b for a, b in pairwise(edges))
         return outside + ([] if rising else ["edges must increase strictly; sort them and drop repeats"])
     return []
@@ -150,9 +138,7 @@ def _atom_problems(
         out += [f"the atom {a:g} is not a whole number" for a in atoms if not a.is_integer()]
     if limits is not None:
         low, high = limits
-        out += [
-            f"the atom {a:g} is outside the range [{low:g}, {high:g}]" for a in atoms if not low <= a <= high
-        ]
+        out += [f"the atom {a:g} is outside the range [{low:g}, {high:g}]" for a in atoms if not low <= a <= high]
     return out
 
 

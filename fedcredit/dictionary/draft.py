@@ -74,9 +74,7 @@ def draft_dictionary(source: Source, what: str, *, from_data: bool = False) -> D
     id_column = next((c for c, name in names.items() if name == "id" or name.endswith("_id")), None)
     columns = [column for column in types if column not in (target, id_column)]
     table = source.read(columns) if from_data else None
-    guesses = {
-        c: _from_data(table, c, names[c]) if table else _from_type(types[c], names[c]) for c in columns
-    }
+    guesses = {c: _from_data(table, c, names[c]) if table else _from_type(types[c], names[c]) for c in columns}
     head = _head(what, names.get(target or "", ""), id_column, from_data=from_data)
     text = head + "".join(_entry(c, guess, filled=from_data) for c, guess in guesses.items())
     used = [column for column in columns if not guesses[column].left_out]
@@ -91,9 +89,7 @@ def _from_type(kind: str, name: str) -> _Guess:
     if kind == "bool":
         return _Guess(name, "category", "", '{kind: categories, codes: {"false": "no", "true": "yes"}}', "")
     if re.match(r"(date|time|list|struct|map|binary|duration)", kind):
-        return _Guess(
-            name, "", "", "", "", f"type {kind} cannot be a feature; derive a number or a code from it"
-        )
+        return _Guess(name, "", "", "", "", f"type {kind} cannot be a feature; derive a number or a code from it")
     return _Guess(name, "", "", "", "")  # text may hold numbers or codes: only a person can tell
 
 
@@ -129,9 +125,7 @@ def _category_guess(table: pa.Table, column: str, name: str) -> _Guess:
     found = {str(value).strip() for value in table.column(column).unique().to_pylist() if value is not None}
     codes = sorted(found - {""})
     if not codes or len(codes) > _MOST_CODES:
-        return _Guess(
-            name, "", "", "", "", f"it holds {len(codes)} different texts; group them into codes first"
-        )
+        return _Guess(name, "", "", "", "", f"it holds {len(codes)} different texts; group them into codes first")
     listed = ", ".join(f"{_quoted(code)}: {_quoted(code)}" for code in codes)
     return _Guess(name, "category", "", f"{{kind: categories, codes: {{{listed}}}}}", "")
 
@@ -145,11 +139,7 @@ def _outward(value: float, *, up: bool) -> float:
 
 
 def _head(what: str, target: str, id_column: str | None, *, from_data: bool) -> str:
-    how = (
-        "names, types and VALUES: for simulation only"
-        if from_data
-        else "names and types only; no value was read"
-    )
+    how = "names, types and VALUES: for simulation only" if from_data else "names and types only; no value was read"
     filled = {
         "title": _quoted(f"draft of {what}"),
         "source": _quoted(what),
@@ -203,9 +193,7 @@ def _entry(column: str, guess: _Guess, *, filled: bool) -> str:
     lines = [f"  - name: {guess.name}", "    block: applicant", f"    type: {kind}"]
     if not category:
         lines.append("    unit: ''  # e.g. EUR, months")
-        lines.append(
-            f"    range: {guess.range or '  # REQUIRED: [lowest, highest]; leave out for a category'}"
-        )
+        lines.append(f"    range: {guess.range or '  # REQUIRED: [lowest, highest]; leave out for a category'}")
     asked = "  # REQUIRED: {kind: linear, cells: 40} or {kind: categories, codes: {code: meaning}}"
     lines.append(f"    grid: {guess.grid or asked}")
     lines += [f"    atoms: {guess.atoms}"] if guess.atoms else []
@@ -221,9 +209,7 @@ def _entry(column: str, guess: _Guess, *, filled: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _mapping(
-    columns: Sequence[str], names: dict[str, str], target: str | None, id_column: str | None
-) -> str | None:
+def _mapping(columns: Sequence[str], names: dict[str, str], target: str | None, id_column: str | None) -> str | None:
     read = [*columns, *([target] if target else [])]
     if all(names[column] == column for column in read):
         return None

@@ -89,9 +89,7 @@ def identity_mapping(dictionary: DataDictionary, kind: str) -> Mapping:
     """
     entry = dictionary.institution_type(kind)
     return Mapping(
-        features={
-            feature.name: ColumnMapping(column=feature.name) for feature in dictionary.owned_features(kind)
-        },
+        features={feature.name: ColumnMapping(column=feature.name) for feature in dictionary.owned_features(kind)},
         target=TargetMapping(column=entry.target.name),
         id_column=entry.id_column,
     )

@@ -8,7 +8,7 @@ depend on a record.
 """
 
 import json
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -95,9 +95,8 @@ class CategoriesGrid(Strict):
     """Code → its meaning in words."""
 
 
-Grid = Annotated[
-    SignedLogGrid | LinearGrid | IntegersGrid | EdgesGrid | CategoriesGrid, Field(discriminator="kind")
-]
+NumericGrid = SignedLogGrid | LinearGrid | IntegersGrid | EdgesGrid
+Grid = Annotated[NumericGrid | CategoriesGrid, Field(discriminator="kind")]
 FeatureType = Literal["number", "integer", "category"]
 Monotone = Literal["none", "increasing", "decreasing"]
 DataClass = Literal["public", "private", "sensitive", "sensitive-health"]
@@ -138,20 +137,19 @@ class Feature(Strict):
             raise ValueError("\n".join(problems))
         return value
 
-    @cached_property
+    @property
     def cuts(self) -> NDArray[np.float64]:
         """Cut points, shape (m,), increasing; empty for a category."""
         if self.range is None or isinstance(self.grid, CategoriesGrid):
             return np.empty(0, dtype=np.float64)
-        low, high = self.range
-        return cell_cuts(self._edges(low, high), self.atoms, low, high, integer=self.type == "integer")
+        return _cuts(self.type, self.range, self.grid, self.atoms)
 
-    @cached_property
+    @property
     def codes(self) -> tuple[str, ...]:
         """Declared category codes in cell order; empty for a number."""
         return tuple(self.grid.codes) if isinstance(self.grid, CategoriesGrid) else ()
 
-    @cached_property
+    @property
     def n_cells(self) -> int:
         """Number of cells, the last one (missing) included."""
         return (len(self.codes) or len(self.cuts) + 1) + 1
@@ -161,16 +159,23 @@ class Feature(Strict):
         """Index of the cell for missing, unparsable and unknown values: the last."""
         return self.n_cells - 1
 
-    def _edges(self, low: float, high: float) -> tuple[float, ...]:
-        match self.grid:
-            case SignedLogGrid(cells=cells, unit=unit):
-                return signed_log_edges(low, high, cells, unit)
-            case LinearGrid(cells=cells):
-                return linear_edges(low, high, cells)
-            case EdgesGrid(edges=edges):
-                return edges
-            case _:
-                return integer_edges(low, high)
+
+# Cached by what they follow from, not on the model: a changed copy of a feature must never keep its old cells.
+@lru_cache(maxsize=4096)
+def _cuts(
+    kind: FeatureType, limits: tuple[float, float], grid: NumericGrid, atoms: tuple[float, ...]
+) -> NDArray[np.float64]:
+    low, high = limits
+    match grid:
+        case SignedLogGrid(cells=cells, unit=unit):
+            edges = signed_log_edges(low, high, cells, unit)
+        case LinearGrid(cells=cells):
+            edges = linear_edges(low, high, cells)
+        case EdgesGrid(edges=given):
+            edges = given
+        case IntegersGrid():
+            edges = integer_edges(low, high)
+    return cell_cuts(edges, atoms, low, high, integer=kind == "integer")
 
 
 class Target(Strict):
@@ -218,12 +223,12 @@ class DataDictionary(Strict):
             raise ValueError("\n".join(problems))
         return self
 
-    @cached_property
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """Names of all features in dictionary order."""
         return tuple(feature.name for feature in self.features)
 
-    @cached_property
+    @property
     def kinds(self) -> tuple[str, ...]:
         """Names of the institution types, in the order declared."""
         return tuple(self.institution_types)
@@ -238,9 +243,7 @@ class DataDictionary(Strict):
         """
         if kind not in self.institution_types:
             known = ", ".join(self.institution_types)
-            raise DictionaryError(
-                f"dictionary {self.name!r} has no institution type {kind!r}; it has: {known}"
-            )
+            raise DictionaryError(f"dictionary {self.name!r} has no institution type {kind!r}; it has: {known}")
         return self.institution_types[kind]
 
     def owned(self, kind: str) -> tuple[int, ...]:
@@ -264,9 +267,7 @@ class DataDictionary(Strict):
         Comments and layout of the YAML do not count; the order of features, types and codes does. With the
         cut points in it, equal digests mean equal cells, whatever version of the grid code worked them out.
         """
-        text = json.dumps(
-            self.model_dump(mode="json"), separators=(",", ":"), ensure_ascii=False, allow_nan=False
-        )
+        text = json.dumps(self.model_dump(mode="json"), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         return canonical.digest(
             "data-dictionary", text.encode(), *(f.cuts.astype("<f8").tobytes() for f in self.features)
         )
@@ -306,7 +307,5 @@ def load_dictionary(path: str | Path) -> DataDictionary:
     try:
         text = Path(path).read_bytes()
     except OSError as fault:
-        raise DictionaryError(
-            f"cannot read the data dictionary {path}: {fault.strerror}; check the path"
-        ) from None
+        raise DictionaryError(f"cannot read the data dictionary {path}: {fault.strerror}; check the path") from None
     return parse_dictionary(text, str(path))

@@ -55,18 +55,14 @@ def parse_yaml(text: bytes, what: str, error: type[ConfigError] = ConfigError) -
         (or `error`) Not YAML, a key twice, not a mapping, or longer than `MAX_BYTES`.
     """
     if len(text) > MAX_BYTES:
-        raise error(
-            f"{what} has {len(text)} bytes, more than the {MAX_BYTES} that are read; split or shorten it"
-        )
+        raise error(f"{what} has {len(text)} bytes, more than the {MAX_BYTES} that are read; split or shorten it")
     try:
         # _StrictLoader is a SafeLoader: it builds plain values only.
         document = yaml.load(text, Loader=_StrictLoader)  # noqa: S506
     except yaml.MarkedYAMLError as fault:
         mark = fault.problem_mark or fault.context_mark
         line = f" at line {mark.line + 1}" if mark else ""
-        raise error(
-            f"{what} is not valid YAML{line}: {fault.problem or fault.context}; correct that line"
-        ) from None
+        raise error(f"{what} is not valid YAML{line}: {fault.problem or fault.context}; correct that line") from None
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as fault:
         raise error(f"{what} is not valid YAML: {fault}; save it as UTF-8 text") from None
     if not isinstance(document, dict):

@@ -152,9 +152,7 @@ def calibration_table(
     if sizes.sum() <= 0:
         return ()
     bounds = _row_bounds(sizes, noise_stddev, max_rows)
-    return tuple(
-        _calibration_row(bad, sizes, grid, noise_stddev, start, stop) for start, stop in pairwise(bounds)
-    )
+    return tuple(_calibration_row(bad, sizes, grid, noise_stddev, start, stop) for start, stop in pairwise(bounds))
 
 
 def expected_calibration_error(rows: tuple[CalibrationRow, ...]) -> float | None:

@@ -147,9 +147,7 @@ def roc_points(good: Floats, bad: Floats) -> RocPoints | None:
     """Return the ROC curve of projected counts, or None if a class has no positive total."""
     if why_undefined(good, bad) is not None:
         return None
-    false_positive, true_positive = (
-        np.concatenate([[0.0], shares_up_to(counts[::-1])]) for counts in (good, bad)
-    )
+    false_positive, true_positive = (np.concatenate([[0.0], shares_up_to(counts[::-1])]) for counts in (good, bad))
     return RocPoints(false_positive, true_positive)
 
 

@@ -1,7 +1,8 @@
 """Phase evaluate: the released model's score histogram on the evaluation rows, in one charged release.
 
-The request carries the model and the range of the score bins; their number is the plan's. A record adds 1 to one cell per
-grouping, so its row has L2 norm sqrt(G). The first grouping is the institution type, so the overall histogram is the sum over it.
+The request carries the model and the range of the score bins; their number is the plan's. A record adds 1 to one
+cell per grouping, so its row has L2 norm sqrt(G). The first grouping is the institution type, so the overall
+histogram is the sum over it.
 """
 
 import struct

@@ -48,9 +48,7 @@ class ScoreGrid:
     def __post_init__(self) -> None:
         if self.weight_scale < 1:
             raise ConfigError(f"weight_scale must be >= 1, got {self.weight_scale}.")
-        if len(self.edges) < 2 or any(
-            low >= high for low, high in zip(self.edges, self.edges[1:], strict=False)
-        ):
+        if len(self.edges) < 2 or any(low >= high for low, high in zip(self.edges, self.edges[1:], strict=False)):
             raise ConfigError(
                 f"Score bins need at least two strictly increasing edges, got {self.edges}; widen the range."
             )
@@ -99,9 +97,7 @@ def range_around(base_rate: float) -> tuple[float, float]:
         If the rate lies outside (0, 1).
     """
     if not 0 < base_rate < 1:
-        raise ConfigError(
-            f"base_rate must lie between 0 and 1, got {base_rate}; use DEFAULT_RANGE when it is unknown."
-        )
+        raise ConfigError(f"base_rate must lie between 0 and 1, got {base_rate}; use DEFAULT_RANGE when it is unknown.")
     centre = math.log(base_rate / (1 - base_rate))
     return centre - 2.5, centre + 3.0
 

@@ -140,9 +140,7 @@ def _check(counts: NDArray[np.float64], grid: ScoreGrid, noise_stddev: float | S
     if counts.ndim != 3 or counts.shape[0] < 1 or counts.shape[1:] != (2, grid.n_bins):
         raise DataError(f"A score histogram needs shape (n_groups, 2, {grid.n_bins}), got {counts.shape}.")
     if not np.isfinite(counts).all():
-        raise DataError(
-            "A score histogram holds a value that is not finite; it was not decoded from a release."
-        )
+        raise DataError("A score histogram holds a value that is not finite; it was not decoded from a release.")
     stddev = np.asarray(noise_stddev, dtype=np.float64)
     if stddev.shape not in {(), (counts.shape[0],)}:
         raise ConfigError(

@@ -1,7 +1,8 @@
 """What a model family is: pure functions on frozen state.
 
-The coordinator and the custodian know a family only through this protocol, so a new model touches neither. Preflight comes first
-for every family; ``contribute`` runs at the custodian, everything else at the coordinator on released sums.
+The coordinator and the custodian know a family only through this protocol, so a new model touches neither.
+Preflight comes first for every family; ``contribute`` runs at the custodian, everything else at the coordinator on
+released sums.
 """
 
 from collections.abc import Mapping

@@ -3,10 +3,12 @@
 Three accountants, fixed when a ledger is opened:
 
 ``gaussian``
-    Unsampled Gaussian releases only. Cost = mu² = sensitivity² / noise variance, a ratio of two integers; costs add exactly
-    and the filter is valid for adaptively chosen messages (Dong, Roth & Su 2019, arXiv 1905.02383; Smith & Thakurta 2022).
+    Unsampled Gaussian releases only. Cost = mu² = sensitivity² / noise variance, a ratio of two integers; costs add
+    exactly and the filter is valid for adaptively chosen messages (Dong, Roth & Su 2019, arXiv 1905.02383; Smith &
+    Thakurta 2022).
 ``mixed``
-    Sampled releases too. Cost = Renyi divergence at one order (Mironov, Talwar & Zhang 2019, arXiv 1908.10530), rounded up.
+    Sampled releases too. Cost = Renyi divergence at one order (Mironov, Talwar & Zhang 2019, arXiv 1908.10530),
+    rounded up.
 ``not_private``
     For data declared public or synthetic, with no noise at all; it bounds nothing and says so.
 """

@@ -36,7 +36,6 @@ def attack_tpr(false_positive_rate: float, mu: float) -> float:
     check_mu(mu)
     if not 0 < false_positive_rate < 1:
         raise PrivacyError(
-            f"false_positive_rate must lie strictly between 0 and 1, got {false_positive_rate}; "
-            "use 0.01 for 1 %."
+            f"false_positive_rate must lie strictly between 0 and 1, got {false_positive_rate}; use 0.01 for 1 %."
         )
     return float(ndtr(ndtri(false_positive_rate) + mu))

@@ -85,13 +85,9 @@ class OsBitSource:
             If the key was wiped or the length is out of range.
         """
         if not any(self._key):
-            raise PrivacyError(
-                "this noise key was wiped when its job ended; join the job again to draw a new one."
-            )
+            raise PrivacyError("this noise key was wiped when its job ended; join the job again to draw a new one.")
         if not 0 <= n_bytes <= MAX_STREAM_BYTES:
-            raise PrivacyError(
-                f"n_bytes must lie between 0 and 2^38, got n_bytes={n_bytes}; split the release."
-            )
+            raise PrivacyError(f"n_bytes must lie between 0 and 2^38, got n_bytes={n_bytes}; split the release.")
         key = hmac.digest(self._key, noise_context(_DOMAIN, context), "sha256")
         return Cipher(ChaCha20(key, _COUNTER_AND_NONCE), mode=None).encryptor().update(bytes(n_bytes))
 

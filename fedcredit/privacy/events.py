@@ -1,7 +1,7 @@
 """What a ledger writes down: events, not epsilons.
 
-An epsilon cannot be composed; the event that caused it can, under whatever accountant the future prefers. Each event is a
-small JSON object, hash-chained to the one before and signed by the institution.
+An epsilon cannot be composed; the event that caused it can, under whatever accountant the future prefers. Each
+event is a small JSON object, hash-chained to the one before and signed by the institution.
 """
 
 from dataclasses import dataclass
@@ -102,9 +102,7 @@ def decode_body(body: bytes) -> dict[str, Any]:
             f"a ledger event is not JSON ({error}); restore the ledger from its newest backup."
         ) from error
     if not isinstance(value, dict) or canonical_json(value) != body:
-        raise LedgerError(
-            "a ledger event is not in canonical form; restore the ledger from its newest backup."
-        )
+        raise LedgerError("a ledger event is not in canonical form; restore the ledger from its newest backup.")
     return value
 
 

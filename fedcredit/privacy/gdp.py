@@ -41,17 +41,13 @@ _SMALLEST_POSITIVE = math.ulp(0.0)
 def check_epsilon(epsilon: float) -> None:
     """Refuse an ε that is not a finite number above 0."""
     if not (math.isfinite(epsilon) and epsilon > 0):
-        raise PrivacyError(
-            f"epsilon must be a finite number above 0, got epsilon={epsilon}; choose one, such as 1.0."
-        )
+        raise PrivacyError(f"epsilon must be a finite number above 0, got epsilon={epsilon}; choose one, such as 1.0.")
 
 
 def check_probability(delta: float) -> None:
     """Refuse a δ that is not strictly between 0 and 1."""
     if not 0 < delta < 1:
-        raise PrivacyError(
-            f"delta must lie strictly between 0 and 1, got delta={delta}; choose one well below 1/N."
-        )
+        raise PrivacyError(f"delta must lie strictly between 0 and 1, got delta={delta}; choose one well below 1/N.")
 
 
 def check_delta(delta: float, n: int) -> None:
@@ -132,16 +128,12 @@ def mu_of(epsilon: float, delta: float) -> float:
     while delta_of(epsilon, low) > delta:
         low /= 2
         if low < MIN_MU:
-            raise PrivacyError(
-                f"no usable noise gives epsilon={epsilon} at delta={delta}; raise one of them."
-            )
+            raise PrivacyError(f"no usable noise gives epsilon={epsilon} at delta={delta}; raise one of them.")
     high = 2 * low
     while delta_of(epsilon, high) <= delta:
         low, high = high, 2 * high
         if high > MAX_MU:
-            raise PrivacyError(
-                f"epsilon={epsilon} at delta={delta} protects nothing; choose a smaller epsilon."
-            )
+            raise PrivacyError(f"epsilon={epsilon} at delta={delta} protects nothing; choose a smaller epsilon.")
     start = _root(lambda mu: _log_delta(epsilon, mu) - math.log(delta), low, high)
     return _first_proved(start, -1.0, lambda mu: delta_of(epsilon, mu) <= delta)
 

@@ -1,11 +1,13 @@
 """The privacy ledger: one append-only file per population, charged before anything is sent.
 
-An event and the exact bytes that it pays for are committed in one fsynced transaction, so after any crash the ledger has paid
-for at least what left. The same message asked for again is answered with the stored bytes. Events are hash-chained and signed.
+An event and the exact bytes that it pays for are committed in one fsynced transaction, so after any crash the
+ledger has paid for at least what left. The same message asked for again is answered with the stored bytes. Events
+are hash-chained and signed.
 
-One writer holds the file (an advisory lock on ``<ledger>.lock``). Costs are exact fractions in the ledger's own unit: sums of
-squared mu for plain Gaussian releases, where the filter is exact under adaptive choice (Smith & Thakurta 2022, arXiv
-2210.17520), or Renyi divergence at the one order fixed at opening (Feldman & Zrnic 2021, arXiv 2008.11193).
+One writer holds the file (an advisory lock on ``<ledger>.lock``). Costs are exact fractions in the ledger's own
+unit: sums of squared mu for plain Gaussian releases, where the filter is exact under adaptive choice (Smith &
+Thakurta 2022, arXiv 2210.17520), or Renyi divergence at the one order fixed at opening (Feldman & Zrnic 2021, arXiv
+2008.11193).
 """
 
 import os
@@ -67,6 +69,7 @@ class Job:
     plan: bytes
     terms: dict[str, Any]
     reserved: Fraction
+    retry_reserve: Fraction
     spent: Fraction
     closed: bool
 
@@ -160,7 +163,9 @@ class Ledger:
         count: int = self._connection.execute("SELECT count(*) FROM event").fetchone()[0]
         return count
 
-    def reserve(self, plan_hash: bytes, plan: bytes, total: Fraction, terms: dict[str, Any]) -> None:
+    def reserve(
+        self, plan_hash: bytes, plan: bytes, total: Fraction, retry_reserve: Fraction, terms: dict[str, Any]
+    ) -> None:
         """Set the whole cost of a job aside; joining the same plan again changes nothing.
 
         Parameters
@@ -169,6 +174,8 @@ class Ledger:
             The plan's name and exact bytes.
         total
             Cost of all phases plus the retry reserve, in the ledger's unit.
+        retry_reserve
+            The part of `total` that second and later messages of one round may use.
         terms
             What a reader of the ledger should know about the job; JSON values, nothing from a record.
 
@@ -188,6 +195,7 @@ class Ledger:
                 "event": "join",
                 "plan_hash": plan_hash.hex(),
                 "reserved": write_fraction(total),
+                "retry_reserve": write_fraction(retry_reserve),
                 "terms": terms,
             }
             self._append("join", body, plan_hash=plan_hash, message=plan)
@@ -272,7 +280,8 @@ class Ledger:
         spent = sum((read_fraction(body["cost"]) for body in self.charges(plan_hash)), Fraction(0))
         closed = self.receipt(plan_hash) is not None
         joined = decode_body(row[0])
-        return Job(row[1], joined["terms"], read_fraction(joined["reserved"]), spent, closed)
+        reserved, retry_reserve = (read_fraction(joined[name]) for name in ("reserved", "retry_reserve"))
+        return Job(row[1], joined["terms"], reserved, retry_reserve, spent, closed)
 
     def committed(self) -> Fraction:
         """Everything spent or set aside: closed jobs count what they spent, open jobs what they reserved."""
@@ -304,14 +313,8 @@ class Ledger:
             columns = (kind, None if plan_hash is None else plan_hash.hex(), round_, attempt)
             stated = (values["event"], values.get("plan_hash"), values.get("round"), values.get("attempt"))
             chained = seq == count and before == previous and hash_ == event_hash(previous, body)
-            if (
-                not chained
-                or columns != stated
-                or not verify_signature(self._key.public, _to_sign(hash_), signature)
-            ):
-                raise LedgerError(
-                    f"ledger event {seq} does not hold; restore the ledger from its newest backup."
-                )
+            if not chained or columns != stated or not verify_signature(self._key.public, _to_sign(hash_), signature):
+                raise LedgerError(f"ledger event {seq} does not hold; restore the ledger from its newest backup.")
             previous = hash_
         if count == 0:
             raise LedgerError("the ledger holds no opening event; restore it from its newest backup.")
@@ -319,11 +322,19 @@ class Ledger:
     def _check_affordable(self, slot: Slot, cost: Fraction) -> None:
         job = self._open_job(slot.plan_hash)
         if self.stored(slot) is not None:
-            raise LedgerError(
-                f"{slot.role.name} round {slot.round} attempt {slot.attempt} was charged before."
-            )
-        if job.spent + cost > job.reserved:
+            raise LedgerError(f"{slot.role.name} round {slot.round} attempt {slot.attempt} was charged before.")
+        if job.spent + cost > job.reserved or self._spent_on_retries(slot, cost) > job.retry_reserve:
             raise BudgetError("the job's reservation is used up; end the job with the model so far.")
+
+    def _spent_on_retries(self, slot: Slot, cost: Fraction) -> Fraction:
+        """Cost of every message after the first of its round, this one included."""
+        answered: set[tuple[str, int]] = set()
+        total = Fraction(0)
+        for event in self.charges(slot.plan_hash):
+            place = (event["role"], event["round"])
+            total += read_fraction(event["cost"]) if place in answered else 0
+            answered.add(place)
+        return total + (cost if (slot.role.name.lower(), slot.round) in answered else 0)
 
     def _open_job(self, plan_hash: bytes) -> Job:
         job = self.job(plan_hash)

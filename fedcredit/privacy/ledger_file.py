@@ -53,9 +53,7 @@ def create_owner_only(path: Path) -> None:
     except FileExistsError as error:
         raise LedgerError(f"ledger {path} exists already; it is never overwritten.") from error
     except FileNotFoundError as error:
-        raise LedgerError(
-            f"folder {path.parent} does not exist; create it before opening a ledger there."
-        ) from error
+        raise LedgerError(f"folder {path.parent} does not exist; create it before opening a ledger there.") from error
 
 
 def acquire(path: Path) -> int:

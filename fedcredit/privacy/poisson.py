@@ -48,9 +48,7 @@ def sample(rate: Fraction, size: int, bits: bytes) -> NDArray[np.bool_]:
     if not Fraction(1, _WORDS) <= rate <= 1:
         raise PrivacyError(f"rate must lie in [2^-64, 1], got rate={rate}; state it as in Fraction(1, 20).")
     if len(bits) != bytes_needed(size):
-        raise PrivacyError(
-            f"sampling from {size} rows takes {bytes_needed(size)} random bytes, got {len(bits)}."
-        )
+        raise PrivacyError(f"sampling from {size} rows takes {bytes_needed(size)} random bytes, got {len(bits)}.")
     words = np.frombuffer(bits, dtype="<u8")
     # Compared with the last word that is in, because at rate 1 the threshold 2^64 does not fit a uint64.
     return words <= np.uint64(rate.numerator * _WORDS // rate.denominator - 1)

@@ -86,9 +86,7 @@ def budget(epsilon: float, delta: float, order: int) -> float:
     conversion = _conversion(order, delta)
     allowed = epsilon - conversion - 2 * _ROUNDING * (epsilon + abs(conversion))
     if allowed <= 0:
-        raise PrivacyError(
-            f"order {order} can never prove epsilon={epsilon} at delta={delta}; choose a higher order."
-        )
+        raise PrivacyError(f"order {order} can never prove epsilon={epsilon} at delta={delta}; choose a higher order.")
     return allowed
 
 

@@ -1,8 +1,9 @@
 """The numbers that every epsilon is printed with: planned and spent, against whom, delta and unit.
 
-Three views of one institution's messages (design of the three: outsiders see the released model and sums; the coordinator plus t
-colluding institutions; the coordinator plus all others). With local noise and unmasked packets every one of them sees this
-institution's own noised vectors, so the three numbers are equal and the calibrated one is the proof for all.
+Three views of one institution's messages (design of the three: outsiders see the released model and sums; the
+coordinator plus t colluding institutions; the coordinator plus all others). With local noise and unmasked packets
+every one of them sees this institution's own noised vectors, so the three numbers are equal and the calibrated one
+is the proof for all.
 """
 
 from dataclasses import asdict, dataclass

@@ -1,7 +1,7 @@
 """Canonical bytes: what is hashed and signed, spelled once.
 
-Every hash and signature in the project is over length-prefixed fields behind a domain tag, so that no two different lists
-of fields give the same bytes and a hash made for one purpose is never valid for another.
+Every hash and signature in the project is over length-prefixed fields behind a domain tag, so that no two different
+lists of fields give the same bytes and a hash made for one purpose is never valid for another.
 """
 
 import hashlib

@@ -92,9 +92,7 @@ class SigningKey:
             If the file is missing, readable by others, or not an Ed25519 key.
         """
         if not path.is_file():
-            raise ConfigError(
-                f"identity key {path} does not exist; create it with 'fedcredit custodian keygen'."
-            )
+            raise ConfigError(f"identity key {path} does not exist; create it with 'fedcredit custodian keygen'.")
         if path.stat().st_mode & 0o077:
             raise ConfigError(f"identity key {path} is readable by others; run: chmod 600 {path}")
         try:
@@ -147,9 +145,7 @@ def verify_signature(public_key: bytes, data: bytes, signature: bytes) -> bool:
 
 def signed_bytes(kind: int, sender: str, payload: bytes) -> bytes:
     """What an envelope's signature covers."""
-    return length_prefixed(
-        "envelope", str(PROTOCOL_VERSION).encode(), str(kind).encode(), sender.encode(), payload
-    )
+    return length_prefixed("envelope", str(PROTOCOL_VERSION).encode(), str(kind).encode(), sender.encode(), payload)
 
 
 def open_envelope(data: bytes) -> Envelope:
@@ -164,9 +160,7 @@ def open_envelope(data: bytes) -> Envelope:
     if proto.version != PROTOCOL_VERSION:
         raise WireError(f"wire version {proto.version} is not {PROTOCOL_VERSION}; upgrade the older side.")
     if len(proto.signature) != SIGNATURE_BYTES:
-        raise WireError(
-            f"signature has {len(proto.signature)} bytes, not {SIGNATURE_BYTES}; the sender is foreign."
-        )
+        raise WireError(f"signature has {len(proto.signature)} bytes, not {SIGNATURE_BYTES}; the sender is foreign.")
     return Envelope(proto.kind, proto.sender, proto.payload, proto.signature)
 
 

@@ -1,7 +1,8 @@
 """Frozen messages and their bytes.
 
-One dataclass per message of ``fedcredit.proto``, same field names. Decoding is strict: unknown fields, wrong lengths and
-foreign kinds are refused, because a field that one side ignores is a field that the other side can hide something in.
+One dataclass per message of ``fedcredit.proto``, same field names. Decoding is strict: unknown fields, wrong
+lengths and foreign kinds are refused, because a field that one side ignores is a field that the other side can hide
+something in.
 """
 
 from dataclasses import dataclass, fields
@@ -174,7 +175,7 @@ def decode_message(kind: int, payload: bytes) -> Message:
     for name in _HASH_FIELDS & values.keys():
         if len(values[name]) != HASH_BYTES:
             raise WireError(
-                f"{message_type.__name__}.{name} has {len(values[name])} bytes, not {HASH_BYTES}; the sender is foreign."
+                f"{message_type.__name__}.{name} has {len(values[name])} bytes, not {HASH_BYTES}: a foreign sender."
             )
     if "members" in values:
         values["members"] = tuple(values["members"])
@@ -193,9 +194,7 @@ def parse_strictly(proto_type: type[Any], data: bytes) -> Any:  # noqa: ANN401  
         As for `decode_message`.
     """
     if len(data) > MAX_MESSAGE_BYTES:
-        raise WireError(
-            f"message of {len(data)} bytes is over the limit of {MAX_MESSAGE_BYTES}; check the sender."
-        )
+        raise WireError(f"message of {len(data)} bytes is over the limit of {MAX_MESSAGE_BYTES}; check the sender.")
     try:
         proto = proto_type.FromString(data)
     except DecodeError as error:

@@ -36,10 +36,7 @@ def uci_dictionary(*, flat: bool = False) -> DataDictionary:
 
 def every_type_owns_all(dictionary: DataDictionary) -> DataDictionary:
     """Return the dictionary with every block owned by every institution type, named ``…_flat``."""
-    types = {
-        kind: t.model_copy(update={"owns": dictionary.blocks})
-        for kind, t in dictionary.institution_types.items()
-    }
+    types = {kind: t.model_copy(update={"owns": dictionary.blocks}) for kind, t in dictionary.institution_types.items()}
     return dictionary.model_validate(
         dictionary.model_dump() | {"name": f"{dictionary.name}_flat", "institution_types": types}
     )

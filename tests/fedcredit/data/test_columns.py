@@ -46,9 +46,7 @@ def test_no_text_raises_and_rows_are_read_one_by_one(texts):
     assert np.array_equal(together, np.array(alone, dtype=np.float64), equal_nan=True)
 
 
-@given(
-    st.lists(st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300), max_size=20)
-)
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300), max_size=20))
 def test_written_numbers_read_back_exactly(values):
     assert numbers(column([repr(v) for v in values], pa.string()), "x").tolist() == values
 

@@ -10,9 +10,7 @@ from fedcredit.data.roles import content_fingerprint, evaluation_mask, kept_rows
 from fedcredit.errors import ConfigError
 
 KEY = bytes(range(32))
-persons = st.lists(
-    st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.integers(0, 3), st.integers(0, 1)), max_size=25
-)
+persons = st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.integers(0, 3), st.integers(0, 1)), max_size=25)
 
 
 def arrays(rows):

@@ -150,9 +150,7 @@ def test_passwords_are_refused_and_not_repeated():
 
 
 def test_unknown_table_arguments():
-    with pytest.raises(
-        ConfigError, match=r"cannot tell what 'loans\.xlsx' is; give a \.csv or \.parquet file"
-    ):
+    with pytest.raises(ConfigError, match=r"cannot tell what 'loans\.xlsx' is; give a \.csv or \.parquet file"):
         spec_of("loans.xlsx")
     with pytest.raises(ConfigError, match="table"):
         spec_of("sqlite:///loans.db")

@@ -49,9 +49,9 @@ def test_sqlite_faults(database, tmp_path):
         source(database).read(["id", "x", "y"])
     with pytest.raises(DataError, match="table 'empty' has no rows"):
         source(database, "empty").read(["id"])
-    with pytest.raises(DataError, match="the database does not give table 'none': .*; check uri and table"):
+    with pytest.raises(DataError, match=r"not give table 'none': .*; check uri and table"):
         source(database, "none").read(["id"])
-    with pytest.raises(DataError, match="there is no file .*none.db; check the uri"):
+    with pytest.raises(DataError, match=r"there is no file .*none\.db; check the uri"):
         source(tmp_path / "none.db").read(["id"])
     assert not (tmp_path / "none.db").exists()
     with pytest.raises(ConfigError, match="databases of kind 'oracle' are not supported"):
@@ -97,12 +97,8 @@ def test_postgresql_keeps_its_types(postgres):
     driver = pytest.importorskip("adbc_driver_postgresql.dbapi")
     with driver.connect(postgres, autocommit=True) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE SCHEMA s")
-        cursor.execute(
-            'CREATE TABLE s."Loans" (id bigint, amount numeric(12,2), rate real, day date, "No""te" text)'
-        )
-        cursor.execute(
-            "INSERT INTO s.\"Loans\" VALUES (1, 10.25, 0.5, '2020-01-01', 'x'), (2, NULL, NULL, NULL, NULL)"
-        )
+        cursor.execute('CREATE TABLE s."Loans" (id bigint, amount numeric(12,2), rate real, day date, "No""te" text)')
+        cursor.execute("INSERT INTO s.\"Loans\" VALUES (1, 10.25, 0.5, '2020-01-01', 'x'), (2, NULL, NULL, NULL, NULL)")
     loans = SqlSource(postgres, "Loans", "s")
     assert list(loans.column_types()) == ["id", "amount", "rate", "day", 'No"te']
     assert loans.column_types()["day"] == "date32[day]"

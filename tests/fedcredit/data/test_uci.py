@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from fedcredit.data.sources import TableSource
 from fedcredit.data.uci import load_uci, uci_dictionary
 from fedcredit.dictionary.check import examine_table
 from fedcredit.dictionary.mapping import identity_mapping
-from fedcredit.data.sources import TableSource
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -28,9 +28,7 @@ def test_the_table_has_its_published_counts(table):
         "default": {0: 23_364, 1: 6_636},
     }
     for name, expected in counts.items():
-        assert (
-            dict(zip(*map(list, np.unique(table.column(name), return_counts=True)), strict=True)) == expected
-        )
+        assert dict(zip(*map(list, np.unique(table.column(name), return_counts=True)), strict=True)) == expected
     first = {
         "limit_bal": 20_000,
         "sex": 2,
@@ -69,9 +67,7 @@ def test_flat_differs_in_owners_and_name_only():
 
 def test_directions_are_where_credit_sense_has_them():
     features = uci_dictionary().features
-    assert {f.name for f in features if f.monotone == "increasing"} == {
-        f"pay_{k}" for k in (0, 2, 3, 4, 5, 6)
-    }
+    assert {f.name for f in features if f.monotone == "increasing"} == {f"pay_{k}" for k in (0, 2, 3, 4, 5, 6)}
     assert {f.name for f in features if f.monotone == "decreasing"} == {
         "limit_bal",
         *(f"pay_amt{k}" for k in range(1, 7)),

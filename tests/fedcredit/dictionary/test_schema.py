@@ -47,6 +47,17 @@ def test_digest_ignores_layout_and_sees_every_value(small, small_text):
         assert parse_dictionary(changed.encode()).digest() != small.digest()
 
 
+def test_used_and_unused_dictionaries_are_equal(small, small_text):
+    assert [feature.n_cells for feature in small.features]
+    assert parse_dictionary(small_text.encode()) == small
+
+
+def test_a_changed_copy_has_new_cells(small):
+    income = small.features[0]
+    assert income.n_cells == 12
+    assert income.model_copy(update={"grid": income.grid.model_copy(update={"cells": 5})}).n_cells == 7
+
+
 def test_frozen(small):
     with pytest.raises(ValidationError, match="frozen"):
         small.features[0].unit = "USD"
@@ -105,11 +116,7 @@ def test_each_fault_has_its_sentence(small_text, old, new, sentence):
 
 
 def test_every_problem_is_listed_at_once(small_text):
-    text = (
-        small_text.replace("cells: 10", "cells: 0")
-        .replace("licence: none", "")
-        .replace("block: bank", "block: b")
-    )
+    text = small_text.replace("cells: 10", "cells: 0").replace("licence: none", "").replace("block: bank", "block: b")
     message = problems_of(text)
     for part in (
         "income · grid · cells",

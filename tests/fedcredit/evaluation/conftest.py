@@ -25,9 +25,9 @@ class Portfolio:
     def counts(self, grid: ScoreGrid) -> NDArray[np.float64]:
         n = len(self.bad)
         no_group = np.zeros(n, dtype=np.int64)
-        return accumulate(bin_of(grid, self.margins), no_group, self.bad, np.array([0, n]), 1, grid.n_bins)[
-            0
-        ].astype(float)
+        return accumulate(bin_of(grid, self.margins), no_group, self.bad, np.array([0, n]), 1, grid.n_bins)[0].astype(
+            float
+        )
 
 
 @pytest.fixture(scope="session")

@@ -39,9 +39,7 @@ def test_auc_of_binned_scores_is_exact(draw: Draw) -> None:
     grid = score_bins(12, -4.0, 2.0, 1024)
     good, bad = rows.counts(grid)[0]
     assert auc(good, bad) == pytest.approx(roc_auc_score(rows.bad, bin_of(grid, rows.margins)), abs=1e-12)
-    false_positive, true_positive, _ = roc_curve(
-        rows.bad, bin_of(grid, rows.margins), drop_intermediate=False
-    )
+    false_positive, true_positive, _ = roc_curve(rows.bad, bin_of(grid, rows.margins), drop_intermediate=False)
     curve = roc_points(good, bad)
     assert curve.true_positive_rate == pytest.approx(true_positive)
     assert curve.false_positive_rate == pytest.approx(false_positive)
@@ -120,6 +118,4 @@ def test_gains_by_decile() -> None:
     bad = np.array([0.0] * 8 + [3.0, 7.0])
     rows = gains(10 - bad, bad)
     assert [row.captured_bad for row in rows[:3]] == pytest.approx([0.7, 1.0, 1.0])
-    assert [row.lift for row in rows] == pytest.approx(
-        [7, 5, 10 / 3, 2.5, 2, 10 / 6, 10 / 7, 1.25, 10 / 9, 1]
-    )
+    assert [row.lift for row in rows] == pytest.approx([7, 5, 10 / 3, 2.5, 2, 10 / 6, 10 / 7, 1.25, 10 / 9, 1])

@@ -47,6 +47,4 @@ def test_an_institution_without_records_contributes_zeros() -> None:
 
 def test_lengths_must_agree() -> None:
     with pytest.raises(DataError, match="3 records"):
-        accumulate(
-            np.zeros(3, np.int64), np.zeros(2, np.int64), np.zeros(3, np.uint8), np.array([0, 3]), 1, 4
-        )
+        accumulate(np.zeros(3, np.int64), np.zeros(2, np.int64), np.zeros(3, np.uint8), np.array([0, 3]), 1, 4)

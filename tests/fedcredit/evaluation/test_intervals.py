@@ -51,9 +51,7 @@ def test_intervals_cover_the_population_figure(
     auc_cover, ks_cover, brier_cover = hits / n_draws
     assert 0.90 <= auc_cover <= 0.99
     assert 0.90 <= brier_cover <= 0.99
-    assert (
-        ks_cover >= 0.90
-    )  # its noise part is that of the unprojected cells: too wide rather than too narrow
+    assert ks_cover >= 0.90  # its noise part is that of the unprojected cells: too wide rather than too narrow
 
 
 @pytest.mark.statistical

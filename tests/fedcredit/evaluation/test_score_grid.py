@@ -27,9 +27,7 @@ def test_edges_are_integers_and_exact() -> None:
     width=st.floats(1, 8),
     margins=st.lists(st.integers(-(2**20), 2**20), min_size=1, max_size=50),
 )
-def test_bin_counts_the_edges_not_above_the_margin(
-    n_bins: int, low: float, width: float, margins: list[int]
-) -> None:
+def test_bin_counts_the_edges_not_above_the_margin(n_bins: int, low: float, width: float, margins: list[int]) -> None:
     grid = score_bins(n_bins, low, low + width, 1024)
     assert grid.n_bins == n_bins
     expected = [sum(edge <= margin for edge in grid.edges) for margin in margins]
@@ -54,9 +52,7 @@ def test_default_range_covers_ordinary_pds() -> None:
     assert high > 0.95
 
 
-@pytest.mark.parametrize(
-    ("n_rows", "expected"), [(500, 20), (9_999, 20), (10_000, 50), (100_000, 50), (100_001, 100)]
-)
+@pytest.mark.parametrize(("n_rows", "expected"), [(500, 20), (9_999, 20), (10_000, 50), (100_000, 50), (100_001, 100)])
 def test_number_of_bins_follows_public_size(n_rows: int, expected: int) -> None:
     assert default_n_bins(n_rows) == expected
 

@@ -30,7 +30,7 @@ def seal(count: int, head: bytes) -> bytes:
 def test_a_charge_and_its_bytes_are_one(tmp_path):
     path = tmp_path / "ledger.sqlite"
     with Ledger.create(path, KEY, BUDGET) as ledger:
-        ledger.reserve(PLAN, b"plan", Fraction(1, 2), {})
+        ledger.reserve(PLAN, b"plan", Fraction(1, 2), Fraction(1, 2), {})
         sent = ledger.commit(charge(1), seal)
     with Ledger.open(path, KEY) as again:
         stored = again.stored(charge(1).slot)
@@ -43,7 +43,7 @@ def test_a_charge_and_its_bytes_are_one(tmp_path):
 
 def test_nothing_is_charged_when_the_message_cannot_be_built():
     with Ledger.create(None, KEY, BUDGET) as ledger:
-        ledger.reserve(PLAN, b"plan", Fraction(1, 2), {})
+        ledger.reserve(PLAN, b"plan", Fraction(1, 2), Fraction(1, 2), {})
 
         def broken(count: int, head: bytes) -> bytes:
             raise RuntimeError("no bytes")
@@ -56,7 +56,7 @@ def test_nothing_is_charged_when_the_message_cannot_be_built():
 
 def test_a_slot_is_charged_once():
     with Ledger.create(None, KEY, BUDGET) as ledger:
-        ledger.reserve(PLAN, b"plan", Fraction(1), {})
+        ledger.reserve(PLAN, b"plan", Fraction(1), Fraction(1), {})
         ledger.commit(charge(1), seal)
         with pytest.raises(LedgerError, match="charged before"):
             ledger.commit(charge(1), seal)
@@ -65,26 +65,38 @@ def test_a_slot_is_charged_once():
 
 def test_a_job_that_cannot_be_paid_does_not_start():
     with Ledger.create(None, KEY, BUDGET) as ledger:
-        ledger.reserve(PLAN, b"plan", Fraction(6, 10), {})
+        ledger.reserve(PLAN, b"plan", Fraction(6, 10), Fraction(6, 10), {})
         with pytest.raises(BudgetError):
-            ledger.reserve(bytes([2]) * 32, b"other", Fraction(1, 2), {})
+            ledger.reserve(bytes([2]) * 32, b"other", Fraction(1, 2), Fraction(1, 2), {})
         assert ledger.job(bytes([2]) * 32) is None
-        ledger.reserve(bytes([3]) * 32, b"third", Fraction(4, 10), {})
+        ledger.reserve(bytes([3]) * 32, b"third", Fraction(4, 10), Fraction(4, 10), {})
 
 
 def test_nothing_beyond_the_reservation_is_answered():
     with Ledger.create(None, KEY, BUDGET) as ledger:
-        ledger.reserve(PLAN, b"plan", Fraction(1, 10), {})
+        ledger.reserve(PLAN, b"plan", Fraction(1, 10), Fraction(1, 10), {})
         ledger.commit(charge(1), seal)
         with pytest.raises(BudgetError, match="used up"):
             ledger.commit(charge(2), seal)
+
+
+def test_retries_cannot_eat_what_later_rounds_need():
+    with Ledger.create(None, KEY, BUDGET) as ledger:
+        ledger.reserve(PLAN, b"plan", Fraction(1), Fraction(1, 10), {})
+        ledger.commit(charge(1), seal)
+        ledger.commit(charge(1, attempt=2), seal)
+        with pytest.raises(BudgetError):
+            ledger.commit(charge(1, attempt=3), seal)
+        ledger.commit(charge(2, attempt=3), seal)
+        with pytest.raises(BudgetError):
+            ledger.commit(charge(2, attempt=4), seal)
 
 
 def test_an_unknown_or_closed_job_is_not_charged():
     with Ledger.create(None, KEY, BUDGET) as ledger:
         with pytest.raises(LedgerError, match="never joined"):
             ledger.commit(charge(1), seal)
-        ledger.reserve(PLAN, b"plan", Fraction(1), {})
+        ledger.reserve(PLAN, b"plan", Fraction(1), Fraction(1), {})
         ledger.finish(PLAN, bytes(32), seal)
         with pytest.raises(LedgerError, match="is over"):
             ledger.commit(charge(1), seal)
@@ -92,7 +104,7 @@ def test_an_unknown_or_closed_job_is_not_charged():
 
 def test_closing_frees_only_what_was_never_spent():
     with Ledger.create(None, KEY, BUDGET) as ledger:
-        ledger.reserve(PLAN, b"plan", Fraction(9, 10), {})
+        ledger.reserve(PLAN, b"plan", Fraction(9, 10), Fraction(9, 10), {})
         ledger.commit(charge(1), seal)
         assert ledger.committed() == Fraction(9, 10)
         ledger.finish(PLAN, bytes(32), seal)
@@ -109,7 +121,7 @@ def test_spending_never_passes_the_budget(actions):
         for number, round_, attempt, close in actions:
             plan = bytes([number]) * 32
             try:
-                ledger.reserve(plan, b"plan", Fraction(4, 10), {})
+                ledger.reserve(plan, b"plan", Fraction(4, 10), Fraction(4, 10), {})
                 ledger.commit(charge(round_, attempt, plan), seal)
                 if close:
                     ledger.finish(plan, bytes(32), seal)
@@ -148,7 +160,7 @@ def test_an_existing_ledger_is_never_overwritten(tmp_path):
 def test_a_changed_ledger_does_not_open(tmp_path, damage):
     path = tmp_path / "ledger.sqlite"
     with Ledger.create(path, KEY, BUDGET) as ledger:
-        ledger.reserve(PLAN, b"plan", Fraction(1), {})
+        ledger.reserve(PLAN, b"plan", Fraction(1), Fraction(1), {})
         ledger.commit(charge(1), seal)
         ledger.commit(charge(3), seal)
     with sqlite3.connect(path) as connection:

@@ -28,9 +28,7 @@ MESSAGES = st.one_of(
     st.builds(IdentifyReply, HASH),
     st.builds(JoinRequest, st.binary()),
     st.builds(JoinReply, HASH, COUNT),
-    st.builds(
-        RoundRequest, HASH, ROLE, SMALL, SMALL, st.lists(st.text(), max_size=4).map(tuple), st.binary()
-    ),
+    st.builds(RoundRequest, HASH, ROLE, SMALL, SMALL, st.lists(st.text(), max_size=4).map(tuple), st.binary()),
     st.builds(Contribution, HASH, ROLE, SMALL, SMALL, HASH, HASH, st.binary(), COUNT, HASH),
     st.builds(ReleaseRequest, HASH, st.binary()),
     st.builds(Receipt, HASH, HASH, st.binary(), COUNT),

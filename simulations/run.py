@@ -1,0 +1,211 @@
+"""One simulated run from settings to results: the joint job, its rivals, exact scores.
+
+Nothing here trains or adds noise; it starts jobs and reads what they released.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
+
+from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.evaluation.summary import FederatedMetrics
+from fedcredit.plan import Placement, Plan
+from fedcredit.planning import accountant_for
+from fedcredit.privacy.statement import planned_cost, statement
+from server.progress import Progress
+from server.results import federated_metrics
+from server.store import Decided
+from simulations.comparisons import ALL_COLUMNS, Scores, run_alone, run_pooled, run_same_type, score_outcome, views
+from simulations.dataset import institutions_of
+from simulations.federation import Federation, JobOutcome, JobSpec, found, noise_label, run_in_process
+from simulations.partition import PooledTable, deal, institution_ids, train_and_test
+from simulations.results import (
+    Federated,
+    InstitutionPlan,
+    Metrics,
+    ModelResult,
+    PlanSummary,
+    RunResult,
+)
+from simulations.settings import Settings
+
+Runner = Callable[[Federation, JobSpec, Path | None, Callable[[Decided, Progress], None] | None], JobOutcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A simulation that is ready to start: institutions, keys and plan, nothing charged yet."""
+
+    settings: Settings
+    dictionary: DataDictionary
+    table: PooledTable
+    federation: Federation
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Scores on the whole test set by model name and view; for tables and figures."""
+
+    labels: NDArray[np.uint8]
+    joint: dict[str, Scores]
+    same_type: dict[str, Scores]
+    pooled: dict[str, Scores]
+    alone: dict[str, tuple[str, Scores]]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Everything that a run found."""
+
+    result: RunResult
+    outcome: JobOutcome
+    released: FederatedMetrics | None
+    comparison: Comparison
+
+
+def prepare(settings: Settings, dictionary: DataDictionary, table: PooledTable, started: float) -> Prepared:
+    """Deal the rows and calibrate the plan.
+
+    Raises
+    ------
+    FedcreditError
+        If the settings do not fit the table or each other.
+    """
+    names = list(institution_ids(settings.banks, settings.hospitals))
+    parts = deal(table, len(names), settings.split, settings.seed)
+    institutions = institutions_of(dictionary, table, parts, names)
+    return Prepared(settings, dictionary, table, found(dictionary, institutions, settings.job), started)
+
+
+def in_process(
+    federation: Federation, spec: JobSpec, folder: Path | None, on_decided: Callable[[Decided, Progress], None] | None
+) -> JobOutcome:
+    """The default runner: function calls."""
+    return run_in_process(federation, spec, folder=folder, on_decided=on_decided)
+
+
+def execute(
+    prepared: Prepared,
+    folder: Path | None,
+    on_decided: Callable[[Decided, Progress], None] | None = None,
+    on_comparison: Callable[[str], None] | None = None,
+    runner: Runner = in_process,
+) -> Finished:
+    """Run the joint job, then its rivals, and score everything on the whole test set.
+
+    Parameters
+    ----------
+    folder
+        Where the joint job's ledgers and store go; None keeps them in memory.
+    on_decided, on_comparison
+        Progress: each decided step of the joint job, and the name of each rival before it runs.
+    runner
+        What carries the joint job's messages.
+    """
+    settings = prepared.settings
+    begun = time.monotonic()
+    outcome = runner(prepared.federation, settings.job, folder, on_decided)
+    comparison = _compare(prepared, outcome, on_comparison or (lambda _: None))
+    released = federated_metrics(outcome.plan, prepared.dictionary, outcome.progress)
+    result = RunResult(
+        joint=_model_result(comparison.labels, comparison.joint),
+        same_type=_model_result(comparison.labels, comparison.same_type),
+        pooled=_model_result(comparison.labels, comparison.pooled),
+        alone={
+            name: ModelResult(own := exact(comparison.labels, scores), {kind: own})
+            for name, (kind, scores) in comparison.alone.items()
+        },
+        federated=_federated(released),
+        privacy=outcome.statements,
+        noise=noise_label(settings.job),
+        seconds_start=round(begun - prepared.started, 3),
+        seconds_total=round(time.monotonic() - prepared.started, 3),
+    )
+    return Finished(result, outcome, released, comparison)
+
+
+def plan_summary(prepared: Prepared) -> PlanSummary:
+    """What each institution will spend, before anything is charged."""
+    plan = prepared.federation.plan
+    return PlanSummary(
+        institutions=tuple(_institution_plan(prepared, plan, member.id) for member in plan.roster.members),
+        n_colluders=plan.privacy.colluders,
+        coordinator_sees=_coordinator_sees(plan),
+    )
+
+
+def exact(labels: NDArray[np.uint8], scores: Scores) -> Metrics:
+    """Exact AUC, KS and Brier on rows; only a simulation can compute them."""
+    if labels.size == 0 or labels.min() == labels.max():
+        return Metrics(None, None, None, int(labels.size))
+    false_positive, true_positive, _ = roc_curve(labels, scores.pd)
+    return Metrics(
+        auc=float(roc_auc_score(labels, scores.pd)),
+        ks=float(np.max(true_positive - false_positive)),
+        brier=float(brier_score_loss(labels, scores.pd)),
+        n_test=int(labels.size),
+    )
+
+
+def _compare(prepared: Prepared, outcome: JobOutcome, announce: Callable[[str], None]) -> Comparison:
+    dictionary, table, spec = prepared.dictionary, prepared.table, prepared.settings.job
+    train, test = train_and_test(table, prepared.settings.seed)
+    joint = score_outcome(dictionary, outcome, table, test)
+    if not prepared.settings.compare:
+        return Comparison(table.bad[test], joint, {}, {}, {})
+    institutions = prepared.federation.institutions
+    kinds = tuple(dict.fromkeys(one.kind for one in institutions))
+    same_type: dict[str, Scores] = {}
+    for kind in kinds:
+        announce(f"same type: {kind}")
+        same_type[kind] = score_outcome(dictionary, run_same_type(dictionary, institutions, kind, spec), table, test)[
+            kind
+        ]
+    same_type[ALL_COLUMNS] = same_type[kinds[0]]
+    alone: dict[str, tuple[str, Scores]] = {}
+    for one in institutions:
+        announce(f"alone: {one.id}")
+        alone[one.id] = (one.kind, score_outcome(dictionary, run_alone(dictionary, one, spec), table, test)[one.kind])
+    pooled: dict[str, Scores] = {}
+    for view in views(dictionary):
+        announce(f"pooled: {view} columns")
+        pooled[view] = run_pooled(dictionary, table, train, test, view, spec)[1]
+    return Comparison(table.bad[test], joint, same_type, pooled, alone)
+
+
+def _model_result(labels: NDArray[np.uint8], scores: dict[str, Scores]) -> ModelResult:
+    by_view = {view: exact(labels, one) for view, one in scores.items()}
+    return ModelResult(by_view.get(ALL_COLUMNS, Metrics(None, None, None, 0)), by_view)
+
+
+def _federated(released: FederatedMetrics | None) -> Federated:
+    if released is None:
+        return Federated(None, None, None, None, None)
+    return Federated(released.auc, released.auc_low, released.auc_high, released.ks, released.brier)
+
+
+def _institution_plan(prepared: Prepared, plan: Plan, institution: str) -> InstitutionPlan:
+    member = next(one for one in plan.roster.members if one.id == institution)
+    accountant = accountant_for(plan.privacy, plan.phases.train.sampling_rate)
+    numbers = statement(plan, accountant, planned_cost(plan, member.kind, accountant), Fraction(0))
+    columns: dict[str, int] = {}
+    for feature in prepared.dictionary.owned_features(member.kind):
+        columns[feature.block] = columns.get(feature.block, 0) + 1
+    return InstitutionPlan(member.id, member.kind, member.public_size, columns, numbers)
+
+
+def _coordinator_sees(plan: Plan) -> str:
+    match plan.privacy.placement:
+        case Placement.NONE:
+            return "Without privacy the coordinator sees each institution's exact sums."
+        case Placement.CENTRAL:
+            return "With central noise (simulation only) the coordinator sees each institution's exact sums."
+        case _:
+            return "Packets are not masked: the coordinator sees each institution's own noised vectors."

@@ -1,0 +1,115 @@
+"""The folder of one run: everything that was run, found and drawn; stamped NOT PRIVATE, since its tables are exact.
+
+It is filled under a temporary name beside its place and renamed at the end, so a failed run leaves nothing
+half-written.
+"""
+
+import csv
+import io
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from fedcredit.models.points import PointsRow, points_table
+
+from fedcredit.errors import ConfigError
+from fedcredit.models.family import family_of
+from fedcredit.wire.canonical import canonical_json
+from simulations.drawings import figures_of
+from simulations.page import UCI_LIMITS, Points, RunPage, render_page
+from simulations.results import PlanSummary
+from simulations.run import Finished, Prepared
+
+STAMP = "NOT PRIVATE: this folder holds exact figures of a simulation. Never share one made from confidential data.\n"
+
+
+class RunFolder:
+    """A run folder in the making; use as a context manager.
+
+    Parameters
+    ----------
+    final
+        Where it goes; None makes ``runs/<time>``.
+
+    Raises
+    ------
+    ConfigError
+        If the place is taken.
+    """
+
+    def __init__(self, final: Path | None) -> None:
+        named = final or Path("runs") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
+        self.final = named.absolute()
+        if self.final.exists():
+            raise ConfigError(f"run.dir={named} exists already; choose a new folder or remove it.")
+        self.path = self.final.with_name(f".{self.final.name}.partial")
+
+    def __enter__(self) -> Self:
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.path.mkdir(parents=True)
+        return self
+
+    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
+        if error_type is None:
+            self.path.rename(self.final)
+        else:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    def write(self, config: Mapping[str, Any], prepared: Prepared, summary: PlanSummary, finished: Finished) -> None:
+        """Write every file of the run."""
+        outcome = finished.outcome
+        released = family_of(outcome.plan.model.family).release(outcome.progress.state)
+        rows = points_table(released)
+        figures = figures_of(finished, prepared.federation.institutions)
+        page = RunPage(
+            title="Joint credit scorecard: one simulated run",
+            created=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
+            data=f"{prepared.dictionary.title}. {prepared.dictionary.source} Licence: {prepared.dictionary.licence}",
+            settings=_flat("", {key: value for key, value in config.items() if key not in ("hydra", "run")}),
+            plan=summary,
+            result=finished.result,
+            released=finished.released,
+            figures=figures,
+            points=[Points(row.feature, row.label, row.points) for row in rows],
+            points_scale=rows[0].scale_sentence if rows else "",
+            joint_weight=0.0,
+            limits=UCI_LIMITS if prepared.settings.data.source.startswith("uci") else (),
+        )
+        (self.path / "figures").mkdir()
+        for figure in figures:
+            figure.drawing.write(self.path / "figures", figure.name)
+        texts = {
+            "NOT_PRIVATE.txt": STAMP,
+            "config.yaml": yaml.safe_dump(
+                {key: value for key, value in config.items() if key != "hydra"}, sort_keys=False
+            ),
+            "plan.json": outcome.plan.to_bytes().decode(),
+            "model.json": canonical_json(released).decode(),
+            "points.csv": _csv(rows),
+            "metrics.json": finished.result.to_json(),
+            "index.html": render_page(page),
+        }
+        for name, text in texts.items():
+            (self.path / name).write_text(text, encoding="utf-8")
+
+
+def _csv(rows: tuple[PointsRow, ...]) -> str:
+    target = io.StringIO()
+    writer = csv.writer(target, lineterminator="\n")
+    writer.writerow(["feature", "bin", "label", "woe", "iv", "coefficient", "points"])
+    for row in rows:
+        writer.writerow([row.feature, row.bin, row.label, row.woe, row.iv, row.coefficient, row.points])
+    return target.getvalue()
+
+
+def _flat(prefix: str, tree: Any) -> dict[str, str]:  # noqa: ANN401  (a plain tree)
+    if not isinstance(tree, Mapping):
+        return {prefix: str(tree)}
+    return {
+        key: value
+        for name, branch in tree.items()
+        for key, value in _flat(f"{prefix}.{name}".lstrip("."), branch).items()
+    }

@@ -1,0 +1,90 @@
+"""The programmer's door: ``simulate(["privacy.epsilon=1"])`` returns what ``python -m simulations`` prints."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fedcredit.errors import ConfigError
+from simulations.dataset import load
+from simulations.flower_runner import runner_of
+from simulations.present import Audience, Silence
+from simulations.results import RunResult
+from simulations.run import execute, plan_summary, prepare
+from simulations.run_folder import RunFolder
+from simulations.settings import data_spec, read_settings
+
+CONFIG_FOLDER = Path(__file__).resolve().parents[1] / "configs"
+
+
+def simulate(overrides: Sequence[str] = ()) -> RunResult:
+    """Run one simulated job.
+
+    Parameters
+    ----------
+    overrides
+        Hydra overrides, as on the command line.
+
+    Returns
+    -------
+    RunResult
+        The figures of ``metrics.json``.
+
+    Raises
+    ------
+    FedcreditError
+        If a setting, the table or the plan is unusable.
+    """
+    return run_config(compose_config(overrides), time.monotonic(), Silence())[0]
+
+
+def compose_config(overrides: Sequence[str]) -> Any:  # noqa: ANN401  (a plain tree)
+    """Compose `configs/simulation.yaml` with overrides into plain values.
+
+    Raises
+    ------
+    ConfigError
+        If an override is malformed or names an unknown key.
+    """
+    try:
+        with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
+            config = compose("simulation", overrides=list(overrides))
+        return OmegaConf.to_container(config, resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(f"the configuration cannot be composed: {error}") from error
+
+
+def run_config(config: Mapping[str, Any], started: float, audience: Audience) -> tuple[RunResult, Path]:
+    """Run a composed configuration and write its run folder.
+
+    Parameters
+    ----------
+    config
+        Plain values.
+    started
+        Monotonic clock at the start of the command.
+    audience
+        Who is told what happens.
+
+    Returns
+    -------
+    result, folder
+        The figures, and where everything was written.
+    """
+    dictionary, table = load(data_spec(config))
+    settings = read_settings(config, table.bad.size)
+    prepared = prepare(settings, dictionary, table, started)
+    summary = plan_summary(prepared)
+    audience.planned(summary, settings.job.model.rounds)
+    with RunFolder(settings.run_dir) as folder:
+        finished = execute(
+            prepared, folder.path, audience.decided, audience.comparing, runner=runner_of(settings.runtime)
+        )
+        audience.finished(finished.result)
+        folder.write(config, prepared, summary, finished)
+    return finished.result, folder.final

@@ -105,6 +105,16 @@ def make_plan(request: JobRequest, dictionary: DataDictionary) -> Plan:
     )
 
 
+def evaluation_noise_stddev(privacy: PrivacyTerms, shares: BudgetShares, groupings: int, n_institutions: int) -> float:
+    """Standard deviation, in records, of the summed noise on one cell of phase evaluate; to choose the number of cells."""
+    accountant = accountant_for(privacy, 1.0)
+    if isinstance(accountant, NoAccountant):
+        return 0.0
+    sensitivity_squared = groupings * privacy.max_records_per_person**2
+    noisy = 1 if privacy.placement is Placement.CENTRAL else n_institutions
+    return float(noisy * sensitivity_squared / _share(accountant, privacy, shares, Role.EVALUATE)) ** 0.5
+
+
 def accountant_for(privacy: PrivacyTerms, sampling_rate: float) -> Accountant:
     """The accountant that a job with these terms needs, with the job's own target as its budget."""
     if privacy.placement is Placement.NONE or privacy.epsilon is None or privacy.delta is None:

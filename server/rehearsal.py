@@ -1,21 +1,24 @@
-"""Simulated institutions for a run in the clone, where nobody has prepared a job or started a custodian.
+"""Simulated institutions: what a run in Flower's simulation runtime needs beside a job.
 
-With ``{"simulation": {"overrides": ["privacy=none", …]}}`` as its config, the ServerApp starts
-``simulations.custodians`` of the clone in whose environment Flower runs: one process that deals the data,
-makes keys, roster and plan, serves every custodian, and says which job to open. It ends when its input is
-closed, however that happens. The bundle holds no simulation, and where a config names a job nothing is
-started.
+A simulated node has no site that could name a custodian, so the relay looks for one socket in the private folder
+that Flower uses on this machine; this module puts it there for the length of the run. Whoever serves the custodians
+is either named in the config (``simulation.custodians``), or started here: with ``simulation.overrides``, as in a
+bare ``flwr run .``, ``simulations.custodians`` of the clone deals the data, makes keys, roster and plan, serves
+every custodian from one process and says which job to open. That process ends when its input is closed, however
+that happens. The bundle holds no simulation, and a deployed coordinator's config has no key ``simulation``.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
 
-from fedcredit.errors import JobError
+from fedcredit.errors import ConfigError, JobError
 
 CONFIG_KEY = "simulation"
 _STOP_TIMEOUT_S = 10.0
@@ -23,24 +26,56 @@ _STOP_TIMEOUT_S = 10.0
 
 @contextmanager
 def rehearsal(config: Mapping[str, Any], run_id: int) -> Iterator[Mapping[str, Any]]:
-    """Give the config of the job to open; simulated institutions, if it asks for any, live with the context.
+    """Give the config of the job to open; simulated institutions, if it has any, can be reached with the context.
 
     Parameters
     ----------
     config
-        Names a job, or asks for a simulation.
+        Names a job, or a simulation, or both.
     run_id
         Flower's number of the run; relays find the institutions by it.
 
     Raises
     ------
+    ConfigError
+        If the config asks for a simulation in a way that is not known.
     JobError
         If the simulated institutions do not start.
     """
-    if CONFIG_KEY not in config:
-        yield config
-        return
-    command = [sys.executable, "-m", "simulations.custodians", str(run_id)]
+    match config.get(CONFIG_KEY):
+        case None:
+            yield config
+        case {"custodians": str(listening)}:
+            with _linked(Path(listening), run_id):
+                yield config
+        case {"overrides": list(overrides)}:
+            with _started(overrides) as (job, socket), _linked(socket, run_id):
+                yield job
+        case other:
+            raise ConfigError(
+                f'config key {CONFIG_KEY!r} must be {{"custodians": SOCKET}} or {{"overrides": [...]}}, got {other!r}.'
+            )
+
+
+def simulation_socket(run_id: int) -> Path:
+    """Name where relays of a simulated run look, by the rule of `clients.relay.simulation_socket`."""
+    home = os.environ.get("FLWR_HOME")
+    return (Path(home) if home else Path.home() / ".flwr") / f"fedcredit-{run_id}.sock"
+
+
+@contextmanager
+def _linked(socket: Path, run_id: int) -> Iterator[None]:
+    link = simulation_socket(run_id)
+    link.symlink_to(socket)
+    try:
+        yield
+    finally:
+        link.unlink()
+
+
+@contextmanager
+def _started(overrides: list[str]) -> Iterator[tuple[Mapping[str, Any], Path]]:
+    command = [sys.executable, "-m", "simulations.custodians"]
     with (
         tempfile.TemporaryFile("w+") as log,
         subprocess.Popen(  # noqa: S603  this interpreter, a module of ours
@@ -48,21 +83,22 @@ def rehearsal(config: Mapping[str, Any], run_id: int) -> Iterator[Mapping[str, A
         ) as process,
     ):
         try:
-            yield _job(process, config[CONFIG_KEY], log)
+            answer = _answer(process, overrides, log)
+            yield {"job": answer["job"]}, Path(answer["custodians"])
         finally:
             _stop(process)
 
 
-def _job(process: subprocess.Popen[str], wanted: object, log: IO[str]) -> Mapping[str, Any]:
+def _answer(process: subprocess.Popen[str], overrides: list[str], log: IO[str]) -> Mapping[str, Any]:
     """Say what is wanted, and wait until every custodian is served."""
-    print(json.dumps(wanted), file=process.stdin, flush=True)
-    answer = process.stdout.readline() if process.stdout else ""
-    if not answer:
+    print(json.dumps(overrides), file=process.stdin, flush=True)
+    line = process.stdout.readline() if process.stdout else ""
+    if not line:
         process.wait()
         log.seek(0)
         raise JobError(f"the simulated institutions did not start:\n{log.read().strip()}")
-    job: Mapping[str, Any] = json.loads(answer)
-    return job
+    answer: Mapping[str, Any] = json.loads(line)
+    return answer
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from fedcredit.errors import JobError
-from simulations.processes import ROOT, Processes, free_port, grpc_healthy, http_healthy, program
+from simulations.processes import ROOT, Processes, Program, free_port, grpc_healthy, http_healthy, installed
 
 APP_NAME = "fedcredit"
 BUNDLED_FOLDERS = ("server", "clients", "configs")
@@ -71,17 +71,9 @@ class SuperLink:
         self._home, self._processes, self._simulation = home, processes, simulation
         port = free_port()
         self.address = f"127.0.0.1:{port}"
-        mode = ["--simulation"] if simulation else []
-        command = [
-            program("flower-superlink"),
-            "--insecure",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            *mode,
-        ]
-        processes.start("superlink", command, http_healthy(self.address))
+        mode = ("--simulation",) if simulation else ()
+        command = (installed("flower-superlink"), "--insecure", "--host", "127.0.0.1", "--port", str(port), *mode)
+        processes.start(Program("superlink", command, http_healthy(self.address)))
         (home / "config.toml").write_text(
             f'[superlink]\ndefault = "{_CONNECTION}"\n\n'
             f'[superlink.{_CONNECTION}]\naddress = "{self.address}"\ninsecure = true\n',
@@ -127,7 +119,7 @@ class SuperLink:
     def _flwr(self, app: Path, timeout_s: float, *arguments: str) -> str:
         try:
             done = subprocess.run(  # noqa: S603  Flower's own command line
-                [program("flwr"), *arguments],
+                [installed("flwr"), *arguments],
                 cwd=app,
                 env=self._processes.environment,
                 capture_output=True,
@@ -180,18 +172,11 @@ class LoopbackDeployment:
             return self._superlink.run(app, config, nodes=len(self._custodians), timeout_s=timeout_s)
 
     def _start(self) -> None:
-        for custodian in self._custodians:
-            self._processes.start(custodian.institution, custodian.command, grpc_healthy(custodian.socket))
+        self._processes.start(
+            *(Program(one.institution, one.command, grpc_healthy(one.socket)) for one in self._custodians)
+        )
         self._superlink = SuperLink(self._home, self._processes, simulation=False)
-        for custodian in self._custodians:
-            self._start_node(custodian)
-
-    def _start_node(self, custodian: CustodianProcess) -> None:
-        port = free_port()
-        command = [program("flower-supernode"), "--insecure", "--superlink", self._superlink.address]
-        command += ["--host", "127.0.0.1", "--port", str(port)]
-        command += ["--node-config", f'custodian="{custodian.socket}"']
-        self._processes.start(f"node-{custodian.institution}", command, http_healthy(f"127.0.0.1:{port}"))
+        self._processes.start(*(_node(one, self._superlink.address) for one in self._custodians))
 
 
 def run_in_flower_simulation(
@@ -238,14 +223,15 @@ def stage_app(folder: Path) -> Path:
     return app
 
 
-def custodian_of_site(institution: str, site: Path, socket: Path) -> CustodianProcess:
+def custodian_of_site(institution: str, site: Path, socket: Path, *options: str) -> CustodianProcess:
     """Serve the custodian of a SITE.yaml as an institution does."""
-    command = (
-        sys.executable,
-        "-c",
-        "from fedcredit.cli import main; main()",
-        "custodian",
-        "serve",
-        str(site),
-    )
-    return CustodianProcess(institution, command, socket)
+    cli = (sys.executable, "-c", "from fedcredit.cli import main; main()")
+    return CustodianProcess(institution, (*cli, "custodian", "serve", *options, str(site)), socket)
+
+
+def _node(custodian: CustodianProcess, superlink: str) -> Program:
+    port = free_port()
+    addresses = ("--superlink", superlink, "--host", "127.0.0.1", "--port", str(port))
+    config = ("--node-config", f'custodian="{custodian.socket}"')
+    command = (installed("flower-supernode"), "--insecure", *addresses, *config)
+    return Program(f"node-{custodian.institution}", command, http_healthy(f"127.0.0.1:{port}"))

@@ -1,5 +1,107 @@
-from simulations.run import in_process
+"""What carries a simulated job's messages: function calls, Flower's simulation runtime, or a deployment on loopback.
+
+The same coordinator and the same custodians run in all three; without noise the released model is the same, byte for
+byte.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from fedcredit.custodian.service import CustodianService
+from fedcredit.errors import ConfigError
+from fedcredit.plan import Placement
+from fedcredit.privacy.ledger import Ledger
+from server.progress import Progress, advance, start
+from server.store import Decided, JobStore
+from simulations.federation import Federation, JobOutcome, JobSpec, custodian_of, statement_of
+from simulations.flower import LoopbackDeployment, custodian_of_site, run_in_flower_simulation
+from simulations.job_files import store_path, write_job, write_site
+from simulations.run import Runner, in_process
+
+OnDecided = Callable[[Decided, Progress], None] | None
 
 
-def runner_of(runtime):
-    return in_process
+def runner_of(runtime: str) -> Runner:
+    """The runner that a configuration names: ``in_process``, ``flower`` or ``loopback``."""
+    return {"in_process": in_process, "flower": in_flower_simulation, "loopback": on_loopback}[runtime]
+
+
+def in_flower_simulation(
+    federation: Federation, spec: JobSpec, folder: Path | None, on_decided: OnDecided
+) -> JobOutcome:
+    """Run a job in Flower's simulation runtime; all custodians are served from this process."""
+    with _places(folder) as (kept, scratch):
+        with hosted(federation, spec, kept, scratch / "custodians.sock") as socket:
+            job = write_job(federation, scratch, kept)
+            config = {"job": str(job), "simulation": {"custodians": str(socket)}}
+            run_in_flower_simulation(config, nodes=len(federation.institutions))
+        return outcome(federation, kept, on_decided)
+
+
+def on_loopback(federation: Federation, spec: JobSpec, folder: Path | None, on_decided: OnDecided) -> JobOutcome:
+    """Run a job on real Flower on this machine; each custodian is a process of its own, served from files.
+
+    Raises
+    ------
+    ConfigError
+        If the job needs noise that a served custodian refuses.
+    """
+    if spec.noise_seed is not None or spec.privacy.placement is Placement.CENTRAL:
+        raise ConfigError(
+            "runtime=loopback serves custodians as institutions do, which draw their own noise from the operating "
+            "system; use noise.seed=null and privacy.placement=local, or runtime=flower."
+        )
+    with _places(folder) as (kept, scratch):
+        custodians = []
+        for one in federation.institutions:
+            socket = scratch / f"{one.id}.sock"
+            site = write_site(federation, one, scratch / one.id, ledger_path(kept, one.id), socket)
+            custodians.append(custodian_of_site(one.id, site, socket, "--accept-not-private"))
+        job = write_job(federation, scratch, kept)
+        with LoopbackDeployment(custodians) as deployment:
+            deployment.run({"job": str(job)})
+        return outcome(federation, kept, on_decided)
+
+
+@contextmanager
+def hosted(federation: Federation, spec: JobSpec, kept: Path, socket: Path) -> Iterator[Path]:
+    """Serve all custodians of a federation from this process, each under its number; the socket."""
+    with ExitStack() as stack:
+        custodians = {}
+        for number, one in enumerate(federation.institutions):
+            custodian = custodian_of(federation, one, spec, ledger_path(kept, one.id))
+            stack.callback(custodian.ledger.close)
+            custodians[str(number)] = custodian
+        stack.enter_context(CustodianService(custodians, socket))
+        yield socket
+
+
+def outcome(federation: Federation, kept: Path, on_decided: OnDecided) -> JobOutcome:
+    """Read a finished job from the coordinator's store and the institutions' ledgers."""
+    plan = federation.plan
+    progress = start(plan)
+    with JobStore(store_path(kept), plan.to_bytes()) as store:
+        for decided in store.steps():
+            progress = advance(plan, federation.dictionary, progress, decided)
+            if on_decided is not None:
+                on_decided(decided, progress)
+    statements = {}
+    for one in federation.institutions:
+        with Ledger.open(ledger_path(kept, one.id), federation.keys[one.id]) as ledger:
+            statements[one.id] = statement_of(plan, ledger)
+    return JobOutcome(plan, progress, statements)
+
+
+def ledger_path(kept: Path, institution: str) -> Path:
+    """Where a simulated institution's ledger lies."""
+    (kept / "ledgers").mkdir(parents=True, exist_ok=True)
+    return kept / "ledgers" / f"{institution}.sqlite"
+
+
+@contextmanager
+def _places(folder: Path | None) -> Iterator[tuple[Path, Path]]:
+    """Where ledgers and store go, and a short-named private folder for keys and sockets."""
+    with tempfile.TemporaryDirectory(prefix="fedcredit-") as scratch:
+        yield folder or Path(scratch), Path(scratch)

@@ -204,8 +204,8 @@ def _institution_plan(prepared: Prepared, plan: Plan, institution: str) -> Insti
 def _coordinator_sees(plan: Plan) -> str:
     match plan.privacy.placement:
         case Placement.NONE:
-            return "Without privacy the coordinator sees each institution's exact sums."
+            return "each institution's exact sums (no privacy)."
         case Placement.CENTRAL:
-            return "With central noise (simulation only) the coordinator sees each institution's exact sums."
+            return "each institution's exact sums (central noise; simulation only)."
         case _:
-            return "Packets are not masked: the coordinator sees each institution's own noised vectors."
+            return "each institution's own noised vectors (packets are not masked)."

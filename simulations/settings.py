@@ -14,7 +14,7 @@ from fedcredit.errors import ConfigError
 from fedcredit.evaluation.score_grid import default_n_bins
 from fedcredit.models.specs import ModelSpec
 from fedcredit.plan import EvaluationTerms, Placement, PrivacyTerms
-from fedcredit.planning import BudgetShares
+from fedcredit.planning import BudgetShares, evaluation_noise_stddev
 from fedcredit.privacy import gdp
 from simulations.dataset import DataSpec
 from simulations.federation import JobSpec
@@ -79,7 +79,7 @@ def read_settings(config: Mapping[str, Any], n_rows: int) -> Settings:
             model=_model(config["model"]),
             privacy=terms,
             shares=shares,
-            evaluation=_evaluation(config["evaluation"], n_rows),
+            evaluation=_evaluation(config, n_rows, terms, shares),
             noise_seed=config["noise"]["seed"],
         ),
         seed=config["seed"],
@@ -139,8 +139,13 @@ def _model(model: Mapping[str, Any]) -> ModelSpec:
         raise ConfigError(f"model is not usable: {_first(error)}") from error
 
 
-def _evaluation(evaluation: Mapping[str, Any], n_rows: int) -> EvaluationTerms:
-    bins = evaluation["score_bins"] or default_n_bins(int(n_rows * TEST_FRACTION))
+def _evaluation(
+    config: Mapping[str, Any], n_rows: int, privacy: PrivacyTerms, shares: BudgetShares
+) -> EvaluationTerms:
+    evaluation, federation = config["evaluation"], config["federation"]
+    n_institutions = federation["banks"] + federation["hospitals"]
+    noise = evaluation_noise_stddev(privacy, shares, len(evaluation["groupings"]), n_institutions)
+    bins = evaluation["score_bins"] or default_n_bins(int(n_rows * TEST_FRACTION), noise)
     try:
         return EvaluationTerms(score_bins=bins, groupings=tuple(evaluation["groupings"]))
     except ValidationError as error:

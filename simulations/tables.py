@@ -125,7 +125,7 @@ def view_rows(result: RunResult, view: str) -> list[tuple[str, list[str]]]:
         ("pooled*", result.pooled),
     ):
         metrics = _in_view(model, view)
-        if metrics:
+        if metrics and metrics.n_test:
             rows.append((label, [*(_figure(metrics, name) for name in FIGURES), f"{metrics.n_test:,}"]))
     return rows
 

@@ -1,9 +1,9 @@
 """The numbers that every epsilon is printed with: planned and spent, against whom, delta and unit.
 
-Three views of one institution's messages (design of the three: outsiders see the released model and sums; the
-coordinator plus t colluding institutions; the coordinator plus all others). With local noise and unmasked packets
-every one of them sees this institution's own noised vectors, so the three numbers are equal and the calibrated one
-is the proof for all.
+Three views of one institution's messages: outsiders, who see the released model and sums; the coordinator together with t
+colluding institutions, which is the calibrated one; and the coordinator with all others. With local noise the last two are
+equal: both see this institution's own noised vectors. A smaller number against outsiders may be stated only where single
+packets are masked, so it is None here, except for central noise, where it is the only one that exists.
 """
 
 from dataclasses import asdict, dataclass
@@ -72,7 +72,7 @@ def statement(plan: Plan, accountant: Accountant, planned: Fraction, spent: Frac
     bound = accountant.epsilon(planned, delta)
     against_coordinator = None if plan.privacy.placement is Placement.CENTRAL else bound
     return PrivacyStatement(
-        epsilon_outsider=bound,
+        epsilon_outsider=bound if plan.privacy.placement is Placement.CENTRAL else None,
         epsilon_t=against_coordinator,
         epsilon_all_others=against_coordinator,
         epsilon_planned=bound,

@@ -1,0 +1,227 @@
+"""The neural family: a small perceptron on weights of evidence, trained by federated DP-SGD.
+
+One round is one step: every institution sends the sum of its sampled records' clipped gradients plus its own whole noise, and the
+coordinator divides by the public q·N and steps (FedSGD). The divisor is never the true batch size, which would tell how many records
+an institution holds. The released weights are the mean over the second half of the rounds.
+
+Torch computes gradients at the custodian and nothing else; all that the coordinator does is elementwise NumPy.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcredit.data.rows import Rows
+from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.models.family import TrainTerms
+from fedcredit.models.mlp_clipping import clip_to_lattice
+from fedcredit.models.mlp_gradients import per_record_gradients
+from fedcredit.models.mlp_inputs import INPUT_SCALE, design, input_values
+from fedcredit.models.mlp_layout import layer_shapes, owned_coordinates, split, vector_length
+from fedcredit.models.mlp_model import WEIGHT_SCALE, MlpModel, decode, margins, on_grid
+from fedcredit.models.mlp_spec import MlpSpec
+from fedcredit.preflight import Preflight
+from fedcredit.wire.canonical import length_prefixed
+
+# Half of Glorot's range: small first logits, hence fewer gradients that clipping shortens.
+_INITIAL_GAIN = 0.5
+# Per-record gradients of one chunk take at most 32 MiB, however many rows or weights there are.
+_CHUNK_NUMBERS = 2**22
+_RATE_BOUNDS = (0.001, 0.999)
+
+
+@dataclass(frozen=True, slots=True)
+class MlpState:
+    """The fold of the released rounds.
+
+    Attributes
+    ----------
+    spec, dictionary
+        The public constants that fix all shapes.
+    values
+        Per feature the input value of each grid cell, in input units.
+    records
+        Released estimate of the number of training records over all institutions, N.
+    weights
+        Shape (vector_length,): where the next round starts.
+    rounds_done
+        Rounds folded so far.
+    tail_sum, tail_rounds
+        Sum of the iterates of the second half, and how many they are.
+    """
+
+    spec: MlpSpec
+    dictionary: DataDictionary
+    values: tuple[NDArray[np.int16], ...]
+    records: float
+    weights: NDArray[np.float64]
+    rounds_done: int
+    tail_sum: NDArray[np.float64]
+    tail_rounds: int
+
+    @property
+    def released(self) -> MlpModel:
+        """The averaged model; the current one before the second half has begun."""
+        weights = self.tail_sum / self.tail_rounds if self.tail_rounds else self.weights
+        return MlpModel(self.values, on_grid(weights))
+
+
+class MlpFamily:
+    """Implements `fedcredit.models.family.Family`."""
+
+    def terms(self, spec: MlpSpec, dictionary: DataDictionary) -> TrainTerms:
+        """Vector length, scale and sensitivity; clipping gives every institution type the same one."""
+        return TrainTerms(
+            vector_length=vector_length(spec, dictionary),
+            scale=spec.gradient_scale,
+            sampling_rate=spec.sampling_rate,
+            sensitivity_squared={kind: spec.clip_radius**2 for kind in dictionary.kinds},
+        )
+
+    def owned_coordinates(self, spec: MlpSpec, dictionary: DataDictionary, kind: str) -> NDArray[np.bool_]:
+        """All but the first-layer weights of features and indicators that belong to other types."""
+        return owned_coordinates(spec, dictionary, kind)
+
+    def init(
+        self,
+        spec: MlpSpec,
+        dictionary: DataDictionary,
+        preflight: Preflight,
+        noise_stddev: NDArray[np.float64],  # noqa: ARG002  (the step length is a plan constant)
+    ) -> MlpState:
+        """Input values, number of records and output bias from the released counts; weights from the public seed."""
+        weights = _initial_weights(spec, dictionary)
+        weights[-1] = _log_odds(preflight)
+        return MlpState(
+            spec=spec,
+            dictionary=dictionary,
+            values=input_values(dictionary, preflight, spec.max_bins),
+            records=_records(dictionary, preflight),
+            weights=weights,
+            rounds_done=0,
+            tail_sum=np.zeros_like(weights),
+            tail_rounds=0,
+        )
+
+    def broadcast(self, state: MlpState) -> bytes:
+        """Canonical bytes of the weights on which custodians take the next gradient."""
+        return MlpModel(state.values, on_grid(state.weights)).encode()
+
+    def contribute(
+        self, spec: MlpSpec, dictionary: DataDictionary, kind: str, model: bytes, rows: Rows
+    ) -> NDArray[np.int64]:
+        """Sum of clipped integer gradients per institution; shape (m, vector_length), zeros without rows.
+
+        Raises
+        ------
+        WireError
+            If the model's bytes do not fit the plan.
+        """
+        received = decode(spec, dictionary, model)
+        layers = split(spec, dictionary, received.weights)
+        sums = np.zeros((rows.n_institutions, vector_length(spec, dictionary)), dtype=np.int64)
+        for institution, part in _chunks(rows, max(1, _CHUNK_NUMBERS // sums.shape[1])):
+            inputs = design(dictionary, kind, received.values, rows.cells[part])
+            gradients = per_record_gradients(layers, inputs, rows.bad[part])
+            sums[institution] += clip_to_lattice(gradients, spec.gradient_scale, spec.clip_radius).sum(axis=0)
+        return sums
+
+    def update(self, state: MlpState, sums: NDArray[np.int64]) -> MlpState:
+        """One step of gradient descent on released sums, divided by the public s·q·N."""
+        spec = state.spec
+        divisor = spec.gradient_scale * spec.sampling_rate * state.records
+        weights = state.weights - spec.learning_rate * (sums.astype(np.float64) / divisor)
+        rounds_done = state.rounds_done + 1
+        in_tail = 2 * rounds_done > spec.rounds
+        return replace(
+            state,
+            weights=weights,
+            rounds_done=rounds_done,
+            tail_sum=state.tail_sum + weights if in_tail else state.tail_sum,
+            tail_rounds=state.tail_rounds + in_tail,
+        )
+
+    def final(self, state: MlpState) -> bytes:
+        """Canonical bytes of the averaged model."""
+        return state.released.encode()
+
+    def margins(
+        self, spec: MlpSpec, dictionary: DataDictionary, view: str, model: bytes, cells: NDArray[np.uint16]
+    ) -> NDArray[np.int64]:
+        """Log-odds of the bad class in units of 1/1024 logit; shape (n,).
+
+        Raises
+        ------
+        WireError
+            If the model's bytes do not fit the plan.
+        """
+        return margins(spec, dictionary, view, decode(spec, dictionary, model), cells)
+
+    def release(self, state: MlpState) -> dict[str, Any]:
+        """The averaged model in integers: same grids, hence same scores, as `final`."""
+        released = state.released
+        layers = split(state.spec, state.dictionary, released.units.astype(np.float64))
+        names = state.dictionary.feature_names
+        return {
+            "family": state.spec.family,
+            "activation": "tanh",
+            "output": "log-odds of the bad class",
+            "input_scale": INPUT_SCALE,
+            "inputs": {name: part.tolist() for name, part in zip(names, released.values, strict=True)},
+            "indicators": list(state.dictionary.kinds),
+            "weight_scale": WEIGHT_SCALE,
+            "layers": [
+                {
+                    "weights": layer.weights.astype(np.int64).tolist(),
+                    "biases": None if layer.biases is None else layer.biases.astype(np.int64).tolist(),
+                }
+                for layer in layers
+            ],
+        }
+
+
+FAMILY = MlpFamily()
+
+
+def _chunks(rows: Rows, size: int) -> Iterator[tuple[int, slice]]:
+    """Runs of at most `size` rows of one institution: no institution's sum depends on who else is computed with it."""
+    for institution in range(rows.n_institutions):
+        end = int(rows.offsets[institution + 1])
+        for start in range(int(rows.offsets[institution]), end, size):
+            yield institution, slice(start, min(start + size, end))
+
+
+def _records(dictionary: DataDictionary, released: Preflight) -> float:
+    """Released number of training records: that of the block which most records have, averaged over its features."""
+    totals: dict[str, list[float]] = {block: [] for block in dictionary.blocks}
+    for feature, counts in zip(dictionary.features, released.counts, strict=True):
+        totals[feature.block].append(float(counts.sum()))
+    return max(1.0, *(sum(own) / len(own) for own in totals.values() if own))
+
+
+def _log_odds(released: Preflight) -> float:
+    """Released log-odds of the bad class, within public bounds."""
+    goods, bads = (sum(float(counts[:, label].sum()) for counts in released.counts) for label in (0, 1))
+    low, high = _RATE_BOUNDS
+    rate = min(high, max(low, bads / (goods + bads))) if goods + bads > 0 else 0.5
+    return math.log(rate / (1 - rate))
+
+
+def _initial_weights(spec: MlpSpec, dictionary: DataDictionary) -> NDArray[np.float64]:
+    """Uniform weights (Glorot and Bengio 2010) read from a hash of the seed: the same on every machine; zero biases."""
+    length = vector_length(spec, dictionary)
+    tag = length_prefixed("mlp-initial-weights", str(spec.init_seed).encode())
+    words = np.frombuffer(hashlib.shake_256(tag).digest(8 * length), "<u8")
+    weights: NDArray[np.float64] = words / 2.0**63 - 1.0
+    for layer, (outputs, inputs) in zip(split(spec, dictionary, weights), layer_shapes(spec, dictionary), strict=True):
+        layer.weights[...] *= _INITIAL_GAIN * math.sqrt(6 / (outputs + inputs))
+        if layer.biases is None:
+            layer.weights[:, len(dictionary.features) :] = 0.0  # the indicators' columns are biases
+        else:
+            layer.biases[...] = 0.0
+    return weights

@@ -1,0 +1,98 @@
+"""The perceptron as it travels: integers on public grids, so that its bytes are canonical and its floats finite.
+
+Bytes: every feature's cell values as little-endian int16, then all weights as little-endian int32. Their number follows from plan
+and dictionary, so there is no header and exactly one valid length.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.errors import WireError
+from fedcredit.models.mlp_inputs import INPUT_BOUND, design
+from fedcredit.models.mlp_layout import split, vector_length
+from fedcredit.models.mlp_spec import MlpSpec
+
+WEIGHT_SCALE = 2**20
+"""Weight units per unit; weights stay within ±2048."""
+MARGIN_SCALE = 1024
+"""Margin units per logit."""
+MARGIN_BOUND = 32 * MARGIN_SCALE
+_LARGEST_UNITS = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class MlpModel:
+    """Everything that scoring and gradients need.
+
+    Attributes
+    ----------
+    values
+        Per feature the input value of each grid cell, in input units.
+    units
+        Shape (vector_length,), int32: weights and biases in weight units.
+    """
+
+    values: tuple[NDArray[np.int16], ...]
+    units: NDArray[np.int32]
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """Weights and biases, shape (vector_length,)."""
+        return self.units / WEIGHT_SCALE
+
+    def encode(self) -> bytes:
+        """Canonical bytes."""
+        return b"".join([*(part.astype("<i2").tobytes() for part in self.values), self.units.astype("<i4").tobytes()])
+
+
+def on_grid(weights: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Round weights to weight units, within int32."""
+    units = np.clip(np.rint(weights * WEIGHT_SCALE), -_LARGEST_UNITS, _LARGEST_UNITS)
+    return units.astype(np.int32)
+
+
+def decode(spec: MlpSpec, dictionary: DataDictionary, data: bytes) -> MlpModel:
+    """Read what `MlpModel.encode` wrote.
+
+    Raises
+    ------
+    WireError
+        If the length is not the plan's, or a value or weight lies outside its public range.
+    """
+    sizes = [feature.n_cells for feature in dictionary.features]
+    length = vector_length(spec, dictionary)
+    expected = 2 * sum(sizes) + 4 * length
+    if len(data) != expected:
+        raise WireError(
+            f"a perceptron of this plan has {expected} bytes, got {len(data)}; its writer uses another plan or version."
+        )
+    table = np.frombuffer(data, "<i2", sum(sizes)).astype(np.int16)
+    units = np.frombuffer(data, "<i4", length, 2 * sum(sizes)).astype(np.int32)
+    if np.any(np.abs(table.astype(np.int64)) > INPUT_BOUND) or np.any(units < -_LARGEST_UNITS):
+        raise WireError("the perceptron's bytes leave its public value ranges; its writer is foreign.")
+    return MlpModel(tuple(np.split(table, np.cumsum(sizes)[:-1])), units)
+
+
+def margins(
+    spec: MlpSpec, dictionary: DataDictionary, view: str, model: MlpModel, cells: NDArray[np.uint16]
+) -> NDArray[np.int64]:
+    """Log-odds of the bad class in margin units, within ±`MARGIN_BOUND`; shape (n,).
+
+    NumPy's own ``einsum`` loops add in a fixed order, whatever the number of threads.
+    """
+    activations = design(dictionary, view, model.values, cells)
+    layers = split(spec, dictionary, model.weights)
+    for layer in layers[:-1]:
+        activations = np.tanh(_linear(activations, layer.weights, layer.biases))
+    logits = _linear(activations, layers[-1].weights, layers[-1].biases)[:, 0]
+    return np.clip(np.rint(logits * MARGIN_SCALE), -MARGIN_BOUND, MARGIN_BOUND).astype(np.int64)
+
+
+def _linear(
+    inputs: NDArray[np.float64], weights: NDArray[np.float64], biases: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    outputs: NDArray[np.float64] = np.einsum("ni,oi->no", inputs, weights, optimize=False)
+    return outputs if biases is None else outputs + biases

@@ -6,6 +6,7 @@ carries.
 """
 
 import os
+import time
 from pathlib import Path
 
 import grpc
@@ -16,10 +17,14 @@ HANDLE = "/fedcredit.v1.Custodian/Handle"
 INSTITUTION_KEY = "institution"
 CONNECT_TIMEOUT_S = 10.0
 
+_RETRY_INTERVAL_S = 0.2
 _UNLIMITED = -1  # The custodian sets the limits; it knows what a message may hold.
 _OPTIONS = (
     ("grpc.max_receive_message_length", _UNLIMITED),
     ("grpc.max_send_message_length", _UNLIMITED),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 100),
 )
 _CODE_OF_STATUS = {
     grpc.StatusCode.DEADLINE_EXCEEDED: "custodian-timeout",
@@ -31,6 +36,9 @@ _CODE_OF_STATUS = {
 def relay(socket: str, request: bytes, institution: str | None, timeout_s: float) -> bytes:
     """Hand one request to the custodian and return its answer.
 
+    A custodian that cannot be reached may be restarting, so it is tried again for a while. That is safe even if it
+    had taken the request: it answers the same request with the bytes that it stored.
+
     Parameters
     ----------
     socket
@@ -40,7 +48,7 @@ def relay(socket: str, request: bytes, institution: str | None, timeout_s: float
     institution
         Which custodian, where one process serves several (simulation only); None for the only one.
     timeout_s
-        Most seconds to wait for the answer, once connected; > 0.
+        Most seconds to wait for an answer; > 0.
 
     Raises
     ------
@@ -49,15 +57,16 @@ def relay(socket: str, request: bytes, institution: str | None, timeout_s: float
         ``institution-unknown`` or ``custodian-failed``.
     """
     metadata = () if institution is None else ((INSTITUTION_KEY, institution),)
+    patience = time.monotonic() + min(CONNECT_TIMEOUT_S, timeout_s)
     with grpc.insecure_channel(f"unix:{socket}", options=_OPTIONS) as channel:
-        _connect(channel, socket, min(CONNECT_TIMEOUT_S, timeout_s))
         handle: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(HANDLE)
-        try:
-            return handle(request, timeout=timeout_s, metadata=metadata)
-        except grpc.RpcError as error:
-            status = error.code()
-            code = _CODE_OF_STATUS.get(status, "custodian-failed")
-            raise RefusalError(code, f"the custodian at {socket} gave no answer ({status.name}).") from error
+        while True:
+            try:
+                return handle(request, timeout=timeout_s, metadata=metadata)
+            except grpc.RpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > patience:
+                    raise _refusal(error.code(), socket) from error
+            time.sleep(_RETRY_INTERVAL_S)
 
 
 def simulation_socket(run_id: int) -> Path:
@@ -73,12 +82,8 @@ def simulation_socket(run_id: int) -> Path:
     return folder / f"fedcredit-{run_id}.sock"
 
 
-def _connect(channel: grpc.Channel, socket: str, timeout_s: float) -> None:
-    """Wait for the custodian, which may be restarting."""
-    try:
-        grpc.channel_ready_future(channel).result(timeout=timeout_s)
-    except grpc.FutureTimeoutError as error:
-        raise RefusalError(
-            "custodian-unreachable",
-            f"no custodian listens at {socket}; start it with 'fedcredit custodian serve SITE.yaml'.",
-        ) from error
+def _refusal(status: grpc.StatusCode, socket: str) -> RefusalError:
+    """Say what a failed call means here; the text that came with the status is dropped."""
+    code = _CODE_OF_STATUS.get(status, "custodian-failed")
+    remedy = "start it with 'fedcredit custodian serve SITE.yaml', or look into its log"
+    return RefusalError(code, f"the custodian at {socket} gave no answer ({status.name}); {remedy}.")

@@ -9,14 +9,17 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fedcredit.errors import ConfigError
 from fedcredit.models.specs import ModelSpec
 from fedcredit.roster import PublicKeyHex, Roster
 from fedcredit.wire.canonical import PROTOCOL_VERSION, canonical_json, digest, parse_json
-from fedcredit.wire.messages import Role
+from fedcredit.wire.messages import MAX_MESSAGE_BYTES, Role
 
+MAX_PLAN_BYTES = 16 * 2**20
+# A vector must fit a message together with what surrounds it.
+MAX_VECTOR_LENGTH = (MAX_MESSAGE_BYTES - 2**16) // 8
 HashHex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -59,7 +62,7 @@ class PrivacyTerms(BaseModel):
     delta: float | None = Field(default=None, gt=0, lt=1, allow_inf_nan=False)
     reserve_percent: int = Field(default=10, ge=0, le=50)
     max_attempts: int = Field(default=3, ge=1, le=10)
-    colluders: int = Field(default=1, ge=0)
+    colluders: int = Field(default=1, ge=0, le=10_000)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -93,7 +96,7 @@ class PhaseTerms(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rounds: int = Field(ge=1, le=10_000)
-    vector_length: int = Field(ge=1, le=50_000_000)
+    vector_length: int = Field(ge=1, le=MAX_VECTOR_LENGTH)
     scale: int = Field(ge=1, le=2**20)
     sampling_rate: float = Field(default=1.0, gt=0, le=1, allow_inf_nan=False)
     sensitivity_squared: dict[str, int]
@@ -136,7 +139,7 @@ class Plan(BaseModel):
 
     protocol_version: int = PROTOCOL_VERSION
     job: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")
-    purpose: str
+    purpose: str = Field(max_length=1000)
     coordinator: str = Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")
     coordinator_key: PublicKeyHex
     dictionary: HashHex
@@ -179,12 +182,15 @@ def parse_plan(data: bytes) -> Plan:
     ConfigError
         If the bytes are not a plan of this protocol version, or not in canonical form.
     """
+    if len(data) > MAX_PLAN_BYTES:
+        raise ConfigError(f"a plan of {len(data)} bytes is over the limit of {MAX_PLAN_BYTES}; its writer is foreign.")
     try:
         plan = Plan.model_validate(parse_json(data))
-    except (ValueError, ValidationError) as error:
+        canonical = plan.to_bytes()
+    except ValueError as error:
         raise ConfigError(f"the bytes are not a plan of this version: {error}") from error
     if plan.protocol_version != PROTOCOL_VERSION:
         raise ConfigError(f"plan speaks protocol {plan.protocol_version}, not {PROTOCOL_VERSION}; upgrade one side.")
-    if plan.to_bytes() != data:
+    if canonical != data:
         raise ConfigError("the plan's bytes are not in canonical form; its writer is foreign.")
     return plan

@@ -1,9 +1,25 @@
-"""Who may speak in a job: the plan's roster, each member under its pinned key."""
+"""Who may speak in a job, and what counts as an answer: members of the plan's roster, each under its pinned key."""
 
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcredit.custodian.guard import CAPACITY
 from fedcredit.errors import RefusalError
-from fedcredit.plan import Plan
+from fedcredit.plan import Plan, plan_digest
+from fedcredit.wire.canonical import digest, parse_json
 from fedcredit.wire.envelope import open_envelope
-from fedcredit.wire.messages import IdentifyReply, IdentifyRequest, Message, decode_message
+from fedcredit.wire.messages import (
+    Contribution,
+    IdentifyReply,
+    IdentifyRequest,
+    JoinReply,
+    JoinRequest,
+    Message,
+    Receipt,
+    ReleaseRequest,
+    RoundRequest,
+    decode_message,
+)
 
 
 def authenticated(plan: Plan, institution: str, packet: bytes) -> Message:
@@ -39,3 +55,42 @@ def identity(plan: Plan, request: bytes, reply: bytes) -> str:
     if not isinstance(message, IdentifyReply) or not isinstance(asked, IdentifyRequest) or message.nonce != asked.nonce:
         raise RefusalError("identity", f"{name} did not answer this question; its reply is stale or foreign.")
     return name
+
+
+def answers(plan: Plan, request: Message, reply: Message) -> bool:
+    """Whether a reply is what a request of the job asks for, down to the hashes of roster and model."""
+    match request, reply:
+        case JoinRequest(), JoinReply():
+            return reply.plan_hash == plan_digest(request.plan)
+        case RoundRequest(), Contribution():
+            asked = (request.plan_hash, request.role, request.round, request.attempt)
+            bound = (plan.roster.attempt_digest(request.members), digest("model", request.model))
+            return (
+                (reply.plan_hash, reply.role, reply.round, reply.attempt) == asked
+                and (reply.roster_hash, reply.model_hash) == bound
+                and len(reply.vector) == 8 * plan.phases.of(request.role).vector_length
+                and _addable(vector_of(reply), len(plan.members))
+            )
+        case ReleaseRequest(), Receipt():
+            named = (reply.plan_hash, reply.model_hash) == (request.plan_hash, digest("model", request.model))
+            return named and _is_statement(reply.statement)
+        case _:
+            return False
+
+
+def vector_of(contribution: Contribution) -> NDArray[np.int64]:
+    """The contribution's coordinates."""
+    return np.frombuffer(contribution.vector, dtype="<i8").astype(np.int64, copy=False)
+
+
+def _addable(vector: NDArray[np.int64], members: int) -> bool:
+    """Whether no sum over all members can overflow; what a custodian's guard admits is far below."""
+    limit = CAPACITY // members
+    return bool(np.all((vector < limit) & (vector > -limit)))
+
+
+def _is_statement(data: bytes) -> bool:
+    try:
+        return isinstance(parse_json(data), dict)
+    except ValueError:
+        return False

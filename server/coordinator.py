@@ -23,7 +23,6 @@ from fedcredit.wire.envelope import SigningKey
 from fedcredit.wire.messages import (
     Contribution,
     IdentifyRequest,
-    JoinReply,
     JoinRequest,
     Message,
     Receipt,
@@ -32,12 +31,13 @@ from fedcredit.wire.messages import (
     Role,
     RoundRequest,
 )
-from server.admission import authenticated, identity
+from server.admission import answers, authenticated, identity, vector_of
 from server.progress import Progress, advance, owned_coordinates, request_model, start
 from server.store import Decided, JobStore
 
 _ROLES = {"preflight": Role.PREFLIGHT, "train": Role.TRAIN, "evaluate": Role.EVALUATE}
 _RESENDS = 1
+_LONGEST_REASON = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +148,12 @@ class Coordinator:
         """What to deliver now; None when the job is done."""
         if self.done:
             return None
-        progress, asking = self.progress, self._asking
-        model = request_model(self.plan, progress)
-        requests = {name: self._request(model, attempt) for name, attempt in asking.waiting.items()}
-        return Step(progress.next_phase, progress.next_round, max(asking.waiting.values()), requests)
+        progress, waiting = self.progress, self._asking.waiting
+        sealed = {
+            attempt: self._key.seal(self.plan.coordinator, self._request(attempt)) for attempt in {*waiting.values()}
+        }
+        requests = {name: sealed[attempt] for name, attempt in waiting.items()}
+        return Step(progress.next_phase, progress.next_round, max(waiting.values()), requests)
 
     def receive(self, replies: Mapping[str, bytes]) -> None:
         """Take the replies to `next_step` and decide the step if nobody is left to ask.
@@ -166,26 +168,26 @@ class Coordinator:
         JobError
             If fewer institutions than the quorum took part; the store keeps every earlier step.
         """
-        for name, attempt in list(self._asking.waiting.items()):
-            self._take(name, attempt, replies.get(name))
+        waiting = dict(self._asking.waiting)
+        requests = {attempt: self._request(attempt) for attempt in {*waiting.values()}}
+        for name, attempt in waiting.items():
+            self._take(name, requests[attempt], attempt, replies.get(name))
         if not self._asking.waiting:
             self._decide()
 
     def _ask(self) -> _Asking:
         return _Asking({}, dict.fromkeys(self.progress.members, 1), {}, {})
 
-    def _request(self, model: bytes, attempt: int) -> bytes:
-        phase, round_ = self.progress.next_phase, self.progress.next_round
-        message: Message
+    def _request(self, attempt: int) -> JoinRequest | RoundRequest | ReleaseRequest:
+        phase, progress = self.progress.next_phase, self.progress
         if phase == "join":
-            message = JoinRequest(self._plan_bytes)
-        elif phase == "release":
-            message = ReleaseRequest(self._plan_hash, model)
-        else:
-            message = RoundRequest(self._plan_hash, _ROLES[phase], round_, attempt, self.progress.members, model)
-        return self._key.seal(self.plan.coordinator, message)
+            return JoinRequest(self._plan_bytes)
+        model = request_model(self.plan, progress)
+        if phase == "release":
+            return ReleaseRequest(self._plan_hash, model)
+        return RoundRequest(self._plan_hash, _ROLES[phase], progress.next_round, attempt, progress.members, model)
 
-    def _take(self, name: str, attempt: int, reply: bytes | None) -> None:
+    def _take(self, name: str, request: Message, attempt: int, reply: bytes | None) -> None:
         asking = self._asking
         if reply is None:
             asking.silent[name] = asking.silent.get(name, 0) + 1
@@ -195,63 +197,53 @@ class Coordinator:
             return
         del asking.waiting[name]
         try:
-            message = self._checked(name, attempt, authenticated(self.plan, name, reply))
+            message = authenticated(self.plan, name, reply)
         except (WireError, RefusalError) as error:
-            asking.refused[name] = str(error)
+            asking.refused[name] = _sentence(str(error))
             return
         if not isinstance(message, Refusal):
-            asking.answered[name] = (message, reply)
+            if answers(self.plan, request, message):
+                asking.answered[name] = (message, reply)
+            else:
+                asking.refused[name] = "answered with something that was not asked for"
         elif message.code in ("attempt", "replay") and attempt < self.plan.privacy.max_attempts:
             asking.waiting[name] = attempt + 1
         else:
-            asking.refused[name] = f"{message.code}: {message.text}"
-
-    def _checked(self, name: str, attempt: int, message: Message) -> Message:
-        progress = self.progress
-        match message:
-            case Refusal():
-                return message
-            case JoinReply() if progress.next_phase == "join":
-                fits = message.plan_hash == self._plan_hash
-            case Receipt() if progress.next_phase == "release":
-                fits = message.plan_hash == self._plan_hash
-            case Contribution() if progress.next_phase in _ROLES:
-                place = (self._plan_hash, _ROLES[progress.next_phase], progress.next_round, attempt)
-                length = 8 * self.plan.phases.of(_ROLES[progress.next_phase]).vector_length
-                fits = (message.plan_hash, message.role, message.round, message.attempt) == place
-                fits = fits and len(message.vector) == length
-            case _:
-                fits = False
-        if not fits:
-            raise RefusalError("foreign", f"{name} answered with something that was not asked for.")
-        return message
+            asking.refused[name] = _sentence(f"{message.code}: {message.text}")
 
     def _decide(self) -> None:
-        progress, asking = self.progress, self._asking
+        # Whatever fails below, the step is asked again.
+        progress, asking, self._asking = self.progress, self._asking, self._ask()
         members = tuple(name for name in progress.members if name in asking.answered)
         if len(members) < self._quorum or (progress.next_phase == "join" and asking.refused):
             reasons = "; ".join(f"{name}: {reason}" for name, reason in asking.refused.items())
-            self._asking = self._ask()
             raise JobError(
                 f"{progress.next_phase} has {len(members)} of {len(progress.members)} institutions ({reasons}); "
                 "mend the cause and resume the job."
             )
-        decided = Decided(progress.next_phase, progress.next_round, members, self._sums(members))
+        decided = Decided(progress.next_phase, progress.next_round, members, self._sums(asking, members))
+        # Folded before it is stored: a step that cannot be folded must not stand in the way of a resume.
+        following = advance(self.plan, self.dictionary, progress, decided)
         self._store.record(decided, [(name, asking.answered[name][1]) for name in members])
-        self.progress = advance(self.plan, self.dictionary, progress, decided)
+        self.progress = following
         self._asking = self._ask()
         if self._on_decided is not None:
             self._on_decided(decided, self.progress)
 
-    def _sums(self, members: tuple[str, ...]) -> NDArray[np.int64]:
+    def _sums(self, asking: _Asking, members: tuple[str, ...]) -> NDArray[np.int64]:
         role = _ROLES.get(self.progress.next_phase)
         if role is None:
             return np.zeros(0, dtype=np.int64)
         total = np.zeros(self.plan.phases.of(role).vector_length, dtype=np.int64)
         for member in self.plan.roster.members:
             if member.id in members:
-                message = self._asking.answered[member.id][0]
+                message = asking.answered[member.id][0]
                 if isinstance(message, Contribution):
                     owned = owned_coordinates(self.plan, self.dictionary, role, member.kind)
-                    total += np.where(owned, np.frombuffer(message.vector, dtype="<i8"), 0)
+                    total += np.where(owned, vector_of(message), 0)
         return total
+
+
+def _sentence(text: str) -> str:
+    """A member's words, fit for the operator's console: short, and without control characters."""
+    return "".join(letter if letter.isprintable() else " " for letter in text[:_LONGEST_REASON])

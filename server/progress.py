@@ -109,16 +109,19 @@ def owned_coordinates(plan: Plan, dictionary: DataDictionary, role: Role, kind: 
             return evaluation.owned_coordinates(dictionary, plan.evaluation, kind)
 
 
-def noise_variance(plan: Plan, dictionary: DataDictionary, role: Role, members: tuple[str, ...]) -> NDArray[np.int64]:
-    """Total noise variance on each released coordinate, in squared lattice units; shape (vector_length,)."""
+def noise_variance(plan: Plan, dictionary: DataDictionary, role: Role, members: tuple[str, ...]) -> NDArray[np.float64]:
+    """Total noise variance on each released coordinate, in squared lattice units; shape (vector_length,).
+
+    Not an integer array: a plan's variance may reach 2^80.
+    """
     terms = plan.phases.of(role)
-    owners = np.zeros(terms.vector_length, dtype=np.int64)
+    owners = np.zeros(terms.vector_length)
     for member in plan.roster.members:
         if member.id in members:
             owners += owned_coordinates(plan, dictionary, role, member.kind)
     if plan.privacy.placement is Placement.CENTRAL:
         owners = np.minimum(owners, 1)
-    return owners * terms.noise_variance
+    return owners * float(terms.noise_variance)
 
 
 def _read_preflight(plan: Plan, dictionary: DataDictionary, decided: Decided) -> Preflight:
@@ -129,7 +132,7 @@ def _read_preflight(plan: Plan, dictionary: DataDictionary, decided: Decided) ->
 
 
 def _train_noise(plan: Plan, dictionary: DataDictionary, members: tuple[str, ...]) -> NDArray[np.float64]:
-    variance = noise_variance(plan, dictionary, Role.TRAIN, members).astype(np.float64)
+    variance = noise_variance(plan, dictionary, Role.TRAIN, members)
     return np.sqrt(variance) / plan.phases.train.scale
 
 

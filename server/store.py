@@ -14,19 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.errors import JobError
+from fedcredit.privacy.ledger_file import Transaction, connect
 from fedcredit.wire.canonical import canonical_json, parse_json
 
-_SCHEMA = """
-CREATE TABLE job (id INTEGER PRIMARY KEY CHECK (id = 1), plan BLOB NOT NULL) STRICT;
+_SCHEMA = (
+    "CREATE TABLE job (id INTEGER PRIMARY KEY CHECK (id = 1), plan BLOB NOT NULL) STRICT",
+    """
 CREATE TABLE step (
   seq INTEGER PRIMARY KEY, phase TEXT NOT NULL, round INTEGER NOT NULL, members BLOB NOT NULL, sums BLOB NOT NULL,
   UNIQUE (phase, round)
-) STRICT;
+) STRICT
+""",
+    """
 CREATE TABLE packet (
   phase TEXT NOT NULL, round INTEGER NOT NULL, institution TEXT NOT NULL, envelope BLOB NOT NULL,
   UNIQUE (phase, round, institution)
-) STRICT;
-"""
+) STRICT
+""",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +71,10 @@ class JobStore:
     """
 
     def __init__(self, path: Path | None, plan: bytes) -> None:
-        self._connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=FULL")
+        if path is not None and not path.exists():
+            path.touch(mode=0o600)
         try:
+            self._connection = connect(path)
             self._begin(plan)
         except sqlite3.DatabaseError as error:
             raise JobError(f"job store {path} is damaged ({error}); start the job in a new folder.") from error
@@ -85,19 +90,30 @@ class JobStore:
         self._connection.close()
 
     def record(self, decided: Decided, packets: Sequence[tuple[str, bytes]]) -> None:
-        """Store a decided step and the signed envelopes that it was decided from, in one fsynced transaction."""
+        """Store a decided step and the signed envelopes that it was decided from, in one fsynced transaction.
+
+        Raises
+        ------
+        JobError
+            If the step cannot be stored, or another process has decided it.
+        """
         members = canonical_json(list(decided.members))
         sums = decided.sums.astype("<i8").tobytes()
-        self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.execute(
-            "INSERT INTO step (phase, round, members, sums) VALUES (?, ?, ?, ?)",
-            (decided.phase, decided.round, members, sums),
-        )
-        self._connection.executemany(
-            "INSERT INTO packet VALUES (?, ?, ?, ?)",
-            [(decided.phase, decided.round, institution, envelope) for institution, envelope in packets],
-        )
-        self._connection.execute("COMMIT")
+        try:
+            with Transaction(self._connection):
+                self._connection.execute(
+                    "INSERT INTO step (phase, round, members, sums) VALUES (?, ?, ?, ?)",
+                    (decided.phase, decided.round, members, sums),
+                )
+                self._connection.executemany(
+                    "INSERT INTO packet VALUES (?, ?, ?, ?)",
+                    [(decided.phase, decided.round, institution, envelope) for institution, envelope in packets],
+                )
+        except sqlite3.DatabaseError as error:
+            raise JobError(
+                f"{decided.phase} {decided.round} cannot be stored ({error}); check the disk and that no other "
+                "coordinator runs this job, then resume it."
+            ) from error
 
     def steps(self) -> list[Decided]:
         """All decided steps, oldest first."""
@@ -115,11 +131,12 @@ class JobStore:
         return dict(rows.fetchall())
 
     def _begin(self, plan: bytes) -> None:
-        known = self._connection.execute("SELECT name FROM sqlite_master WHERE name = 'job'").fetchone()
-        if known is None:
-            self._connection.executescript("BEGIN IMMEDIATE;" + _SCHEMA + "COMMIT;")
-            self._connection.execute("INSERT INTO job VALUES (1, ?)", (plan,))
-            return
+        with Transaction(self._connection):
+            known = self._connection.execute("SELECT name FROM sqlite_master WHERE name = 'job'").fetchone()
+            if known is None:
+                for table in _SCHEMA:
+                    self._connection.execute(table)
+                self._connection.execute("INSERT INTO job VALUES (1, ?)", (plan,))
         row = self._connection.execute("SELECT plan FROM job").fetchone()
         if row is None or row[0] != plan:
             raise JobError("the job store holds another job; give this one a folder of its own.")

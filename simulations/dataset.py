@@ -75,7 +75,20 @@ def pooled_dictionary(dictionary: DataDictionary, blocks: tuple[str, ...] | None
 def institutions_of(
     dictionary: DataDictionary, table: PooledTable, parts: list[Part], names: list[tuple[str, str]]
 ) -> tuple[Institution, ...]:
-    """Hand each institution its rows, with the columns that its type owns."""
+    """Hand each institution its rows, with the columns that its type owns.
+
+    Raises
+    ------
+    ConfigError
+        If the dictionary does not know one of the types.
+    """
+    strangers = [kind for _, kind in names if kind not in dictionary.kinds]
+    if strangers:
+        known = ", ".join(dictionary.kinds)
+        raise ConfigError(
+            f"dictionary {dictionary.name!r} has no institution type {strangers[0]!r}, only {known}; "
+            f"set federation.{strangers[0]}s=0 or declare the type."
+        )
     return tuple(
         Institution(name, kind, _dataset(dictionary, table, part, kind))
         for (name, kind), part in zip(names, parts, strict=True)

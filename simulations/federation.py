@@ -26,7 +26,7 @@ from server.coordinator import Coordinator
 from server.progress import Progress
 from server.store import Decided, JobStore
 from simulations.central_noise import central_noise_of
-from simulations.seeded_bits import SeededBitSource
+from simulations.seeded_bits import SeededBitSource, seeded_identity
 
 COORDINATOR = "coordinator"
 PURPOSE = "joint credit scorecard (simulation)"
@@ -86,12 +86,12 @@ class Federation:
 
 def found(dictionary: DataDictionary, institutions: tuple[Institution, ...], spec: JobSpec) -> Federation:
     """Draw keys, write the roster and calibrate the plan."""
-    keys = {institution.id: SigningKey.generate() for institution in institutions}
+    keys = {institution.id: _identity(spec, institution.id) for institution in institutions}
     members = tuple(
         Member(id=one.id, kind=one.kind, public_size=one.size, public_key=keys[one.id].public.hex())
         for one in institutions
     )
-    coordinator_key = SigningKey.generate()
+    coordinator_key = _identity(spec, COORDINATOR)
     request = JobRequest(
         job=spec.name,
         purpose=PURPOSE,
@@ -203,6 +203,11 @@ def _policy(plan: Plan, spec: JobSpec) -> Policy | NotPrivate:
         purposes=(PURPOSE,),
         refused_classes=(),
     )
+
+
+def _identity(spec: JobSpec, name: str) -> SigningKey:
+    """An identity key; repeatable where the noise is, since a message's noise depends on the plan and its keys."""
+    return SigningKey.generate() if spec.noise_seed is None else seeded_identity(spec.noise_seed, name)
 
 
 def _noise_key(spec: JobSpec, institution: str) -> Callable[[], BitSource]:

@@ -150,7 +150,7 @@ class LoopbackDeployment:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fedcredit-")))
-            self._processes = Processes(self._home, QUIET | {"FLWR_HOME": str(self._home)})
+            self._processes = Processes(self._home, self._home, QUIET | {"FLWR_HOME": str(self._home)})
             stack.callback(self._processes.stop)
             self._start()
             self._open = stack.pop_all()
@@ -202,10 +202,11 @@ def run_in_flower_simulation(
     """
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fedcredit-")))
-        processes = Processes(home, QUIET | {"FLWR_HOME": str(home)})
+        folder_to_run = app or stage_app(home)
+        processes = Processes(home, folder_to_run, QUIET | {"FLWR_HOME": str(home)})
         stack.callback(processes.stop)
         superlink = SuperLink(home, processes, simulation=True)
-        return superlink.run(app or stage_app(home), config, nodes=nodes, timeout_s=timeout_s)
+        return superlink.run(folder_to_run, config, nodes=nodes, timeout_s=timeout_s)
 
 
 def stage_app(folder: Path) -> Path:

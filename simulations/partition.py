@@ -49,7 +49,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class SplitSpec:
-    """How to deal: `kind` is ``iid``, ``dirichlet`` (skewed by label with concentration `alpha`) or ``column``."""
+    """How to deal: `kind` is ``iid``, ``dirichlet`` (skewed by label with concentration `alpha` > 0) or ``column``."""
 
     kind: str
     alpha: float = 1.0
@@ -67,7 +67,9 @@ def train_and_test(table: PooledTable, seed: int) -> tuple[NDArray[np.int64], ND
     try:
         train, test = train_test_split(rows, test_size=TEST_FRACTION, random_state=seed, stratify=table.bad)
     except ValueError as error:
-        raise ConfigError(f"the table cannot be split into training and test rows: {error}") from error
+        raise ConfigError(
+            f"the table cannot be split into training and test rows ({error}); give more rows of both classes."
+        ) from error
     return train, test
 
 
@@ -112,8 +114,6 @@ def _deal_rows(
 
 
 def _dirichlet_shares(n_institutions: int, alpha: float, generator: np.random.Generator) -> NDArray[np.float64]:
-    if not alpha > 0:
-        raise ConfigError(f"federation.alpha must be above 0, got {alpha}.")
     return generator.dirichlet(np.full(n_institutions, alpha), size=2)
 
 

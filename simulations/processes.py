@@ -46,18 +46,20 @@ class Program:
 
 
 class Processes:
-    """Processes with one environment and one folder of logs.
+    """Processes with one environment, working directory and folder of logs.
 
     Parameters
     ----------
     logs
         Folder for one log file per process.
+    cwd
+        Working directory.
     environment
         Variables on top of this process's own.
     """
 
-    def __init__(self, logs: Path, environment: Mapping[str, str]) -> None:
-        self._logs = logs
+    def __init__(self, logs: Path, cwd: Path, environment: Mapping[str, str]) -> None:
+        self._logs, self._cwd = logs, cwd
         self._running: list[subprocess.Popen[bytes]] = []
         self.environment = {**os.environ, **_clone_paths(), **environment}
 
@@ -98,7 +100,13 @@ class Processes:
             with self._log(program.name).open("wb") as log:
                 # In a session of its own, so that what it starts can be stopped with it.
                 process = subprocess.Popen(  # noqa: S603  commands are built in this package
-                    program.command, env=self.environment, stdout=log, stderr=log, start_new_session=True
+                    program.command,
+                    env=self.environment,
+                    cwd=self._cwd,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
                 )
         except FileNotFoundError as error:
             missing = program.command[0]

@@ -10,13 +10,14 @@ import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, Self
 
 import yaml
-from fedcredit.models.points import PointsRow, points_table
 
 from fedcredit.errors import ConfigError
 from fedcredit.models.family import family_of
+from fedcredit.models.points import PointsRow, points_table
 from fedcredit.wire.canonical import canonical_json
 from simulations.drawings import figures_of
 from simulations.page import UCI_LIMITS, Points, RunPage, render_page
@@ -34,6 +35,13 @@ class RunFolder:
     final
         Where it goes; None makes ``runs/<time>``.
 
+    Attributes
+    ----------
+    final
+        Where it goes, absolute.
+    path
+        Where it is filled, once entered.
+
     Raises
     ------
     ConfigError
@@ -45,17 +53,24 @@ class RunFolder:
         self.final = named.absolute()
         if self.final.exists():
             raise ConfigError(f"run.dir={named} exists already; choose a new folder or remove it.")
-        self.path = self.final.with_name(f".{self.final.name}.partial")
+        self.path = self.final
 
     def __enter__(self) -> Self:
-        shutil.rmtree(self.path, ignore_errors=True)
-        self.path.mkdir(parents=True)
+        # A name of its own, so that two runs into one place never write into each other.
+        try:
+            self.final.parent.mkdir(parents=True, exist_ok=True)
+            self.path = Path(mkdtemp(prefix=f".{self.final.name}.", suffix=".partial", dir=self.final.parent))
+        except OSError as error:
+            raise ConfigError(f"run.dir={self.final} cannot be made ({error.strerror}); choose another.") from error
         return self
 
     def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
-        if error_type is None:
-            self.path.rename(self.final)
-        else:
+        try:
+            if error_type is None:
+                self.path.rename(self.final)
+        except OSError as error:
+            raise ConfigError(f"run.dir={self.final} was taken meanwhile; run again into a new folder.") from error
+        finally:
             shutil.rmtree(self.path, ignore_errors=True)
 
     def write(self, config: Mapping[str, Any], prepared: Prepared, summary: PlanSummary, finished: Finished) -> None:

@@ -7,10 +7,12 @@ Whoever knows the seed can subtract the noise: nothing that used it is private, 
 import hashlib
 import hmac
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 
 from fedcredit.privacy.bits import noise_context
+from fedcredit.wire.envelope import SigningKey
 
 
 class SeededBitSource:
@@ -34,3 +36,8 @@ class SeededBitSource:
 
     def wipe(self) -> None:
         """Nothing to forget: a seed is no secret."""
+
+
+def seeded_identity(seed: int, name: str) -> SigningKey:
+    """Identity key of a simulated party; anyone can work it out from the seed."""
+    return SigningKey(Ed25519PrivateKey.from_private_bytes(SeededBitSource(seed, name).stream(b"identity", 32)))

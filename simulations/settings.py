@@ -16,6 +16,7 @@ from fedcredit.models.specs import ModelSpec
 from fedcredit.plan import EvaluationTerms, Placement, PrivacyTerms
 from fedcredit.planning import BudgetShares, evaluation_noise_stddev
 from fedcredit.privacy import gdp
+from simulations.config_tree import ConfigTree, PrivacyKeys, first_problem, parse_config
 from simulations.dataset import DataSpec
 from simulations.federation import JobSpec
 from simulations.partition import TEST_FRACTION, SplitSpec
@@ -23,7 +24,6 @@ from simulations.partition import TEST_FRACTION, SplitSpec
 _NOT_YET = {
     "distributed": "privacy.placement=distributed needs secure aggregation, which this version lacks; use local."
 }
-RUNTIMES = ("in_process", "flower", "loopback")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,71 +64,73 @@ def read_settings(config: Mapping[str, Any], n_rows: int) -> Settings:
     ConfigError, PrivacyError
         With the key, its value and the remedy.
     """
-    privacy, federation = config["privacy"], config["federation"]
-    if config["runtime"] not in RUNTIMES:
-        raise ConfigError(f"runtime={config['runtime']!r} is unknown; choose {', '.join(RUNTIMES)}.")
-    terms = _privacy_terms(privacy, n_rows)
-    shares = BudgetShares(**privacy["shares"])
+    tree = parse_config(config)
+    shares = BudgetShares(**tree.privacy.shares.model_dump())
+    privacy = _privacy_terms(tree.privacy, n_rows)
     return Settings(
         data=data_spec(config),
-        banks=federation["banks"],
-        hospitals=federation["hospitals"],
-        split=SplitSpec(federation["split"], federation["alpha"]),
+        banks=tree.federation.banks,
+        hospitals=tree.federation.hospitals,
+        split=SplitSpec(tree.federation.split, tree.federation.alpha),
         job=JobSpec(
             name="joint",
-            model=_model(config["model"]),
-            privacy=terms,
+            model=_model(tree.model),
+            privacy=privacy,
             shares=shares,
-            evaluation=_evaluation(config, n_rows, terms, shares),
-            noise_seed=config["noise"]["seed"],
+            evaluation=_evaluation(tree, n_rows, privacy, shares),
+            noise_seed=tree.noise.seed,
         ),
-        seed=config["seed"],
-        runtime=config["runtime"],
-        compare=config["compare"],
-        run_dir=Path(config["run"]["dir"]) if config["run"]["dir"] else None,
+        seed=tree.seed,
+        runtime=tree.runtime,
+        compare=tree.compare,
+        run_dir=run_dir(config),
     )
 
 
 def data_spec(config: Mapping[str, Any]) -> DataSpec:
-    """Which table to read."""
-    data, privacy = config["data"], config["privacy"]
+    """Which table to read.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration is unusable, whichever key is at fault.
+    """
+    tree = parse_config(config)
     return DataSpec(
-        source=data["source"],
-        path=data["path"],
-        dictionary=Path(data["dictionary"]) if data["dictionary"] else None,
-        split_column=config["federation"]["split_column"],
-        unit=privacy["unit"],
-        max_records_per_person=privacy["max_records_per_person"],
+        source=tree.data.source,
+        path=tree.data.path,
+        dictionary=Path(tree.data.dictionary) if tree.data.dictionary else None,
+        split_column=tree.federation.split_column,
+        unit=tree.privacy.unit,
+        max_records_per_person=tree.privacy.max_records_per_person,
     )
 
 
-def _privacy_terms(privacy: Mapping[str, Any], n_rows: int) -> PrivacyTerms:
-    placement = privacy["placement"]
+def run_dir(config: Mapping[str, Any]) -> Path | None:
+    """Run folder, or None for one named by the time."""
+    place = parse_config(config).run.dir
+    return Path(place) if place is not None else None
+
+
+def _privacy_terms(privacy: PrivacyKeys, n_rows: int) -> PrivacyTerms:
+    placement, epsilon, delta = privacy.placement, privacy.epsilon, privacy.delta
     if placement in _NOT_YET:
         raise ConfigError(_NOT_YET[placement])
     if placement not in {member.value for member in Placement}:
         raise ConfigError(f"privacy.placement={placement!r} is unknown; choose local or central, or privacy=none.")
-    epsilon, delta = privacy["epsilon"], privacy["delta"]
     if placement != Placement.NONE:
-        if not isinstance(epsilon, int | float):
-            raise ConfigError(f"privacy.epsilon={epsilon!r} is not a number; set one, or privacy=none.")
-        gdp.check_epsilon(float(epsilon))
+        if epsilon is None:
+            raise ConfigError("privacy.epsilon=None is no bound; set a number above 0, or privacy=none.")
+        gdp.check_epsilon(epsilon)
         delta = gdp.default_delta(n_rows) if delta is None else delta
         gdp.check_delta(delta, n_rows)
     elif epsilon is not None or delta is not None:
         raise ConfigError("privacy=none has no epsilon and no delta; remove them, or use privacy=local.")
+    terms = {**privacy.model_dump(exclude={"shares"}), "epsilon": epsilon, "delta": delta}
     try:
-        return PrivacyTerms(
-            placement=Placement(placement),
-            unit=privacy["unit"],
-            max_records_per_person=privacy["max_records_per_person"],
-            epsilon=epsilon,
-            delta=delta,
-            colluders=privacy["colluders"],
-            max_attempts=privacy["max_attempts"],
-        )
+        return PrivacyTerms.model_validate(terms)
     except ValidationError as error:
-        raise ConfigError(f"privacy is not usable: {_first(error)}") from error
+        raise ConfigError(first_problem(error, terms, "privacy")) from error
 
 
 def _model(model: Mapping[str, Any]) -> ModelSpec:
@@ -136,23 +138,16 @@ def _model(model: Mapping[str, Any]) -> ModelSpec:
     try:
         return adapter.validate_python(dict(model))
     except ValidationError as error:
-        raise ConfigError(f"model is not usable: {_first(error)}") from error
+        raise ConfigError(first_problem(error, model, "model")) from error
 
 
-def _evaluation(
-    config: Mapping[str, Any], n_rows: int, privacy: PrivacyTerms, shares: BudgetShares
-) -> EvaluationTerms:
-    evaluation, federation = config["evaluation"], config["federation"]
-    n_institutions = federation["banks"] + federation["hospitals"]
-    noise = evaluation_noise_stddev(privacy, shares, len(evaluation["groupings"]), n_institutions)
-    bins = evaluation["score_bins"] or default_n_bins(int(n_rows * TEST_FRACTION), noise)
+def _evaluation(tree: ConfigTree, n_rows: int, privacy: PrivacyTerms, shares: BudgetShares) -> EvaluationTerms:
+    n_institutions = tree.federation.banks + tree.federation.hospitals
+    terms = tree.evaluation.model_dump()
+    if terms["score_bins"] is None:
+        noise = evaluation_noise_stddev(privacy, shares, len(terms["groupings"]), n_institutions)
+        terms["score_bins"] = default_n_bins(int(n_rows * TEST_FRACTION), noise)
     try:
-        return EvaluationTerms(score_bins=bins, groupings=tuple(evaluation["groupings"]))
+        return EvaluationTerms.model_validate(terms)
     except ValidationError as error:
-        raise ConfigError(f"evaluation is not usable: {_first(error)}") from error
-
-
-def _first(error: ValidationError) -> str:
-    fault = error.errors()[0]
-    where = ".".join(str(part) for part in fault["loc"])
-    return f"{where}: {fault['msg']}" if where else str(fault["msg"])
+        raise ConfigError(first_problem(error, terms, "evaluation")) from error

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fedcredit.errors import ConfigError
@@ -17,7 +18,7 @@ from simulations.present import Audience, Silence
 from simulations.results import RunResult
 from simulations.run import execute, plan_summary, prepare
 from simulations.run_folder import RunFolder
-from simulations.settings import data_spec, read_settings
+from simulations.settings import data_spec, read_settings, run_dir
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[1] / "configs"
 
@@ -53,10 +54,31 @@ def compose_config(overrides: Sequence[str]) -> Any:  # noqa: ANN401  (a plain t
     """
     try:
         with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
-            config = compose("simulation", overrides=list(overrides))
-        return OmegaConf.to_container(config, resolve=True)
+            return plain(compose("simulation", overrides=list(overrides)))
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(f"the configuration cannot be composed: {error}") from error
+        raise ConfigError(sentence_of(error)) from error
+
+
+def plain(config: DictConfig) -> Any:  # noqa: ANN401  (a plain tree)
+    """Resolve a composed configuration into plain values.
+
+    Raises
+    ------
+    ConfigError
+        If a value that must be given is not.
+    """
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise ConfigError(f"{missing[0]} has no value; set {missing[0]}=VALUE.")
+    return OmegaConf.to_container(config, resolve=True)
+
+
+def sentence_of(error: Exception) -> str:
+    """Bring what Hydra says over many lines onto one, without its search path and its advice to add unknown keys."""
+    lines = takewhile(lambda line: not line.startswith("Config search path"), str(error).splitlines())
+    kept = [line.strip() for line in lines if line.strip() and not line.startswith(("To append", "See https"))]
+    text = " ".join(kept).rstrip(".")
+    return f"the configuration cannot be composed: {text}; correct the override (--help lists the keys)."
 
 
 def run_config(config: Mapping[str, Any], started: float, audience: Audience) -> tuple[RunResult, Path]:
@@ -76,15 +98,16 @@ def run_config(config: Mapping[str, Any], started: float, audience: Audience) ->
     result, folder
         The figures, and where everything was written.
     """
+    folder = RunFolder(run_dir(config))
     dictionary, table = load(data_spec(config))
     settings = read_settings(config, table.bad.size)
     prepared = prepare(settings, dictionary, table, started)
     summary = plan_summary(prepared)
     audience.planned(summary, settings.job.model.rounds)
-    with RunFolder(settings.run_dir) as folder:
+    with folder:
         finished = execute(
             prepared, folder.path, audience.decided, audience.comparing, runner=runner_of(settings.runtime)
         )
-        audience.finished(finished.result)
         folder.write(config, prepared, summary, finished)
+    audience.finished(finished.result)
     return finished.result, folder.final

@@ -18,32 +18,40 @@ _SEEDS = ("seed", "noise.seed")
 
 
 class SweepTable(Callback):
-    """Collects each job's result and reports once at the end; Hydra makes it from `configs/simulation.yaml`."""
+    """Collects each run's result and reports once at the end; Hydra makes it from `configs/simulation.yaml`."""
 
     def __init__(self) -> None:
         self._runs: list[tuple[dict[str, str], RunResult]] = []
+        self._folder = Path()
 
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:  # noqa: ANN401, ARG002
-        """Keep the result of one job."""
-        if isinstance(job_return._return_value, RunResult):  # noqa: SLF001  (raises for a failed job if read as property)
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:  # noqa: ANN401
+        """Keep the result of one run."""
+        if isinstance(job_return._return_value, RunResult):  # noqa: SLF001  (raises for a failed run if read as property)
             self._runs.append((_settings(job_return.overrides or ()), job_return._return_value))  # noqa: SLF001
+            self._folder = sweep_folder(config)
 
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:  # noqa: ANN401
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:  # noqa: ANN401, ARG002
         """Write ``sweep.csv`` and print the table."""
-        folder = Path(config.hydra.sweep.dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        target = folder / "sweep.csv"
+        target = self._folder / "sweep.csv"
         write_csv(target, self._runs)
         console = Console()
         console.print(sweep_table(points_of(self._runs)))
-        console.print(f"sweep: {target}", soft_wrap=True)
+        console.print(f"sweep: {target.absolute()}", soft_wrap=True)
+
+
+def sweep_folder(config: DictConfig) -> Path:
+    """Where a sweep's runs and ``sweep.csv`` go: `run.dir` if it is given, else Hydra's folder for the sweep."""
+    return Path(config.run.dir or config.hydra.sweep.dir)
 
 
 def points_of(runs: Iterable[tuple[dict[str, str], RunResult]]) -> list[SweepPoint]:
-    """Group runs that differ in a seed only."""
+    """Group runs that differ in a seed only; of the settings, keep those that the sweep varied."""
+    taken = list(runs)
+    names = dict.fromkeys(name for settings, _ in taken for name in settings if name not in _SEEDS)
+    varied = [name for name in names if len({settings.get(name) for settings, _ in taken}) > 1]
     groups: dict[str, tuple[dict[str, str], list[RunResult]]] = {}
-    for settings, result in runs:
-        shown = {name: value for name, value in settings.items() if name not in _SEEDS}
+    for settings, result in taken:
+        shown = {name: settings[name] for name in varied if name in settings}
         groups.setdefault(json.dumps(shown, sort_keys=True), (shown, []))[1].append(result)
     return [SweepPoint(settings, tuple(results)) for settings, results in groups.values()]
 

@@ -40,3 +40,6 @@ def main() -> None:
     except FedcreditError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
+    except PermissionError as error:
+        typer.echo(f"error: {error.filename} cannot be read or written; check its owner and mode.", err=True)
+        sys.exit(1)

@@ -11,33 +11,35 @@ import typer
 
 from fedcredit.custodian.custodian import Custodian
 from fedcredit.custodian.noise import no_noise, rounded_gaussian_noise
-from fedcredit.custodian.policy import load_policy
 from fedcredit.custodian.service import CustodianService
 from fedcredit.custodian.site import NotPrivate
-from fedcredit.custodian.site_file import SiteFile, load_site, load_site_file, site_mapping
-from fedcredit.data.sources import open_source
-from fedcredit.dictionary.check import check_table
-from fedcredit.dictionary.schema import load_dictionary
-from fedcredit.errors import CheckError, ConfigError
+from fedcredit.custodian.site_check import examine_site
+from fedcredit.custodian.site_file import SiteFile, load_site, load_site_file
+from fedcredit.errors import CheckError, ConfigError, LedgerError
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.wire.envelope import SigningKey
 
 app = typer.Typer(no_args_is_help=True)
 
 SiteArgument = Annotated[Path, typer.Argument(help="SITE.yaml of the institution.", show_default=False)]
+_STOP = {signal.SIGTERM, signal.SIGINT}
 
 
 @app.command()
 def keygen(folder: Annotated[Path, typer.Argument(help="Folder for identity.pem and data.key.")]) -> None:
     """Create the institution's identity key and data key; existing files are never overwritten."""
-    folder.mkdir(parents=True, exist_ok=True)
     identity, data = folder / "identity.pem", folder / "data.key"
     if identity.exists() or data.exists():
-        raise ConfigError(f"{folder} holds keys already; they are never overwritten.")
+        raise ConfigError(f"{folder} holds keys already, which are never overwritten; choose another folder.")
     key = SigningKey.generate()
-    key.save(identity)
-    data.touch(mode=0o600)
-    data.write_text(os.urandom(32).hex() + "\n", encoding="ascii")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        key.save(identity)
+        data.touch(mode=0o600, exist_ok=False)
+        data.write_text(os.urandom(32).hex() + "\n", encoding="ascii")
+    except OSError as error:
+        raise ConfigError(f"keys cannot be written to {folder} ({error.strerror}); choose another folder.") from error
+    typer.echo(f"wrote {identity} and {data}; back them up, and never send them")
     typer.echo(f"public key for the roster: {key.public.hex()}")
 
 
@@ -45,14 +47,13 @@ def keygen(folder: Annotated[Path, typer.Argument(help="Folder for identity.pem 
 def check(site: SiteArgument) -> None:
     """Check the site's files and every declared column; all problems are listed on this console only."""
     file = load_site_file(site)
-    dictionary = load_dictionary(file.dictionary)
-    unit, cap = _unit(file)
-    problems = check_table(
-        dictionary, file.kind, site_mapping(file, dictionary), open_source(file.data), unit=unit, cap=cap
-    )
-    if problems:
-        raise CheckError(problems)
-    typer.echo(f"{file.institution}: no problem found")
+    findings = examine_site(file)
+    for note in findings.notes:
+        typer.echo(f"note: {note}")
+    if findings.problems:
+        raise CheckError(findings.problems)
+    typer.echo(f"{file.institution} ({file.kind}): {findings.n_columns} declared columns read, no problem found")
+    typer.echo("What this check says stays on this console; nothing was sent.")
 
 
 @app.command()
@@ -69,14 +70,26 @@ def serve(
     """Serve the custodian on its Unix socket until SIGTERM or Ctrl-C."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     files = [load_site_file(path) for path in sites]
+    _require_shareable(files)
     with ExitStack() as stack:
-        custodians = [_build(file, stack, accept_not_private=accept_not_private) for file in files]
-        service = CustodianService({one.institution: one for one in custodians}, files[0].socket)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: service.stop())
-        service.start()
-        typer.echo(f"serving {', '.join(one.institution for one in custodians)} on {files[0].socket}")
-        service.wait()
+        custodians = {file.institution: _build(file, stack, accept_not_private=accept_not_private) for file in files}
+        # Blocked before the service starts its threads, which inherit it, so that only the wait below hears them.
+        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+        stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, unblocked)
+        stack.enter_context(CustodianService(custodians, files[0].socket))
+        typer.echo(f"serving {', '.join(custodians)} on {files[0].socket}")
+        signal.sigwait(_STOP)
+    typer.echo("stopped")
+
+
+def _require_shareable(files: list[SiteFile]) -> None:
+    if len(files) == 1:
+        return
+    private = [file.institution for file in files if file.not_private is None]
+    if private:
+        raise ConfigError(f"{private[0]} has a policy and gets a process of its own; serve its SITE.yaml alone.")
+    if len({file.institution for file in files}) < len(files) or len({file.socket for file in files}) > 1:
+        raise ConfigError("sites that share a process need different institutions and one socket; correct them.")
 
 
 def _build(file: SiteFile, stack: ExitStack, *, accept_not_private: bool) -> Custodian:
@@ -87,12 +100,10 @@ def _build(file: SiteFile, stack: ExitStack, *, accept_not_private: bool) -> Cus
         )
     site = load_site(file)
     ledger = stack.enter_context(Ledger.open(file.ledger, site.key))
+    if ledger.account.population != file.population:
+        raise LedgerError(
+            f"ledger {file.ledger} is for population {ledger.account.population!r}, SITE.yaml for {file.population!r}; "
+            "correct SITE.yaml, or open a ledger of its own."
+        )
     unprotected = isinstance(site.policy, NotPrivate) and ledger.account.accountant.mode == "not_private"
     return Custodian(site, ledger, noise_law=no_noise if unprotected else rounded_gaussian_noise)
-
-
-def _unit(file: SiteFile) -> tuple[str, int]:
-    if file.policy is None:
-        return "record", 1
-    policy = load_policy(file.policy)
-    return policy.unit.value, policy.max_records_per_person

@@ -1,7 +1,8 @@
 """``fedcredit ledger``: open a ledger from the policy, show what it holds."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,6 +13,7 @@ from fedcredit.custodian.site_file import SiteFile, load_site_file
 from fedcredit.errors import ConfigError
 from fedcredit.planning import mixed_accountant
 from fedcredit.privacy.accounting import Accountant, GaussianAccountant, NoAccountant
+from fedcredit.privacy.events import read_fraction
 from fedcredit.privacy.ledger import Account, Ledger
 from fedcredit.wire.envelope import SigningKey
 
@@ -43,8 +45,7 @@ def show(site: SiteArgument) -> None:
         account, committed = ledger.account, ledger.committed()
         table = Table("event", "job", "role", "round", "attempt", "cost")
         for event in ledger.events():
-            row = [event.get(name, "") for name in ("event", "plan_hash", "role", "round", "attempt", "cost")]
-            table.add_row(*[str(value)[:16] for value in row])
+            table.add_row(*_row(event))
     console = Console()
     console.print(table)
     console.print(f"population {account.population}, unit {account.unit}, mode {account.accountant.mode}")
@@ -52,6 +53,12 @@ def show(site: SiteArgument) -> None:
         policy = load_policy(file.policy)
         spent = account.accountant.epsilon(committed, policy.delta)
         console.print(f"spent or set aside: epsilon {spent:.4f} of {policy.epsilon} at delta {policy.delta:g}")
+
+
+def _row(event: Mapping[str, Any]) -> list[str]:
+    cost = f"{float(read_fraction(event['cost'])):.3g}" if "cost" in event else ""
+    words = [str(event.get(name, "")) for name in ("role", "round", "attempt")]
+    return [event["event"], event.get("plan_hash", "")[:16], *words, cost]
 
 
 def _budget(file: SiteFile, mode: str) -> tuple[str, Accountant]:

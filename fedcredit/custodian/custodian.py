@@ -1,10 +1,13 @@
 """The custodian: bytes in, bytes out, in one visible order.
 
-``guard → contribute → noise → sign → commit (event and exact bytes in one fsynced transaction) → send``
+``guard → rehearse → contribute → noise → sign → commit (event and exact bytes in one fsynced transaction) → send``
 
 (Masks of secure aggregation go between noise and sign.) The same message asked for again is answered with the
 stored bytes and is not charged. A higher attempt is a new message with new noise, charged from the plan's reserve.
 A restart draws new noise keys and refunds nothing.
+
+A request that passed guard and rehearsal and then fails on the rows has met a fault of the software, and that it
+failed is one bit about the rows. So it fails once: the custodian answers nothing more until its operator has looked.
 """
 
 import logging
@@ -14,8 +17,9 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fedcredit.custodian.contribute import contribute
+from fedcredit.custodian.contribute import contribute, rehearse
 from fedcredit.custodian.guard import guard_plan, guard_round
 from fedcredit.custodian.noise import (
     NoiseLaw,
@@ -25,12 +29,13 @@ from fedcredit.custodian.noise import (
     vector_context,
 )
 from fedcredit.custodian.policy import Policy
-from fedcredit.custodian.site import Site
+from fedcredit.custodian.site import NotPrivate, Site
+from fedcredit.data.rows import validate_rows
 from fedcredit.errors import BudgetError, ConfigError, LedgerError, PrivacyError, RefusalError, WireError
 from fedcredit.plan import Placement, Plan, parse_plan, plan_digest
 from fedcredit.privacy.bits import BitSource, OsBitSource
 from fedcredit.privacy.events import Charge, Slot
-from fedcredit.privacy.ledger import Ledger
+from fedcredit.privacy.ledger import Job, Ledger
 from fedcredit.privacy.statement import mechanism, statement
 from fedcredit.wire.canonical import canonical_json, digest
 from fedcredit.wire.envelope import envelope_hash, open_envelope
@@ -48,6 +53,8 @@ from fedcredit.wire.messages import (
 )
 
 _LOG = logging.getLogger(__name__)
+# A refusal quotes the request at most this far.
+_LONGEST_REFUSAL = 500
 
 
 class Custodian:
@@ -67,7 +74,10 @@ class Custodian:
     Raises
     ------
     PrivacyError
-        If a custodian with a policy is given a noise key, a noise law or a ledger that its policy cannot vouch for.
+        If a custodian with a policy is given a noise key, a noise law or a ledger that its policy cannot vouch for, or
+        if there is neither a policy nor the statement that none is needed.
+    DataError
+        If the rows are not those of the dictionary and the institution's type.
     """
 
     def __init__(
@@ -78,15 +88,17 @@ class Custodian:
         new_noise_key: Callable[[], BitSource] = OsBitSource,
         noise_law: NoiseLaw = rounded_gaussian_noise,
     ) -> None:
-        if isinstance(site.policy, Policy):
-            _require_private(ledger, new_noise_key, noise_law)
+        for rows in (site.data.train, site.data.evaluate):
+            validate_rows(rows, site.dictionary, site.kind)
         self._site = site
         self._ledger = ledger
+        self._budget = _budget(site, ledger, new_noise_key, noise_law)
         self._new_noise_key = new_noise_key
         self._noise_law = noise_law
         self._noise_keys: dict[bytes, BitSource] = {}
         self._plans: dict[bytes, Plan] = {}
         self._turn = threading.Lock()
+        self._stopped = False
 
     @property
     def institution(self) -> str:
@@ -123,57 +135,62 @@ class Custodian:
                 )
 
     def _answer(self, request: bytes) -> bytes:
-        message = self._authenticated(request)
+        if self._stopped:
+            raise RefusalError("stopped", "the custodian stopped at a fault; its operator finds the cause in its log.")
+        sender, message = self._authenticated(request)
         match message:
             case IdentifyRequest():
                 return self._seal(IdentifyReply(message.nonce))
             case JoinRequest():
-                return self._join(message)
+                return self._join(sender, message)
             case RoundRequest():
-                return self._round(message, envelope_hash(request))
+                return self._round(sender, message, envelope_hash(request))
             case ReleaseRequest():
-                return self._release(message, envelope_hash(request))
+                return self._release(sender, message, envelope_hash(request))
             case _:
                 raise RefusalError("kind", f"{type(message).__name__} is not a request.")
 
-    def _authenticated(self, request: bytes) -> Message:
+    def _authenticated(self, request: bytes) -> tuple[str, Message]:
         envelope = open_envelope(request)
         public_key = self._site.coordinators.get(envelope.sender)
         if public_key is None:
             raise RefusalError("coordinator", f"coordinator {envelope.sender!r} is not on this site's list.")
-        return envelope.verify(public_key)
+        return envelope.sender, envelope.verify(public_key)
 
-    def _join(self, request: JoinRequest) -> bytes:
-        try:
-            plan = parse_plan(request.plan)
-        except ConfigError as error:
-            raise RefusalError("plan", str(error)) from error
+    def _join(self, sender: str, request: JoinRequest) -> bytes:
         plan_hash = plan_digest(request.plan)
-        cost = guard_plan(self._site, plan, self._ledger.account.accountant)
-        self._guard_ledger(plan)
+        plan, cost = self._guarded(request.plan, sender)
         self._ledger.reserve(
-            plan_hash, request.plan, cost, cost * plan.privacy.reserve_percent / 100, self._terms(plan, cost)
+            plan_hash,
+            request.plan,
+            cost,
+            cost * plan.privacy.reserve_percent / 100,
+            self._terms(plan, cost),
+            budget=self._budget,
         )
-        self._noise_keys.setdefault(plan_hash, self._new_noise_key())
+        self._guard_same_data(self._open_job(plan_hash))
+        self._plans[plan_hash] = plan
+        self._noise_key(plan_hash)
         return self._seal(JoinReply(plan_hash, self._ledger.event_count))
 
-    def _round(self, request: RoundRequest, request_hash: bytes) -> bytes:
+    def _round(self, sender: str, request: RoundRequest, request_hash: bytes) -> bytes:
         slot = Slot(request.plan_hash, request.role, request.round, request.attempt)
         stored = self._ledger.stored(slot)
         if stored is not None:
             if stored.request_hash != request_hash:
                 raise RefusalError("replay", "this attempt was answered for another request; raise the attempt.")
             return stored.message
-        plan = self._open_plan(request.plan_hash)
+        plan = self._open_plan(request.plan_hash, sender)
         guard_round(plan, self._site, request)
         self._guard_same_model(request)
+        rehearse(self._site, plan, request.role, request.model)
         return self._contribute(plan, slot, request, request_hash)
 
     def _contribute(self, plan: Plan, slot: Slot, request: RoundRequest, request_hash: bytes) -> bytes:
         site, terms = self._site, plan.phases.of(request.role)
         key = self._noise_key(request.plan_hash)
         context = message_context(plan, request.plan_hash, request)
-        exact = contribute(site, plan, request.role, request.model, key, sampling_context(context))
+        exact = self._exact(plan, request, key, sampling_context(context))
         noise = self._noise_law(
             request.role, terms.noise_variance, terms.vector_length, key, vector_context(context, exact)
         )
@@ -197,16 +214,25 @@ class Custodian:
 
         return self._ledger.commit(charge, seal)
 
-    def _release(self, request: ReleaseRequest, request_hash: bytes) -> bytes:
+    def _exact(self, plan: Plan, request: RoundRequest, key: BitSource, context: bytes) -> NDArray[np.int64]:
+        try:
+            return contribute(self._site, plan, request.role, request.model, key, context)
+        except Exception:
+            # With public data nothing is promised, and a researcher can go on.
+            self._stopped = not isinstance(self._site.policy, NotPrivate)
+            raise
+
+    def _release(self, sender: str, request: ReleaseRequest, request_hash: bytes) -> bytes:
         stored = self._ledger.receipt(request.plan_hash)
         if stored is not None:
             if stored.request_hash != request_hash:
                 raise RefusalError("replay", "this job is over; its receipt names another model.")
             return stored.message
-        plan = self._open_plan(request.plan_hash)
-        job = self._ledger.job(request.plan_hash)
-        reserved, spent = (job.reserved, job.spent) if job is not None else (Fraction(0), Fraction(0))
-        numbers = statement(plan, self._ledger.account.accountant, reserved, spent)
+        # Not guarded again: a job that a new policy or new data would refuse must still be closed, to free its reserve.
+        job = self._open_job(request.plan_hash)
+        plan = parse_plan(job.plan)
+        _guard_sender(plan, sender)
+        numbers = statement(plan, self._ledger.account.accountant, job.reserved, job.spent)
         own_statement = canonical_json(
             {
                 "institution": self._site.institution,
@@ -225,6 +251,17 @@ class Custodian:
         receipt = self._ledger.finish(request.plan_hash, request_hash, seal)
         self._forget(request.plan_hash)
         return receipt
+
+    def _guarded(self, data: bytes, sender: str) -> tuple[Plan, Fraction]:
+        """The plan and its cost, if policy, roster, dictionary and ledger allow it now."""
+        try:
+            plan = parse_plan(data)
+        except ConfigError as error:
+            raise RefusalError("plan", str(error)) from error
+        _guard_sender(plan, sender)
+        cost = guard_plan(self._site, plan, self._ledger.account.accountant)
+        self._guard_ledger(plan)
+        return plan, cost
 
     def _guard_ledger(self, plan: Plan) -> None:
         account = self._ledger.account
@@ -247,14 +284,25 @@ class Custodian:
         if any(event["attempt"] >= request.attempt for event in charged):
             raise RefusalError("attempt", "a higher attempt of this round was answered already; raise the attempt.")
 
-    def _open_plan(self, plan_hash: bytes) -> Plan:
+    def _guard_same_data(self, job: Job) -> None:
+        if job.terms["fingerprint"] != self._site.data.fingerprint.hex():
+            raise RefusalError("data", "this site's data changed since it joined the job; start a new job.")
+
+    def _open_job(self, plan_hash: bytes) -> Job:
         job = self._ledger.job(plan_hash)
         if job is None or job.closed:
             raise RefusalError("job", "this job is not open here; join it first, or start a new one if it is over.")
-        if job.terms["fingerprint"] != self._site.data.fingerprint.hex():
-            raise RefusalError("data", "this site's data changed since it joined the job; start a new job.")
+        if plan_digest(job.plan) != plan_hash:
+            raise LedgerError("the ledger holds another plan than it says; restore it from its newest backup.")
+        return job
+
+    def _open_plan(self, plan_hash: bytes, sender: str) -> Plan:
+        job = self._open_job(plan_hash)
+        self._guard_same_data(job)
         if plan_hash not in self._plans:
-            self._plans[plan_hash] = parse_plan(job.plan)
+            # After a restart, which may have brought another policy, roster or dictionary.
+            self._plans[plan_hash], _ = self._guarded(job.plan, sender)
+        _guard_sender(self._plans[plan_hash], sender)
         return self._plans[plan_hash]
 
     def _noise_key(self, plan_hash: bytes) -> BitSource:
@@ -284,11 +332,27 @@ class Custodian:
         return self._site.key.seal(self._site.institution, message)
 
     def _refuse(self, request: bytes, code: str, text: str) -> bytes:
-        return self._seal(Refusal(envelope_hash(request), code, text))
+        return self._seal(Refusal(envelope_hash(request), code, text[:_LONGEST_REFUSAL]))
 
 
-def _require_private(ledger: Ledger, new_noise_key: Callable[[], BitSource], noise_law: NoiseLaw) -> None:
+def _guard_sender(plan: Plan, sender: str) -> None:
+    if plan.coordinator != sender:
+        raise RefusalError("coordinator", f"this job is led by {plan.coordinator!r}; {sender!r} has no part in it.")
+
+
+def _budget(site: Site, ledger: Ledger, new_noise_key: Callable[[], BitSource], noise_law: NoiseLaw) -> Fraction:
+    """The most that the ledger may ever hold: its own budget, or the policy's if that is smaller by now."""
+    account, policy = ledger.account, site.policy
+    if isinstance(policy, NotPrivate):
+        return account.accountant.budget
+    if not isinstance(policy, Policy):
+        raise PrivacyError("a custodian has neither a policy nor a statement that its data are public; give it one.")
     if new_noise_key is not OsBitSource or noise_law is not rounded_gaussian_noise:
         raise PrivacyError("a custodian with a policy draws its noise from the operating system and nothing else.")
-    if ledger.account.accountant.mode == "not_private":
+    if account.accountant.mode == "not_private":
         raise PrivacyError("a custodian with a policy needs a private ledger; open one with 'fedcredit ledger open'.")
+    if account.unit != policy.unit.value:
+        raise PrivacyError(
+            f"the ledger counts in {account.unit}s and the policy in {policy.unit.value}s; mend the policy."
+        )
+    return min(account.accountant.budget, account.accountant.target(policy.epsilon, policy.delta))

@@ -4,6 +4,7 @@ Nothing here looks at a record. Every refusal has a short code and a sentence wi
 """
 
 from fractions import Fraction
+from math import isqrt
 
 from fedcredit.custodian.policy import Policy
 from fedcredit.custodian.site import NotPrivate, Site
@@ -16,6 +17,9 @@ from fedcredit.terms import derive
 from fedcredit.wire.messages import Role, RoundRequest
 
 CAPACITY = 2**62
+# A draw is decided at high precision, in a fraction of a millisecond, with a chance of 2^-39 standard deviations.
+_SLOW_DRAW_BITS = 39
+_MOST_SLOW_DRAWS = 10_000
 
 
 def guard_plan(site: Site, plan: Plan, accountant: Accountant) -> Fraction:
@@ -62,8 +66,9 @@ def guard_round(plan: Plan, site: Site, request: RoundRequest) -> None:
             "attempt",
             f"attempt {request.attempt} is outside the plan's {plan.privacy.max_attempts}; end the job.",
         )
-    in_order = tuple(name for name in plan.members if name in request.members)
-    if request.members != in_order or site.institution not in in_order:
+    asked = frozenset(request.members)
+    in_order = tuple(name for name in plan.members if name in asked)
+    if request.members != in_order or site.institution not in asked:
         raise RefusalError("roster", "the attempt's members are not a part of the plan's roster that includes us.")
     if (request.role is Role.PREFLIGHT) != (request.model == b""):
         raise RefusalError("model", "preflight carries no model and every later phase carries one.")
@@ -116,6 +121,8 @@ def _guard_numbers(plan: Plan) -> None:
                 rounded_gaussian.check_noise_variance(terms.noise_variance)
             except PrivacyError as error:
                 raise RefusalError("noise", str(error)) from error
+        if terms.vector_length * isqrt(terms.noise_variance) >> _SLOW_DRAW_BITS > _MOST_SLOW_DRAWS:
+            raise RefusalError("noise", f"the noise of {role.name} takes too long to draw; use a smaller scale.")
         members = len(plan.roster.members)
         if (plan.roster.total_size * terms.scale + 40 * int((terms.noise_variance * members) ** 0.5)) >= CAPACITY:
             raise RefusalError("capacity", f"the sums of {role.name} could overflow 64 bits; use a smaller scale.")
@@ -131,10 +138,11 @@ def _guard_cost(policy: Policy | NotPrivate, plan: Plan, accountant: Accountant,
         raise RefusalError(
             "epsilon", f"the plan costs more than epsilon {policy.max_epsilon_per_job} at this site's delta."
         )
+    smallest = min(delta, policy.delta) if isinstance(policy, Policy) else delta
     for role in Role:
         terms = plan.phases.of(role)
         draws = terms.vector_length * terms.rounds * plan.privacy.max_attempts
-        if rounded_gaussian.sampler_delta(epsilon, draws, terms.noise_variance) > delta * SAMPLER_SHARE / 3:
+        if rounded_gaussian.sampler_delta(epsilon, draws, terms.noise_variance) > smallest * SAMPLER_SHARE / 3:
             raise RefusalError("noise", f"the integer sampler's share of delta is too large for {role.name}.")
 
 

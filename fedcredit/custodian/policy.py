@@ -5,11 +5,13 @@ without a policy everything is refused.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fedcredit.dictionary.problems import validation_problems
+from fedcredit.dictionary.schema import DataClass
+from fedcredit.dictionary.strict_yaml import parse_yaml
 from fedcredit.errors import ConfigError
 from fedcredit.plan import Placement, PrivacyUnit
 
@@ -42,7 +44,15 @@ class Policy(BaseModel):
     max_records_per_person: int = Field(default=1, ge=1)
     placements: tuple[Literal[Placement.LOCAL], ...] = (Placement.LOCAL,)
     purposes: tuple[str, ...] = Field(min_length=1)
-    refused_classes: tuple[str, ...] = ("sensitive-health",)
+    refused_classes: tuple[DataClass, ...] = ("sensitive-health",)
+
+    @model_validator(mode="after")
+    def _joinable(self) -> Self:
+        if self.unit is PrivacyUnit.RECORD and self.max_records_per_person != 1:
+            raise ValueError("max_records_per_person is for unit: person; leave it out for unit: record")
+        if self.max_epsilon_per_job > self.epsilon:
+            raise ValueError("max_epsilon_per_job is above epsilon, the budget of all jobs; lower it")
+        return self
 
 
 def load_policy(path: Path) -> Policy:
@@ -57,7 +67,8 @@ def load_policy(path: Path) -> Policy:
         raise ConfigError(f"policy {path} does not exist; without a policy everything is refused.")
     if path.stat().st_mode & 0o022:
         raise ConfigError(f"policy {path} is writable by others; run: chmod go-w {path}")
+    document = parse_yaml(path.read_bytes(), f"policy {path}")
     try:
-        return Policy.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, ValidationError) as error:
-        raise ConfigError(f"policy {path} is not usable: {error}") from error
+        return Policy.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(f"policy {path}: {'; '.join(validation_problems(error, document))}.") from error

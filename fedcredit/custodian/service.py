@@ -5,6 +5,7 @@ process (a simulation on one machine); the request's ``institution`` metadata th
 """
 
 import os
+import socket as sockets
 import threading
 from collections.abc import Mapping
 from concurrent import futures
@@ -38,11 +39,11 @@ class CustodianService:
     Raises
     ------
     ConfigError
-        If the path is too long for a Unix socket, or its folder does not exist.
+        If the path is too long for a Unix socket, its folder does not exist, or a file is there.
     """
 
     def __init__(self, custodians: Mapping[str, Custodian], socket: Path) -> None:
-        _check_socket(socket)
+        check_socket(socket)
         self._custodians = dict(custodians)
         self._socket = socket
         limits = [
@@ -50,7 +51,7 @@ class CustodianService:
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ]
         self._server = grpc.server(futures.ThreadPoolExecutor(max_workers=_WORKERS), options=limits)
-        method = grpc.unary_unary_rpc_method_handler(self._handle)
+        method: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(self._handle)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Handle": method}),))
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -66,11 +67,21 @@ class CustodianService:
         self.stop()
 
     def start(self) -> None:
-        """Bind the socket, readable and writable by this user only, and report SERVING."""
+        """Bind the socket, readable and writable by this user only, and report SERVING.
+
+        Raises
+        ------
+        ConfigError
+            If another custodian listens there, or the socket cannot be bound.
+        """
+        if _answers(self._socket):
+            raise ConfigError(f"socket {self._socket} is in use by another custodian; stop that one or choose another.")
         self._socket.unlink(missing_ok=True)
         previous = os.umask(0o177)
         try:
             self._server.add_insecure_port(f"unix:{self._socket}")
+        except RuntimeError as error:
+            raise ConfigError(f"socket {self._socket} cannot be made; check who may write to its folder.") from error
         finally:
             os.umask(previous)
         self._server.start()
@@ -100,8 +111,22 @@ class CustodianService:
         return self._custodians.get(str(institution))
 
 
-def _check_socket(socket: Path) -> None:
+def check_socket(socket: Path) -> None:
+    """Refuse a path where no Unix socket can be.
+
+    Raises
+    ------
+    ConfigError
+        If the path is too long, its folder does not exist, or a file is there.
+    """
     if len(os.fsencode(socket)) > _LONGEST_SOCKET_PATH:
         raise ConfigError(f"socket path {socket} is over {_LONGEST_SOCKET_PATH} bytes long; choose a shorter one.")
     if not socket.parent.is_dir():
         raise ConfigError(f"folder {socket.parent} does not exist; create it for the custodian's socket.")
+    if socket.exists() and not socket.is_socket():
+        raise ConfigError(f"{socket} is a file and no socket; choose another path for the custodian's socket.")
+
+
+def _answers(socket: Path) -> bool:
+    with sockets.socket(sockets.AF_UNIX) as probe:
+        return probe.connect_ex(os.fspath(socket)) == 0

@@ -6,7 +6,6 @@ Paths are relative to the file. Nothing in it comes from a coordinator.
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fedcredit.custodian.policy import Policy, load_policy
@@ -16,7 +15,9 @@ from fedcredit.data.quantise import quantise_table
 from fedcredit.data.rows import Dataset
 from fedcredit.data.sources import SourceSpec, open_source
 from fedcredit.dictionary.mapping import Mapping, identity_mapping, load_mapping
+from fedcredit.dictionary.problems import validation_problems
 from fedcredit.dictionary.schema import DataDictionary, load_dictionary
+from fedcredit.dictionary.strict_yaml import parse_yaml
 from fedcredit.errors import ConfigError
 from fedcredit.roster import PublicKeyHex, load_roster
 from fedcredit.wire.envelope import SigningKey
@@ -80,13 +81,13 @@ def load_site_file(path: Path) -> SiteFile:
     ConfigError
         If the file is missing or holds a wrong, unknown or missing field.
     """
+    if not path.is_file():
+        raise ConfigError(f"site file {path} does not exist; copy a SITE.yaml from clients/bank or clients/hospital.")
+    document = parse_yaml(path.read_bytes(), f"site file {path}")
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        site = SiteFile.model_validate(raw)
-    except FileNotFoundError as error:
-        raise ConfigError(f"site file {path} does not exist.") from error
-    except (yaml.YAMLError, ValidationError) as error:
-        raise ConfigError(f"site file {path} is not usable: {error}") from error
+        site = SiteFile.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(f"site file {path}: {'; '.join(validation_problems(error, document))}.") from error
     folder = path.resolve().parent
     names = ("dictionary", "roster", "identity_key", "data_key", "mapping", "policy", "ledger", "socket")
     resolved = {name: folder / value for name in names if (value := getattr(site, name)) is not None}
@@ -105,7 +106,7 @@ def load_site(file: SiteFile) -> Site:
     dictionary = load_dictionary(file.dictionary)
     mapping = site_mapping(file, dictionary)
     if isinstance(policy, Policy):
-        _require_deployable(dictionary, mapping)
+        require_deployable(dictionary, mapping)
     return Site(
         institution=file.institution,
         kind=file.kind,
@@ -130,7 +131,7 @@ def _load_data(file: SiteFile, dictionary: DataDictionary, mapping: Mapping, pol
     return assemble_dataset(
         quantise_table(dictionary, file.kind, mapping, table),
         file.kind,
-        key=_data_key(file.data_key),
+        key=load_data_key(file.data_key),
         evaluation_fraction=file.evaluation_percent / 100,
         person_cap=policy.max_records_per_person if isinstance(policy, Policy) and per_person else None,
     )
@@ -142,7 +143,14 @@ def _not_private(file: SiteFile) -> NotPrivate:
     return NotPrivate(file.not_private.declared)
 
 
-def _require_deployable(dictionary: DataDictionary, mapping: Mapping) -> None:
+def require_deployable(dictionary: DataDictionary, mapping: Mapping) -> None:
+    """Refuse what only public or synthetic data may have.
+
+    Raises
+    ------
+    ConfigError
+        If the dictionary's ranges come from data, or a column decides on the roles of rows.
+    """
     if dictionary.simulation_only:
         raise ConfigError(
             f"dictionary {dictionary.name!r} took its ranges from data and is for simulation only; declare public ones."
@@ -151,7 +159,14 @@ def _require_deployable(dictionary: DataDictionary, mapping: Mapping) -> None:
         raise ConfigError("a split column is for public data only; remove it, roles are drawn from ids.")
 
 
-def _data_key(path: Path) -> bytes:
+def load_data_key(path: Path) -> bytes:
+    """Read the institution's data key, 32 bytes.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing, readable by others, or no such key.
+    """
     if not path.is_file():
         raise ConfigError(f"data key {path} does not exist; create it with 'fedcredit custodian keygen'.")
     if path.stat().st_mode & 0o077:

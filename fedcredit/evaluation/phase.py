@@ -104,8 +104,15 @@ def count(
     -------
     ndarray of int64, shape (m, vector_length)
         Per grouping, group, class (good, bad) and score bin.
+
+    Raises
+    ------
+    WireError
+        If the payload does not fit the plan.
     """
     scored = decode(payload)
+    if scored.high - scored.low < evaluation.score_bins:
+        raise WireError(f"{evaluation.score_bins} score bins do not fit between {scored.low} and {scored.high}.")
     margins = family_of(spec.family).margins(spec, dictionary, kind, scored.model, rows.cells)
     bins = bin_of(scored.grid(evaluation), margins)
     parts = []

@@ -1,13 +1,13 @@
-"""From per-record gradients to integers whose norm is bounded whatever the record, the weights and the rounding.
+"""From per-record gradients to integers whose norm is bounded whatever the record and the rounding.
 
-The bound is decided on integers, after truncation: floats only choose the direction. Nothing is raised and no path is taken for
-the sake of one record.
+The bound is decided on integers, after truncation: floats only choose the direction. Nothing is raised and no
+path is taken for the sake of one record.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Far above the rounding of a float64 norm, far below one lattice unit of any direction that matters.
+# Shorter by more than the rounding of a float64 norm (2^-45), and by less than a thousandth of a lattice unit.
 _SHAVED = 1 - 2.0**-40
 
 
@@ -32,9 +32,9 @@ def clip_to_lattice(gradients: NDArray[np.float64], scale: int, radius: int) -> 
         units = gradients * scale
         norms = np.sqrt(np.sum(units * units, axis=1, keepdims=True))
         clipped = units * np.minimum(1.0, radius * _SHAVED / norms)
-    # A norm of 0 gave the factor min(1, inf) = 1; a norm that is not finite says nothing about direction.
-    usable = np.isfinite(norms) & np.isfinite(clipped)
-    return hold_norm(np.trunc(np.where(usable, clipped, 0.0)).astype(np.int64), radius)
+    # A norm of 0 gives the factor min(1, inf) = 1; one that overflowed or is NaN has no direction to keep.
+    usable = np.where(np.isfinite(norms), clipped, 0.0)
+    return hold_norm(np.trunc(usable).astype(np.int64), radius)
 
 
 def hold_norm(rows: NDArray[np.int64], radius: int) -> NDArray[np.int64]:
@@ -42,5 +42,5 @@ def hold_norm(rows: NDArray[np.int64], radius: int) -> NDArray[np.int64]:
 
     After `clip_to_lattice`'s own clipping there is none; the sensitivity must not rest on floating point.
     """
-    within = np.sum(rows * rows, axis=1) <= radius * radius
-    return rows * within[:, None]
+    within = np.sum(rows * rows, axis=1, keepdims=True) <= radius * radius
+    return np.where(within, rows, 0)

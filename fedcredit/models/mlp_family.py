@@ -1,10 +1,12 @@
 """The neural family: a small perceptron on weights of evidence, trained by federated DP-SGD.
 
-One round is one step: every institution sends the sum of its sampled records' clipped gradients plus its own whole noise, and the
-coordinator divides by the public q·N and steps (FedSGD). The divisor is never the true batch size, which would tell how many records
-an institution holds. The released weights are the mean over the second half of the rounds.
+One round is one step: every institution sends the sum of its sampled records' clipped gradients plus its own
+whole noise, and the coordinator divides by the public q·N and steps (FedSGD). The divisor is never the true
+batch size, which would tell how many records an institution holds. The released weights are the mean over the
+second half of the rounds.
 
-Torch computes gradients at the custodian and nothing else; all that the coordinator does is elementwise NumPy.
+Torch computes gradients at the custodian and nothing else; all that the coordinator does is elementwise
+NumPy.
 """
 
 import hashlib
@@ -80,7 +82,7 @@ class MlpFamily:
             vector_length=vector_length(spec, dictionary),
             scale=spec.gradient_scale,
             sampling_rate=spec.sampling_rate,
-            sensitivity_squared={kind: spec.clip_radius**2 for kind in dictionary.kinds},
+            sensitivity_squared=dict.fromkeys(dictionary.kinds, spec.clip_radius**2),
         )
 
     def owned_coordinates(self, spec: MlpSpec, dictionary: DataDictionary, kind: str) -> NDArray[np.bool_]:
@@ -95,13 +97,14 @@ class MlpFamily:
         noise_stddev: NDArray[np.float64],  # noqa: ARG002  (the step length is a plan constant)
     ) -> MlpState:
         """Input values, number of records and output bias from the released counts; weights from the public seed."""
+        goods, bads = _released_totals(dictionary, preflight)
         weights = _initial_weights(spec, dictionary)
-        weights[-1] = _log_odds(preflight)
+        weights[-1] = _log_odds(goods, bads)
         return MlpState(
             spec=spec,
             dictionary=dictionary,
             values=input_values(dictionary, preflight, spec.max_bins),
-            records=_records(dictionary, preflight),
+            records=max(1.0, goods + bads),
             weights=weights,
             rounds_done=0,
             tail_sum=np.zeros_like(weights),
@@ -196,17 +199,21 @@ def _chunks(rows: Rows, size: int) -> Iterator[tuple[int, slice]]:
             yield institution, slice(start, min(start + size, end))
 
 
-def _records(dictionary: DataDictionary, released: Preflight) -> float:
-    """Released number of training records: that of the block which most records have, averaged over its features."""
-    totals: dict[str, list[float]] = {block: [] for block in dictionary.blocks}
+def _released_totals(dictionary: DataDictionary, released: Preflight) -> tuple[float, float]:
+    """Good and bad training records over all institutions: of the block that most records have.
+
+    Every feature of a block counts the same records, so the mean over them has less noise than any one.
+    """
+    by_block: dict[str, list[NDArray[np.float64]]] = {}
     for feature, counts in zip(dictionary.features, released.counts, strict=True):
-        totals[feature.block].append(float(counts.sum()))
-    return max(1.0, *(sum(own) / len(own) for own in totals.values() if own))
+        by_block.setdefault(feature.block, []).append(counts.sum(axis=0))
+    means = [np.mean(totals, axis=0) for totals in by_block.values()]
+    goods, bads = max(means, key=lambda total: float(total.sum())).tolist()
+    return goods, bads
 
 
-def _log_odds(released: Preflight) -> float:
-    """Released log-odds of the bad class, within public bounds."""
-    goods, bads = (sum(float(counts[:, label].sum()) for counts in released.counts) for label in (0, 1))
+def _log_odds(goods: float, bads: float) -> float:
+    """Log-odds of the bad class within public bounds, whatever noise has done to the counts."""
     low, high = _RATE_BOUNDS
     rate = min(high, max(low, bads / (goods + bads))) if goods + bads > 0 else 0.5
     return math.log(rate / (1 - rate))

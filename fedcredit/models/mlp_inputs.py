@@ -1,9 +1,10 @@
 r"""From released class counts to the number that each grid cell feeds into the perceptron.
 
-A cell's value is its weight of evidence ln(P(cell | bad) / P(cell | good)): one scale for amounts, codes and missing values, and 0
-means "says nothing", which is also what a record has for a column that its institution does not own. Thin neighbouring cells of a
-numeric feature share one estimate, and every estimate is shrunk by τ²/(τ² + v), where v is the variance that sampling and noise
-leave in it (empirical Bayes, prior N(0, τ² = 1)). All of it is post-processing of the charged preflight.
+A cell's value is its weight of evidence ln(P(cell | bad) / P(cell | good)): one scale for amounts, codes and
+missing values, and 0 means "says nothing", which is also what a record has for a column that its institution
+does not own. Thin neighbouring cells of a numeric feature share one estimate, and every estimate is shrunk by
+τ²/(τ² + v), where v is the variance that sampling and noise leave in it (empirical Bayes, τ² = 1 before
+the counts are seen). All of it is post-processing of the charged preflight.
 
 References
 ----------
@@ -49,8 +50,8 @@ def input_values(dictionary: DataDictionary, released: Preflight, max_bins: int)
 def bin_of_cell(feature: Feature, totals: NDArray[np.float64], noise_stddev: float, max_bins: int) -> NDArray[np.int64]:
     """Group neighbouring cells until each group is heavy against its noise.
 
-    Codes of a category have no neighbours and stay apart; so do the missing cell and any cell that is heavy by itself (an atom such
-    as zero).
+    Codes of a category have no neighbours and stay apart; so do the missing cell and any cell that is heavy by
+    itself (an atom such as zero).
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Where each weight of the perceptron stands in the flat training vector, and who can train it.
 
-Inputs are one value per feature of the dictionary and a one-hot indicator of the institution type. A record has zeros where its
-institution owns nothing, so the gradient of those first-layer weights is exactly zero there. The indicator's column is the first
-layer's bias, one per type; that layer has no other.
+Inputs are one value per feature of the dictionary and a one-hot indicator of the institution type. A record
+has zeros where its institution owns nothing, so the gradient of those first-layer weights is exactly zero
+there. The indicator's column is the first layer's bias, one per type; that layer has no other.
 
 Order of the vector: per layer its weights (outputs x inputs, row by row), then its biases.
 """

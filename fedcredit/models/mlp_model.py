@@ -1,7 +1,7 @@
-"""The perceptron as it travels: integers on public grids, so that its bytes are canonical and its floats finite.
+"""The perceptron as it travels: integers on public grids, hence canonical bytes and finite floats.
 
-Bytes: every feature's cell values as little-endian int16, then all weights as little-endian int32. Their number follows from plan
-and dictionary, so there is no header and exactly one valid length.
+Bytes: every feature's cell values as little-endian int16, then all weights as little-endian int32. Their
+number follows from plan and dictionary, so there is no header and exactly one valid length.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,10 @@
 """The public constants of each model family, as they stand in a plan."""
 
+from typing import Annotated
 
+from pydantic import Field
 
+from fedcredit.models.mlp_spec import MlpSpec
 from fedcredit.models.scorecard_spec import ScorecardSpec
 
-
-ModelSpec = ScorecardSpec
+ModelSpec = Annotated[ScorecardSpec | MlpSpec, Field(discriminator="family")]

@@ -15,6 +15,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,6 +34,10 @@ from fedcredit.privacy.events import (
 from fedcredit.privacy.ledger_file import SCHEMA, Transaction, acquire, connect, create_owner_only
 from fedcredit.wire.canonical import length_prefixed
 from fedcredit.wire.envelope import SigningKey, verify_signature
+from fedcredit.wire.messages import Role
+
+_LONGEST_DENOMINATOR_BITS = 4096
+_ROLE_NAMES = {int(role): role.name.lower() for role in Role}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,11 @@ class Ledger:
     def __init__(self, path: Path | None, key: SigningKey) -> None:
         self._key = key
         self._lock = acquire(path) if path is not None else None
-        self._connection = connect(path)
+        try:
+            self._connection = connect(path)
+        except sqlite3.DatabaseError as error:
+            self._release()
+            raise LedgerError(f"ledger {path} is damaged ({error}); restore its newest backup.") from error
 
     @classmethod
     def create(cls, path: Path | None, key: SigningKey, account: Account) -> Self:
@@ -146,9 +155,7 @@ class Ledger:
     def close(self) -> None:
         """Close the file and let another process open it."""
         self._connection.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._release()
 
     @property
     def account(self) -> Account:
@@ -164,9 +171,16 @@ class Ledger:
         return count
 
     def reserve(
-        self, plan_hash: bytes, plan: bytes, total: Fraction, retry_reserve: Fraction, terms: dict[str, Any]
+        self,
+        plan_hash: bytes,
+        plan: bytes,
+        total: Fraction,
+        retry_reserve: Fraction,
+        terms: dict[str, Any],
+        *,
+        budget: Fraction | None = None,
     ) -> None:
-        """Set the whole cost of a job aside; joining the same plan again changes nothing.
+        """Set the whole cost of a job aside; joining the same open plan again changes nothing.
 
         Parameters
         ----------
@@ -178,16 +192,22 @@ class Ledger:
             The part of `total` that second and later messages of one round may use.
         terms
             What a reader of the ledger should know about the job; JSON values, nothing from a record.
+        budget
+            A smaller budget than the ledger's own, if the institution's policy has become stricter.
 
         Raises
         ------
         BudgetError
             If the ledger cannot pay for the whole job.
+        LedgerError
+            If the job is over.
         """
         with self._transaction():
             if self.job(plan_hash) is not None:
+                self._open_job(plan_hash)
                 return
-            if self.committed() + total > self.account.accountant.budget:
+            own = self.account.accountant.budget
+            if self.committed() + total > (own if budget is None else min(own, budget)):
                 raise BudgetError(
                     "the privacy ledger cannot pay for this job; ask for a smaller epsilon or fewer rounds."
                 )
@@ -286,8 +306,11 @@ class Ledger:
     def committed(self) -> Fraction:
         """Everything spent or set aside: closed jobs count what they spent, open jobs what they reserved."""
         rows = self._connection.execute("SELECT plan_hash FROM event WHERE kind = 'join'").fetchall()
-        jobs = [job for (plan_hash,) in rows if (job := self.job(plan_hash)) is not None]
-        return sum((job.spent if job.closed else max(job.reserved, job.spent) for job in jobs), Fraction(0))
+        jobs = (job for (plan_hash,) in rows if (job := self.job(plan_hash)) is not None)
+        total = Fraction(0)
+        for job in jobs:
+            total = _kept_short(total + (job.spent if job.closed else max(job.reserved, job.spent)))
+        return total
 
     def events(self) -> Iterator[dict[str, Any]]:
         """All events, oldest first, as JSON values."""
@@ -304,14 +327,14 @@ class Ledger:
         """
         previous = GENESIS
         rows = self._connection.execute(
-            "SELECT seq, kind, plan_hash, round, attempt, body, previous, hash, signature FROM event ORDER BY seq"
+            "SELECT seq, kind, plan_hash, role, round, attempt, body, previous, hash, signature FROM event ORDER BY seq"
         )
         count = 0
-        for seq, kind, plan_hash, round_, attempt, body, before, hash_, signature in rows:
+        for seq, kind, plan_hash, role, round_, attempt, body, before, hash_, signature in rows:
             count += 1
             values = decode_body(body)
-            columns = (kind, None if plan_hash is None else plan_hash.hex(), round_, attempt)
-            stated = (values["event"], values.get("plan_hash"), values.get("round"), values.get("attempt"))
+            columns = (kind, None if plan_hash is None else plan_hash.hex(), _ROLE_NAMES.get(role), round_, attempt)
+            stated = tuple(values.get(name) for name in ("event", "plan_hash", "role", "round", "attempt"))
             chained = seq == count and before == previous and hash_ == event_hash(previous, body)
             if not chained or columns != stated or not verify_signature(self._key.public, _to_sign(hash_), signature):
                 raise LedgerError(f"ledger event {seq} does not hold; restore the ledger from its newest backup.")
@@ -377,8 +400,21 @@ class Ledger:
         )
         return stored or b""
 
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
     def _transaction(self) -> Transaction:
         return Transaction(self._connection)
+
+
+def _kept_short(total: Fraction) -> Fraction:
+    """Round a sum up once its denominator is so long that many cheap jobs could make adding to it take hours."""
+    if total.denominator.bit_length() <= _LONGEST_DENOMINATOR_BITS:
+        return total
+    unit = 2 ** (_LONGEST_DENOMINATOR_BITS // 2)
+    return Fraction(ceil(total * unit), unit)
 
 
 def _to_sign(head: bytes) -> bytes:

@@ -22,13 +22,20 @@ CREATE TABLE event (
 def connect(path: Path | None) -> sqlite3.Connection:
     """Open the database; every commit is fsynced before it returns. None keeps it in memory."""
     connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
     return connection
 
 
 class Transaction:
-    """BEGIN IMMEDIATE … COMMIT, rolled back on any error."""
+    """BEGIN IMMEDIATE … COMMIT, rolled back on any error, also on one of COMMIT itself.
+
+    A transaction left open would show its rows to this connection as if they were durable.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -37,7 +44,13 @@ class Transaction:
         self._connection.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
-        self._connection.execute("COMMIT" if error_type is None else "ROLLBACK")
+        try:
+            if error_type is None:
+                self._connection.execute("COMMIT")
+        finally:
+            # SQLite has rolled back by itself after some errors, such as a full disk.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
 
 def create_owner_only(path: Path) -> None:

@@ -41,9 +41,12 @@ def parse_json(data: bytes) -> Any:  # noqa: ANN401
     Raises
     ------
     ValueError
-        If the bytes are not JSON, repeat a key, or hold a number that JSON does not know.
+        If the bytes are not JSON, are nested too deeply, repeat a key, or hold a number that JSON does not know.
     """
-    return json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    try:
+        return json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("JSON is nested too deeply; no document of ours is.") from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from fedcredit.wire.messages import Message, decode_message, encode_message, par
 
 SIGNATURE_BYTES = 64
 PUBLIC_KEY_BYTES = 32
+LONGEST_SENDER = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,8 @@ def open_envelope(data: bytes) -> Envelope:
     proto = parse_strictly(pb.Envelope, data)
     if proto.version != PROTOCOL_VERSION:
         raise WireError(f"wire version {proto.version} is not {PROTOCOL_VERSION}; upgrade the older side.")
+    if len(proto.sender) > LONGEST_SENDER:
+        raise WireError(f"a sender's name has {len(proto.sender)} characters; names have {LONGEST_SENDER} at most.")
     if len(proto.signature) != SIGNATURE_BYTES:
         raise WireError(f"signature has {len(proto.signature)} bytes, not {SIGNATURE_BYTES}; the sender is foreign.")
     return Envelope(proto.kind, proto.sender, proto.payload, proto.signature)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clients import relay as module
@@ -22,12 +22,15 @@ def code_of(*args: object, **kwargs: object) -> str:
     return caught.value.code
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
-@given(st.binary(max_size=200))
-def test_bytes_are_carried_unread(serve: Serve, folder: Path, payload: bytes) -> None:
-    name = f"{len(list(folder.iterdir()))}.sock"
-    socket = serve(lambda request, _: request[::-1], name)
-    assert relay(socket, payload, None, timeout_s=5.0) == payload[::-1]
+def test_bytes_are_carried_unread(serve: Serve) -> None:
+    socket = serve(lambda request, _: request[::-1])
+
+    @settings(max_examples=20)
+    @given(st.binary(max_size=200))
+    def carried(payload: bytes) -> None:
+        assert relay(socket, payload, None, timeout_s=5.0) == payload[::-1]
+
+    carried()
 
 
 def test_a_large_message_passes(serve: Serve) -> None:
@@ -50,6 +53,11 @@ def test_nobody_listens(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert code_of(str(folder / "absent.sock"), b"x", None, timeout_s=5.0) == "custodian-unreachable"
 
 
+def test_a_custodian_that_is_restarting_is_waited_for(serve: Serve, folder: Path) -> None:
+    threading.Timer(0.3, serve, [lambda request, _: request]).start()
+    assert relay(str(folder / "custodian.sock"), b"x", None, timeout_s=5.0) == b"x"
+
+
 def test_a_custodian_that_is_too_slow(serve: Serve) -> None:
     def handler(_: bytes, context: grpc.ServicerContext) -> bytes:
         over = threading.Event()
@@ -69,7 +77,11 @@ def test_a_custodian_that_is_too_slow(serve: Serve) -> None:
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "custodian-failed"),
     ],
 )
-def test_a_status_becomes_a_code_and_its_text_stays(serve: Serve, status: grpc.StatusCode, code: str) -> None:
+def test_a_status_becomes_a_code_and_its_text_stays(
+    serve: Serve, status: grpc.StatusCode, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CONNECT_TIMEOUT_S", 0.1)
+
     def handler(_: bytes, context: grpc.ServicerContext) -> bytes:
         context.abort(status, "customer 4711 has a bad value")
 

@@ -1,0 +1,99 @@
+"""Everything that is wrong with a site, at once, before it joins anything.
+
+For the institution's own console only: the sentences about the table come from its values.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from fedcredit.custodian.policy import Policy, load_policy
+from fedcredit.custodian.service import check_socket
+from fedcredit.custodian.site_file import SiteFile, load_data_key, require_deployable, site_mapping
+from fedcredit.data.sources import open_source
+from fedcredit.dictionary.check import examine_table
+from fedcredit.dictionary.mapping import Mapping
+from fedcredit.dictionary.schema import DataDictionary, load_dictionary
+from fedcredit.errors import FedcreditError
+from fedcredit.roster import Roster, load_roster
+from fedcredit.wire.envelope import SigningKey
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class SiteFindings:
+    """What a check found.
+
+    Attributes
+    ----------
+    problems, notes
+        One sentence each: what must be put right, and what is worth a look.
+    n_columns
+        Number of declared columns, target and id included; 0 if the declaration itself is at fault.
+    """
+
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+    n_columns: int
+
+
+def examine_site(file: SiteFile) -> SiteFindings:
+    """Read every file that SITE.yaml names and look at every declared column."""
+    problems: list[str] = []
+    policy = _part(problems, partial(load_policy, file.policy)) if file.policy is not None else None
+    key = _part(problems, lambda: SigningKey.load(file.identity_key))
+    _part(problems, lambda: load_data_key(file.data_key))
+    roster = _part(problems, lambda: load_roster(file.roster))
+    if key is not None and roster is not None:
+        problems += _roster_problems(file, roster, key)
+    _part(problems, lambda: check_socket(file.socket))
+    dictionary = _part(problems, lambda: load_dictionary(file.dictionary))
+    mapping = _part(problems, lambda: site_mapping(file, dictionary)) if dictionary is not None else None
+    if dictionary is None or mapping is None:
+        return SiteFindings(tuple(problems), (), 0)
+    return _with_table(file, policy, dictionary, mapping, problems)
+
+
+def _with_table(
+    file: SiteFile, policy: Policy | None, dictionary: DataDictionary, mapping: Mapping, problems: list[str]
+) -> SiteFindings:
+    if policy is not None:
+        _part(problems, lambda: require_deployable(dictionary, mapping))
+        problems += _class_problems(file, policy, dictionary)
+    unit, cap = (policy.unit.value, policy.max_records_per_person) if policy is not None else ("record", 1)
+    found = _part(
+        problems, lambda: examine_table(dictionary, file.kind, mapping, open_source(file.data), unit=unit, cap=cap)
+    )
+    if found is None:
+        return SiteFindings(tuple(problems), (), 0)
+    return SiteFindings((*problems, *found.problems), found.notes, len(mapping.columns))
+
+
+def _part(problems: list[str], read: Callable[[], T]) -> T | None:
+    """Read one part of a site; what is wrong with it joins the list."""
+    try:
+        return read()
+    except FedcreditError as error:
+        problems.append(str(error))
+        return None
+
+
+def _roster_problems(file: SiteFile, roster: Roster, key: SigningKey) -> list[str]:
+    member = roster.member(file.institution)
+    if member is None:
+        return [f"{file.institution} is not in roster {file.roster}; have it added with key {key.public.hex()}."]
+    out = []
+    if member.kind != file.kind:
+        out.append(f"roster {file.roster} has {file.institution} as a {member.kind}, SITE.yaml as a {file.kind}.")
+    if member.public_key != key.public.hex():
+        out.append(f"roster {file.roster} has another key for {file.institution}; this site's is {key.public.hex()}.")
+    return out
+
+
+def _class_problems(file: SiteFile, policy: Policy, dictionary: DataDictionary) -> list[str]:
+    if file.kind not in dictionary.kinds:
+        return []
+    refused = [one.name for one in dictionary.owned_features(file.kind) if one.data_class in policy.refused_classes]
+    return [f"the policy refuses the class of {', '.join(refused)}; every job would be refused."] if refused else []

@@ -1,0 +1,115 @@
+"""What a custodian is sent and what it does with it: bins, integer weights, and sums of integer residuals."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcredit.data.rows import Rows
+from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.errors import WireError
+from fedcredit.models.residual_table import residual_table, residuals
+from fedcredit.models.scorecard_layout import layout
+from fedcredit.models.scorecard_spec import MARGIN_LIMIT, ScorecardSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ScorecardModel:
+    """Bins and weights.
+
+    Attributes
+    ----------
+    bin_of_cell
+        Per feature shape (n_cells,): grid cell to bin. An array of numbers, so bins cannot overlap.
+    weights
+        Shape (layout length,): units of 1/1024 logit; positive raises the probability of bad.
+    """
+
+    bin_of_cell: tuple[NDArray[np.int64], ...]
+    weights: NDArray[np.int64]
+
+    def encode(self) -> bytes:
+        """Canonical bytes: all bins as u16, then all weights as i32, little-endian."""
+        bins = b"".join(bins.astype("<u2").tobytes() for bins in self.bin_of_cell)
+        return bins + self.weights.astype("<i4").tobytes()
+
+
+def decode(spec: ScorecardSpec, dictionary: DataDictionary, model: bytes) -> ScorecardModel:
+    """Read a model's bytes.
+
+    Raises
+    ------
+    WireError
+        Wrong length, a bin or weight out of bounds, or a weight on a bin that no cell has.
+    """
+    plan = layout(spec.max_bins, dictionary)
+    cells = [feature.n_cells for feature in dictionary.features]
+    expected = 2 * sum(cells) + 4 * plan.length
+    if len(model) != expected:
+        raise WireError(f"a scorecard for this plan has {expected} bytes, got {len(model)}; its sender is foreign.")
+    ends = np.cumsum(cells)
+    bins = np.split(np.frombuffer(model, "<u2", ends[-1]).astype(np.int64), ends[:-1])
+    weights = np.frombuffer(model, "<i4", offset=2 * int(ends[-1])).astype(np.int64)
+    used = np.zeros(plan.length, dtype=np.bool_)
+    used[plan.first_intercept :] = True
+    for feature, slots, of_cell in zip(dictionary.features, plan.slots, bins, strict=True):
+        if of_cell.max() >= slots.stop - slots.start:
+            limit = slots.stop - slots.start
+            raise WireError(f"scorecard bin {of_cell.max()} of {feature.name} must be below {limit}; refuse the sender.")
+        used[slots.start + of_cell] = True
+    if np.any(np.abs(weights) > MARGIN_LIMIT) or np.any(weights[~used]):
+        raise WireError(f"scorecard weights must lie within ±{MARGIN_LIMIT}, and be 0 where no bin is.")
+    return ScorecardModel(tuple(bins), weights)
+
+
+def margins(
+    spec: ScorecardSpec, dictionary: DataDictionary, kind: str, model: ScorecardModel, cells: NDArray[np.uint16]
+) -> NDArray[np.int64]:
+    """Exact log-odds of bad from one institution type's columns, in units of 1/1024 logit.
+
+    Parameters
+    ----------
+    cells
+        Shape (n, J_own): grid cells of the type's features, in dictionary order.
+
+    Returns
+    -------
+    NDArray[np.int64]
+        Shape (n,).
+    """
+    plan = layout(spec.max_bins, dictionary)
+    total = np.full(len(cells), model.weights[plan.first_intercept + dictionary.kinds.index(kind)], dtype=np.int64)
+    for column, feature in enumerate(dictionary.owned(kind)):
+        per_cell = model.weights[plan.slots[feature]][model.bin_of_cell[feature]]
+        total += per_cell[cells[:, column]]
+    return total
+
+
+def contribute(
+    spec: ScorecardSpec, dictionary: DataDictionary, kind: str, model: ScorecardModel, rows: Rows
+) -> NDArray[np.int64]:
+    """Sum the integer residuals of each institution's records over the cells that they fall into.
+
+    A record adds its residual q, |q| <= s, to one coordinate per owned feature and to its type's intercept, so
+    zeroing it out changes the vector by exactly ``q**2 * (J_own + 1)`` in squared L2 norm.
+
+    Returns
+    -------
+    NDArray[np.int64]
+        Shape (m, layout length); zeros where the type owns nothing.
+    """
+    plan = layout(spec.max_bins, dictionary)
+    m = rows.n_institutions
+    # Sums stay below 2**53 (2**12 per record, far fewer than 2**41 records): float64 holds them exactly.
+    score = margins(spec, dictionary, kind, model, rows.cells)
+    q = residuals(residual_table(spec.residual_scale), score, rows.bad).astype(np.float64)
+    institution = np.repeat(np.arange(m), np.diff(rows.offsets))
+    sums = np.zeros((m, plan.length), dtype=np.int64)
+    for column, feature in enumerate(dictionary.owned(kind)):
+        slots = plan.slots[feature]
+        size = slots.stop - slots.start
+        place = institution * size + model.bin_of_cell[feature][rows.cells[:, column]]
+        sums[:, slots] = np.bincount(place, weights=q, minlength=m * size).astype(np.int64).reshape(m, size)
+    intercept = plan.first_intercept + dictionary.kinds.index(kind)
+    sums[:, intercept] = np.bincount(institution, weights=q, minlength=m).astype(np.int64)
+    return sums

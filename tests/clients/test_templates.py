@@ -1,0 +1,116 @@
+"""The files that an institution copies must be what the custodian reads."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from fedcredit.cli import app
+from fedcredit.custodian.policy import load_policy
+from fedcredit.custodian.site_file import load_site_file
+from fedcredit.data.quantise import quantise_table
+from fedcredit.data.sources import TableSource
+from fedcredit.data.uci import load_uci, uci_dictionary
+from fedcredit.dictionary.check import examine_table
+from fedcredit.dictionary.mapping import Mapping, identity_mapping, load_mapping
+from fedcredit.errors import ConfigError
+from fedcredit.plan import Placement, PrivacyUnit
+
+CLIENTS = Path(__file__).resolve().parents[2] / "clients"
+KINDS = ("bank", "hospital")
+BLANK = "<64 hex digits>"
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def copied(kind, tmp_path):
+    """The folder as an institution has it, with the one blank filled in."""
+    for name in ("SITE.yaml", "policy.yaml", "mapping.yaml"):
+        text = (CLIENTS / kind / name).read_text(encoding="utf-8")
+        (tmp_path / name).write_text(text.replace(BLANK, f'"{"0a" * 32}"'), encoding="utf-8")
+        (tmp_path / name).chmod(0o644)
+    return tmp_path
+
+
+def own_table(mapping: Mapping, original: pa.Table) -> pa.Table:
+    """The public table in the words and units of an institution with this mapping."""
+    columns = {}
+    for feature, entry in mapping.features.items():
+        own = {code: word for word, code in entry.codes.items() if code is not None}
+        values = original.column(feature).to_pylist()
+        columns[entry.column] = [own.get(str(value), str(round(value / entry.scale))) for value in values]
+    labels = {0: mapping.target.good, 1: mapping.target.bad}
+    columns[mapping.target.column] = [
+        labels[bad][row % len(labels[bad])] for row, bad in enumerate(original.column("default").to_pylist())
+    ]
+    columns[mapping.id_column] = [f"A{value}" for value in original.column("id").to_pylist()]
+    return pa.table(columns)
+
+
+def test_the_site_template_is_a_site(kind, copied):
+    site = load_site_file(copied / "SITE.yaml")
+    assert site.kind == kind
+    assert site.institution.startswith(kind)
+    assert site.policy == copied / "policy.yaml"
+    assert site.not_private is None
+    assert site.data.path == copied / "data" / ("customers.parquet" if kind == "bank" else "invoices.parquet")
+
+
+def test_an_unfilled_site_is_refused(kind):
+    with pytest.raises(ConfigError, match="coordinators") as refused:
+        load_site_file(CLIENTS / kind / "SITE.yaml")
+    assert BLANK in str(refused.value)
+
+
+@pytest.mark.parametrize("source", ["kind: csv", "kind: sql"])
+def test_the_other_sources_of_the_template_parse(kind, copied, source):
+    text = (copied / "SITE.yaml").read_text(encoding="utf-8")
+    kept = re.sub(r"^data:\n(  .*\n)+", "", text, flags=re.MULTILINE)
+    other = re.sub(rf"^# (data: \{{{source})", r"\1", kept, flags=re.MULTILINE)
+    (copied / "SITE.yaml").write_text(other, encoding="utf-8")
+    assert load_site_file(copied / "SITE.yaml").data.kind == source.removeprefix("kind: ")
+
+
+def test_the_policy_template_promises_what_its_words_say(copied):
+    policy = load_policy(copied / "policy.yaml")
+    assert "sensitive-health" in policy.refused_classes
+    assert policy.placements == (Placement.LOCAL,)
+    assert policy.unit is PrivacyUnit.RECORD
+    assert policy.max_epsilon_per_job <= policy.epsilon <= 1.0
+    assert policy.delta <= 1e-6
+
+
+def test_the_mapping_template_turns_its_institutions_table_into_the_dictionarys_cells(kind, copied):
+    dictionary, original = uci_dictionary(), load_uci().slice(0, 2000)
+    mapping = load_mapping(copied / "mapping.yaml")
+    own = own_table(mapping, original)
+    findings = examine_table(dictionary, kind, mapping, TableSource(own))
+    assert findings.problems == ()
+    expected = quantise_table(dictionary, kind, identity_mapping(dictionary, kind), original)
+    found = quantise_table(dictionary, kind, mapping, own)
+    assert np.array_equal(found.cells, expected.cells)
+    assert np.array_equal(found.bad, expected.bad)
+    assert found.takes_part.all()
+
+
+def test_the_check_list_names_commands_that_exist_in_order(kind):
+    text = (CLIENTS / kind / "CHECKLIST.md").read_text(encoding="utf-8")
+    named = re.findall(r"`fedcredit (\w+) (\w+)", text)
+    assert named == [
+        ("custodian", "keygen"),
+        ("dictionary", "check"),
+        ("custodian", "check"),
+        ("ledger", "open"),
+        ("custodian", "serve"),
+        ("ledger", "show"),
+    ]
+    groups = {group.name: group.typer_instance for group in app.registered_groups}
+    for group, command in named:
+        known = {one.name or one.callback.__name__ for one in groups[group].registered_commands}
+        assert command in known

@@ -1,0 +1,143 @@
+"""Checks of the privacy promise that several tests share, and the plain tools that they need.
+
+`tests/fedcredit/custodian/test_mutants.py` proves that each check fails on code that breaks the promise.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from fedcredit.custodian.contribute import contribute
+from fedcredit.custodian.custodian import Custodian
+from fedcredit.data.rows import Dataset, Rows, single
+from fedcredit.plan import Plan
+from fedcredit.privacy.bits import OsBitSource
+from fedcredit.privacy.ledger import Ledger
+from fedcredit.privacy.statement import mechanism
+from fedcredit.wire.canonical import digest
+from fedcredit.wire.envelope import open_envelope
+from fedcredit.wire.messages import Contribution, JoinRequest, Message, Role, RoundRequest
+from simulations.federation import Federation, custodian_of
+from tests import tiny
+
+# Chance of a false alarm per check, and of a missed wrong scale.
+ACCEPT, REJECT = 1e-9, 1e-20
+Noise = NDArray[np.float64]
+
+
+def ask(consortium: Federation, custodian: Custodian, message: Message, key=None, sender="coordinator") -> Message:
+    """A custodian's answer to one message, its signature checked."""
+    reply = open_envelope(custodian.handle((key or consortium.coordinator_key).seal(sender, message)))
+    assert reply.sender == custodian.institution
+    return reply.verify(consortium.keys[custodian.institution].public)
+
+
+def joined(consortium: Federation, job, data: Dataset | None = None, place: int = 0) -> Custodian:
+    """A custodian of one institution, or of other rows in its stead, that has joined the job."""
+    one = consortium.institutions[place]
+    custodian = custodian_of(consortium, replace(one, data=data) if data is not None else one, job, None)
+    ask(consortium, custodian, JoinRequest(consortium.plan.to_bytes()))
+    return custodian
+
+
+def models(consortium: Federation, job) -> dict[Role, bytes]:
+    """Model bytes as an honest coordinator sends them, per role."""
+    driver, members = tiny.coordinator(consortium), tiny.custodians(consortium, job)
+    sent = {}
+    for role in Role:
+        tiny.run(driver, members, until=role.name.lower())
+        request = open_envelope(next(iter(driver.next_step().requests.values())))
+        sent[role] = request.verify(consortium.coordinator_key.public).model
+    return sent
+
+
+def round_request(consortium: Federation, role: Role, model: bytes, attempt: int = 1, round_: int = 1) -> RoundRequest:
+    return RoundRequest(consortium.plan.digest(), role, round_, attempt, consortium.plan.members, model)
+
+
+def exact_sums(custodian: Custodian, plan: Plan, role: Role, model: bytes) -> NDArray[np.int64]:
+    """What the custodian's own code would send if it added no noise."""
+    return contribute(custodian._site, plan, role, model, OsBitSource(), b"")
+
+
+def noise_of(custodian: Custodian, plan: Plan, model: bytes, sent: Contribution) -> Noise:
+    """Noise in a message that left, in planned standard deviations."""
+    noise = np.frombuffer(sent.vector, dtype="<i8") - exact_sums(custodian, plan, sent.role, model)
+    return noise / plan.phases.of(sent.role).noise_variance ** 0.5
+
+
+def scale_p(noise: Noise, scale: float) -> float:
+    """Kolmogorov-Smirnov p-value of noise against a Gaussian of that many planned standard deviations."""
+    return float(stats.kstest(noise / scale, "norm").pvalue)
+
+
+def check_noise_scale(noise: Noise) -> None:
+    """The noise is the planned Gaussian, and there is enough of it to tell 0.7 or 1.3 of it apart."""
+    assert scale_p(noise, 1.0) > ACCEPT
+    assert scale_p(noise, 0.7) < REJECT
+    assert scale_p(noise, 1.3) < REJECT
+
+
+def check_independent(noises: Sequence[Noise]) -> None:
+    """No two vectors carry the same noise, nor its negative, in part or whole."""
+    for index, left in enumerate(noises):
+        for right in noises[:index]:
+            length = min(left.size, right.size)
+            assert stats.pearsonr(left[:length], right[:length]).pvalue > ACCEPT
+
+
+def check_charged(ledger: Ledger, plan: Plan, kind: str, sent: Sequence[Contribution]) -> None:
+    """The ledger holds exactly the messages that left, each at its own cost and with its own bytes."""
+    charged = {event["vector_hash"]: event for event in ledger.charges(plan.digest())}
+    assert len(ledger.charges(plan.digest())) == len(sent)
+    for message in sent:
+        event = charged[digest("vector", message.vector).hex()]
+        cost = ledger.account.accountant.cost(mechanism(plan, kind, message.role))
+        assert cost > 0
+        assert event["cost"] == f"{cost.numerator}/{cost.denominator}"
+        assert (event["role"], event["round"]) == (message.role.name.lower(), message.round)
+    ledger.verify()
+
+
+def check_neighbours(pair: tuple[NDArray[np.int64], NDArray[np.int64]], squared: int) -> None:
+    """Two pre-noise vectors have one length and lie within the sensitivity that was charged."""
+    left, right = pair
+    assert left.shape == right.shape
+    assert sum(int(value) ** 2 for value in left - right) <= squared
+
+
+def check_same_outside(left: bytes, right: bytes) -> None:
+    """Two replies look alike to whoever cannot read the numbers: kind and size of every part."""
+    first, second = open_envelope(left), open_envelope(right)
+    assert (first.kind, len(left), len(first.payload)) == (second.kind, len(right), len(second.payload))
+
+
+def without(data: Dataset, role: Role, records: Sequence[int]) -> Dataset:
+    """The same data less some records of the rows that a role reads."""
+    return _with_rows(data, role, lambda rows: _taken(rows, np.delete(np.arange(rows.n_rows), records)))
+
+
+def with_flipped(data: Dataset, role: Role, record: int) -> Dataset:
+    """The same data with one label turned round."""
+
+    def flip(rows: Rows) -> Rows:
+        bad = rows.bad.copy()
+        bad[record] ^= 1
+        return single(rows.cells, bad)
+
+    return _with_rows(data, role, flip)
+
+
+def _with_rows(data: Dataset, role: Role, change) -> Dataset:
+    changed = {"evaluate" if role is Role.EVALUATE else "train"}
+    rows = {name: change(getattr(data, name)) for name in changed}
+    mark = b"".join(part.cells.tobytes() + part.bad.tobytes() for part in rows.values())
+    return replace(data, **rows, fingerprint=hashlib.sha256(data.fingerprint + mark).digest())
+
+
+def _taken(rows: Rows, kept: NDArray[np.int64]) -> Rows:
+    return single(rows.cells[kept], rows.bad[kept])

@@ -2,7 +2,7 @@ r"""The coordinator as a Flower ServerApp: reads what to run, runs it, writes th
 
 The run config holds one JSON string, because Flower's own values can be neither lists nor null::
 
-    flwr run . --run-config 'cfg-json="{\"job\": \"/path/of/JOB.yaml\"}"'
+    flwr run . --run-config "cfg-json='{\"job\": \"/path/of/JOB.yaml\"}'"
 
 Deadlines go beside the job, under ``"flower"``. In the clone, where nobody has prepared a job, the config
 asks for simulated institutions instead.

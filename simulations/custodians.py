@@ -5,6 +5,7 @@ JSON line that names the job and the socket, and ends when standard input is clo
 """
 
 import json
+import os
 import sys
 import tempfile
 import time
@@ -23,7 +24,8 @@ from simulations.simulate import compose_config
 def main() -> None:
     """Serve until standard input ends."""
     try:
-        with tempfile.TemporaryDirectory(prefix="fedcredit-") as scratch:
+        # In Flower's own folder where there is one, so that a run's keys go when that goes, however this process ends.
+        with tempfile.TemporaryDirectory(prefix="fedcredit-", dir=os.environ.get("FLWR_HOME")) as scratch:
             _serve(json.loads(sys.stdin.readline()), Path(scratch))
     except FedcreditError as error:
         sys.exit(str(error))

@@ -8,10 +8,12 @@ context ends.
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +33,15 @@ QUIET = {
     "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+DEFAULT_TIMEOUT_S = 3600.0
 _CONNECTION = "here"
 _LOG_TAIL_CHARACTERS = 4000
+
+OnLine = Callable[[str], None]
+
+
+def _nobody(_line: str) -> None:
+    """Hear a line and do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +89,9 @@ class SuperLink:
             encoding="utf-8",
         )
 
-    def run(self, app: Path, config: Mapping[str, Any], *, nodes: int, timeout_s: float) -> str:
+    def run(
+        self, app: Path, config: Mapping[str, Any], *, nodes: int, timeout_s: float, on_line: OnLine = _nobody
+    ) -> str:
         """Run the app in a folder with ``flwr run .`` and wait for its end; the run's log.
 
         Parameters
@@ -93,6 +104,8 @@ class SuperLink:
             Number of simulated nodes; a deployment has the nodes that it has.
         timeout_s
             Most seconds for the run.
+        on_line
+            Told each line of the log as it comes.
 
         Raises
         ------
@@ -102,8 +115,8 @@ class SuperLink:
         options = ["--federation-config", f"num-supernodes={nodes}"] if self._simulation else []
         if config:
             options += ["--run-config", str(self._run_config(config))]
-        log = self._flwr(app, timeout_s, "run", ".", "--stream", *options)
-        runs = json.loads(self._flwr(app, timeout_s, "ls", "--format", "json"))["runs"]
+        log = self._flwr(app, timeout_s, on_line, "run", ".", "--stream", *options)
+        runs = json.loads(self._flwr(app, timeout_s, _nobody, "ls", "--format", "json"))["runs"]
         status = max(runs, key=lambda run: str(run["pending-at"]))["status"]
         if status != "finished:completed":
             raise JobError(f"the Flower run is {status}; the end of its log:\n{log[-_LOG_TAIL_CHARACTERS:]}")
@@ -116,22 +129,32 @@ class SuperLink:
         path.write_text(f"cfg-json = {text}\n", encoding="utf-8")
         return path
 
-    def _flwr(self, app: Path, timeout_s: float, *arguments: str) -> str:
-        try:
-            done = subprocess.run(  # noqa: S603  Flower's own command line
-                [installed("flwr"), *arguments],
-                cwd=app,
-                env=self._processes.environment,
-                capture_output=True,
-                text=True,
-                timeout=timeout_s,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise JobError(f"'flwr {arguments[0]}' did not end within {timeout_s:g} s.") from error
-        if done.returncode:
-            raise JobError(f"'flwr {arguments[0]}' failed:\n{done.stdout}{done.stderr}")
-        return done.stdout
+    def _flwr(self, app: Path, timeout_s: float, on_line: OnLine, *arguments: str) -> str:
+        """Run Flower's command line in the app's folder; its output."""
+        with subprocess.Popen(  # noqa: S603  Flower's own program
+            [installed("flwr"), *arguments],
+            cwd=app,
+            env=self._processes.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            # Killed, it closes its output, and the loop below ends.
+            clock = threading.Timer(timeout_s, process.kill)
+            clock.start()
+            try:
+                output = "".join(_told(process.stdout or (), on_line))
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                clock.cancel()
+        if process.returncode == -signal.SIGKILL:
+            raise JobError(f"'flwr {arguments[0]}' did not end within {timeout_s:g} s.")
+        if process.returncode:
+            raise JobError(f"'flwr {arguments[0]}' failed:\n{output}")
+        return output
 
 
 class LoopbackDeployment:
@@ -159,7 +182,7 @@ class LoopbackDeployment:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def run(self, config: Mapping[str, Any], *, timeout_s: float = 600.0) -> str:
+    def run(self, config: Mapping[str, Any], *, timeout_s: float = DEFAULT_TIMEOUT_S, on_line: OnLine = _nobody) -> str:
         """Run a job on this deployment; the run's log.
 
         Raises
@@ -169,7 +192,7 @@ class LoopbackDeployment:
         """
         with tempfile.TemporaryDirectory(prefix="fedcredit-") as folder:
             app = stage_app(Path(folder))
-            return self._superlink.run(app, config, nodes=len(self._custodians), timeout_s=timeout_s)
+            return self._superlink.run(app, config, nodes=len(self._custodians), timeout_s=timeout_s, on_line=on_line)
 
     def _start(self) -> None:
         self._processes.start(
@@ -180,7 +203,12 @@ class LoopbackDeployment:
 
 
 def run_in_flower_simulation(
-    config: Mapping[str, Any], *, nodes: int, app: Path | None = None, timeout_s: float = 600.0
+    config: Mapping[str, Any],
+    *,
+    nodes: int,
+    app: Path | None = None,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    on_line: OnLine = _nobody,
 ) -> str:
     """Run a job in Flower's simulation runtime; the run's log.
 
@@ -194,6 +222,8 @@ def run_in_flower_simulation(
         Folder to run; by default a copy of what the bundle may hold.
     timeout_s
         Most seconds for the run.
+    on_line
+        Told each line of the log as it comes.
 
     Raises
     ------
@@ -206,7 +236,7 @@ def run_in_flower_simulation(
         processes = Processes(home, folder_to_run, QUIET | {"FLWR_HOME": str(home)})
         stack.callback(processes.stop)
         superlink = SuperLink(home, processes, simulation=True)
-        return superlink.run(folder_to_run, config, nodes=nodes, timeout_s=timeout_s)
+        return superlink.run(folder_to_run, config, nodes=nodes, timeout_s=timeout_s, on_line=on_line)
 
 
 def stage_app(folder: Path) -> Path:
@@ -236,3 +266,9 @@ def _node(custodian: CustodianProcess, superlink: str) -> Program:
     config = ("--node-config", f'custodian="{custodian.socket}"')
     command = (installed("flower-supernode"), "--insecure", *addresses, *config)
     return Program(f"node-{custodian.institution}", command, http_healthy(f"127.0.0.1:{port}"))
+
+
+def _told(lines: Iterable[str], on_line: OnLine) -> Iterator[str]:
+    for line in lines:
+        on_line(line)
+        yield line

@@ -20,6 +20,9 @@ from simulations.flower import LoopbackDeployment, custodian_of_site, run_in_flo
 from simulations.job_files import store_path, write_job, write_site
 from simulations.run import Runner, in_process
 
+# The strategy says so after the step is in the store.
+STEP_TOLD = ", attempt "
+
 OnDecided = Callable[[Decided, Progress], None] | None
 
 
@@ -36,8 +39,9 @@ def in_flower_simulation(
         with hosted(federation, spec, kept, scratch / "custodians.sock") as socket:
             job = write_job(federation, scratch, kept)
             config = {"job": str(job), "simulation": {"custodians": str(socket)}}
-            run_in_flower_simulation(config, nodes=len(federation.institutions))
-        return outcome(federation, kept, on_decided)
+            follower = Follower(federation, kept, on_decided)
+            run_in_flower_simulation(config, nodes=len(federation.institutions), on_line=follower.hear)
+        return outcome(follower)
 
 
 def on_loopback(federation: Federation, spec: JobSpec, folder: Path | None, on_decided: OnDecided) -> JobOutcome:
@@ -60,9 +64,10 @@ def on_loopback(federation: Federation, spec: JobSpec, folder: Path | None, on_d
             site = write_site(federation, one, scratch / one.id, ledger_path(kept, one.id), socket)
             custodians.append(custodian_of_site(one.id, site, socket, "--accept-not-private"))
         job = write_job(federation, scratch, kept)
+        follower = Follower(federation, kept, on_decided)
         with LoopbackDeployment(custodians) as deployment:
-            deployment.run({"job": str(job)})
-        return outcome(federation, kept, on_decided)
+            deployment.run({"job": str(job)}, on_line=follower.hear)
+        return outcome(follower)
 
 
 @contextmanager
@@ -78,20 +83,49 @@ def hosted(federation: Federation, spec: JobSpec, kept: Path, socket: Path) -> I
         yield socket
 
 
-def outcome(federation: Federation, kept: Path, on_decided: OnDecided) -> JobOutcome:
+class Follower:
+    """Follows a job that another process coordinates, step by step, in that job's store.
+
+    Parameters
+    ----------
+    federation
+        Whose job it is.
+    kept
+        Folder with the job's store and the institutions' ledgers.
+    on_decided
+        Told each decided step and the state after it.
+    """
+
+    def __init__(self, federation: Federation, kept: Path, on_decided: OnDecided) -> None:
+        self.federation, self.kept, self._on_decided = federation, kept, on_decided
+        self.progress = start(federation.plan)
+        self._n_seen = 0
+
+    def hear(self, line: str) -> None:
+        """Look for new steps when the coordinator's log tells of one."""
+        if STEP_TOLD in line:
+            self.look()
+
+    def look(self) -> None:
+        """Fold the steps that were decided since the last look."""
+        plan = self.federation.plan
+        with JobStore(store_path(self.kept), plan.to_bytes()) as store:
+            new = store.steps()[self._n_seen :]
+        for decided in new:
+            self.progress = advance(plan, self.federation.dictionary, self.progress, decided)
+            if self._on_decided is not None:
+                self._on_decided(decided, self.progress)
+        self._n_seen += len(new)
+
+
+def outcome(follower: Follower) -> JobOutcome:
     """Read a finished job from the coordinator's store and the institutions' ledgers."""
-    plan = federation.plan
-    progress = start(plan)
-    with JobStore(store_path(kept), plan.to_bytes()) as store:
-        for decided in store.steps():
-            progress = advance(plan, federation.dictionary, progress, decided)
-            if on_decided is not None:
-                on_decided(decided, progress)
-    statements = {}
-    for one in federation.institutions:
-        with Ledger.open(ledger_path(kept, one.id), federation.keys[one.id]) as ledger:
+    follower.look()
+    plan, statements = follower.federation.plan, {}
+    for one in follower.federation.institutions:
+        with Ledger.open(ledger_path(follower.kept, one.id), follower.federation.keys[one.id]) as ledger:
             statements[one.id] = statement_of(plan, ledger)
-    return JobOutcome(plan, progress, statements)
+    return JobOutcome(plan, follower.progress, statements)
 
 
 def ledger_path(kept: Path, institution: str) -> Path:

@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from fedcredit.errors import ConfigError, JobError
 ROOT = Path(__file__).resolve().parents[1]
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 15.0
+ORPHAN_TIMEOUT_S = 5.0
 _SCRIPTS = Path(sysconfig.get_path("scripts"))
 _PROBE_INTERVAL_S = 0.1
 _LOG_TAIL_LINES = 30
@@ -83,7 +85,8 @@ class Processes:
                 time.sleep(_PROBE_INTERVAL_S)
 
     def stop(self) -> None:
-        """Stop everything, the last started first."""
+        """Stop everything, with all that it started in turn."""
+        family = descendants({process.pid for process in self._running})
         for process in reversed(self._running):
             process.terminate()
         while self._running:
@@ -93,12 +96,12 @@ class Processes:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-            _kill_session(process.pid)
+        _stop_orphans(family)
 
     def _spawn(self, program: Program) -> subprocess.Popen[bytes]:
         try:
             with self._log(program.name).open("wb") as log:
-                # In a session of its own, so that what it starts can be stopped with it.
+                # In a session of its own: Ctrl-C is for us, and we stop it in order.
                 process = subprocess.Popen(  # noqa: S603  commands are built in this package
                     program.command,
                     env=self.environment,
@@ -120,6 +123,44 @@ class Processes:
 
     def _log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessId:
+    """A process, told apart from a later one with the same number.
+
+    Attributes
+    ----------
+    pid, parent
+        Process numbers.
+    started
+        Clock ticks since boot at its start.
+    """
+
+    pid: int
+    parent: int
+    started: int
+
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        now = _read_process(Path(f"/proc/{self.pid}"))
+        return now is not None and now.started == self.started
+
+    def kill(self) -> None:
+        """Kill it, if it has not ended meanwhile."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+
+def descendants(pids: set[int]) -> list[ProcessId]:
+    """Processes that some processes started, directly or not; none where there is no ``/proc`` to read."""
+    everything = [one for folder in Path("/proc").glob("[0-9]*") if (one := _read_process(folder)) is not None]
+    found: list[ProcessId] = []
+    parents = pids
+    while children := [one for one in everything if one.parent in parents and one not in found]:
+        found += children
+        parents = {child.pid for child in children}
+    return found
 
 
 def installed(name: str) -> str:
@@ -162,15 +203,29 @@ def grpc_healthy(socket_path: Path) -> Callable[[], bool]:
     return probe
 
 
+def _stop_orphans(family: list[ProcessId]) -> None:
+    """Give processes whose parents have ended a moment to end too, then kill them and what they start meanwhile."""
+    deadline = time.monotonic() + ORPHAN_TIMEOUT_S
+    while orphans := [one for one in family if one.alive()]:
+        family = [*orphans, *descendants({orphan.pid for orphan in orphans})]
+        if time.monotonic() > deadline:
+            for one in family:
+                one.kill()
+        time.sleep(_PROBE_INTERVAL_S)
+
+
+def _read_process(folder: Path) -> ProcessId | None:
+    """Read ``/proc/PID/stat``; None if the process has ended."""
+    try:
+        # The name, in brackets, may hold spaces and brackets of its own.
+        fields = (folder / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    state, parent, started = fields[0], int(fields[1]), int(fields[19])
+    return None if state == "Z" else ProcessId(int(folder.name), parent, started)
+
+
 def _clone_paths() -> dict[str, str]:
     """Programs start one another by name, and the clone may run without being installed."""
     paths = {"PATH": str(_SCRIPTS), "PYTHONPATH": str(ROOT)}
     return {name: os.pathsep.join(filter(None, [path, os.environ.get(name)])) for name, path in paths.items()}
-
-
-def _kill_session(session: int) -> None:
-    """Kill what a stopped process left behind in its session."""
-    try:
-        os.killpg(session, signal.SIGKILL)
-    except ProcessLookupError:
-        return

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from fedcredit.custodian.contribute import contribute
+from fedcredit.custodian import custodian as custodian_module
 from fedcredit.custodian.custodian import Custodian
 from fedcredit.data.rows import Dataset, Rows, single
 from fedcredit.plan import Plan
@@ -61,7 +61,8 @@ def round_request(consortium: Federation, role: Role, model: bytes, attempt: int
 
 def exact_sums(custodian: Custodian, plan: Plan, role: Role, model: bytes) -> NDArray[np.int64]:
     """What the custodian's own code would send if it added no noise."""
-    return contribute(custodian._site, plan, role, model, OsBitSource(), b"")
+    custodian_module.rehearse(custodian._site, plan, role, model)
+    return custodian_module.contribute(custodian._site, plan, role, model, OsBitSource(), b"")
 
 
 def noise_of(custodian: Custodian, plan: Plan, model: bytes, sent: Contribution) -> Noise:

@@ -1,5 +1,7 @@
 """Bins in words, from the cells that they join."""
 
+import math
+
 from fedcredit.dictionary.cells import Cell, feature_cells
 from fedcredit.dictionary.schema import Feature
 
@@ -34,9 +36,11 @@ def _span(feature: Feature, first: Cell, last: Cell, cells: tuple[int, int], who
     if cells[1] == whole_range[1]:
         return f"{_number(low)} or more"
     inclusive = feature.type == "integer"
+    above = math.nextafter(low, -math.inf)
+    opening = f"above {_number(above)}" if above in feature.atoms and not inclusive else _number(low)
     if cells[0] == whole_range[0]:
         return f"{_number(high - 1)} or less" if inclusive else f"less than {_number(high)}"
-    return f"{_number(low)} to {_number(high - 1)}" if inclusive else f"{_number(low)} to < {_number(high)}"
+    return f"{_number(low)} to {_number(high - 1)}" if inclusive else f"{opening} to < {_number(high)}"
 
 
 def _number(value: float) -> str:

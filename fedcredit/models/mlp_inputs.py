@@ -108,10 +108,11 @@ def design(
 
 def _values(counts: NDArray[np.float64], groups: NDArray[np.int64], noise_stddev: float) -> NDArray[np.int16]:
     size = np.bincount(groups).astype(np.float64)
-    floor = 1.0 + noise_stddev * np.sqrt(size)
-    goods, bads = (np.maximum(np.bincount(groups, weights=counts[:, label]), floor) for label in (0, 1))
-    all_goods, all_bads = (max(float(counts[:, label].sum()), 1.0) for label in (0, 1))
-    evidence = np.log(bads / goods) - math.log(all_bads / all_goods)
+    total = np.maximum(counts.sum(axis=0), 1.0)
+    # A group in which noise has drowned a class is read as one of the feature's own mix of classes: no evidence.
+    floor = 2 * (1.0 + noise_stddev * np.sqrt(size)) * (total / total.sum())[:, None]
+    goods, bads = (np.maximum(np.bincount(groups, counts[:, label]), floor[label]) for label in (0, 1))
+    evidence = np.log(bads / goods) - math.log(total[1] / total[0])
     noise = noise_stddev**2 * size
     variance = 1 / goods + 1 / bads + noise * (1 / goods**2 + 1 / bads**2)
     shrunk = evidence * _PRIOR_VARIANCE / (_PRIOR_VARIANCE + variance)

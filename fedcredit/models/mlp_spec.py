@@ -37,12 +37,12 @@ class MlpSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     family: Literal["mlp"] = "mlp"
-    rounds: int = Field(default=40, ge=1, le=10_000)
+    rounds: int = Field(default=20, ge=1, le=10_000)
     hidden_sizes: tuple[HiddenSize, ...] = Field(default=(16,), min_length=1, max_length=MAX_HIDDEN_LAYERS)
     sampling_rate: float = Field(default=0.25, gt=0, le=1)
     clip_l2_norm: float = Field(default=2.0, ge=0.01, le=100)
     gradient_scale: int = Field(default=2**16, ge=2**10, le=2**20)
-    learning_rate: float = Field(default=4.0, gt=0, le=1000)
+    learning_rate: float = Field(default=6.0, gt=0, le=1000)
     init_seed: int = Field(default=0, ge=0, lt=2**63)
     max_bins: int = Field(default=20, ge=2, le=256)
 

@@ -85,9 +85,7 @@ class ScorecardState:
         return ScorecardModel(self.start.bins, _integers(_monotone(self, weights)))
 
 
-def init(
-    spec: ScorecardSpec, dictionary: DataDictionary, preflight: Preflight, noise_stddev: Floats
-) -> ScorecardState:
+def init(spec: ScorecardSpec, dictionary: DataDictionary, preflight: Preflight, noise_stddev: Floats) -> ScorecardState:
     """Start from the released preflight; `noise_stddev` per coordinate of a released round, in residual units."""
     start = prepare(spec, dictionary, preflight, noise_stddev)
     weights = _on_grid(start.weights)

@@ -31,7 +31,7 @@ class Layout:
     @property
     def first_intercept(self) -> int:
         """Coordinate of the first institution type's intercept."""
-        return self.slots[-1].stop
+        return int(self.slots[-1].stop)
 
     @property
     def length(self) -> int:

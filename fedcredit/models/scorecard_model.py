@@ -55,7 +55,9 @@ def decode(spec: ScorecardSpec, dictionary: DataDictionary, model: bytes) -> Sco
     for feature, slots, of_cell in zip(dictionary.features, plan.slots, bins, strict=True):
         if of_cell.max() >= slots.stop - slots.start:
             limit = slots.stop - slots.start
-            raise WireError(f"scorecard bin {of_cell.max()} of {feature.name} must be below {limit}; refuse the sender.")
+            raise WireError(
+                f"scorecard bin {of_cell.max()} of {feature.name} must be below {limit}; refuse the sender."
+            )
         used[slots.start + of_cell] = True
     if np.any(np.abs(weights) > MARGIN_LIMIT) or np.any(weights[~used]):
         raise WireError(f"scorecard weights must lie within ±{MARGIN_LIMIT}, and be 0 where no bin is.")

@@ -125,9 +125,7 @@ def _feature(state: ScorecardState, index: int, feature: Feature, weights: list[
         )
         for b in range(len(counts))
     )
-    return ScorecardFeature(
-        name=feature.name, block=feature.block, iv=_rounded(np.add.reduce(iv)), bins=tuple(bins)
-    )
+    return ScorecardFeature(name=feature.name, block=feature.block, iv=_rounded(np.add.reduce(iv)), bins=tuple(bins))
 
 
 def _rounded(value: float) -> float:

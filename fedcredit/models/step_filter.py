@@ -70,7 +70,7 @@ def gradient_filter(information: Floats, variance: Floats, covariance: Floats) -
     found = solve(seen, scaled).T
     share = information / np.add.reduce(information)
     rows_centred = found - np.add.reduce(share[:, None] * found, axis=0)
-    return np.asarray(rows_centred - np.add.reduce(rows_centred, axis=1)[:, None] * share)
+    return np.asarray(rows_centred - product(rows_centred, share)[:, None])
 
 
 def solve(matrix: Floats, right: Floats) -> Floats:

@@ -1,10 +1,12 @@
 """The ServerApp's config: one JSON string, deadlines beside the job, errors in one sentence."""
 
+import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
 
+import server.app as app_module
 from fedcredit.errors import ConfigError
 from server.app import CONFIG_KEY, read_config, read_pacing
 
@@ -44,3 +46,11 @@ def test_a_bare_run_simulates_as_many_institutions_as_flower_simulates_nodes() -
     overrides = read_config(app["config"])["simulation"]["overrides"]
     sizes = dict(override.split("=") for override in overrides)
     assert sum(map(int, sizes.values())) == DEFAULT_SIMULATION_CONFIG.num_supernodes
+
+
+def test_the_documented_command_reaches_the_app() -> None:
+    from flwr.common.config import parse_config_args
+
+    command = next(line for line in (app_module.__doc__ or "").splitlines() if "flwr run" in line)
+    *_, option = shlex.split(command)
+    assert read_config(parse_config_args([option])) == {"job": "/path/of/JOB.yaml"}

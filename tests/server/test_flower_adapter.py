@@ -1,7 +1,9 @@
 """What is assumed of flwr 1.41: on the Grid of Flower's own simulation runtime, and on its message types."""
 
+import ast
 import inspect
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Error, Message, RecordDict
@@ -10,6 +12,14 @@ from flwr.serverapp.strategy import Strategy
 
 from server.flower_adapter import envelope_of, fault_of, pull, push, request
 
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def flower_modules(tree: ast.AST) -> set[str]:
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    return {name for name in names if name.split(".")[0] == "flwr"}
+
 
 def replies(question: Message, content: RecordDict | Error) -> Message:
     return Message(content, reply_to=question)
@@ -17,6 +27,21 @@ def replies(question: Message, content: RecordDict | Error) -> Message:
 
 def test_flower_is_the_pinned_one() -> None:
     assert version("flwr").startswith("1.41.")
+
+
+def test_only_the_faces_import_flower_and_only_its_public_modules() -> None:
+    code = [
+        path for folder in ("fedcredit", "server", "clients", "simulations") for path in (ROOT / folder).rglob("*.py")
+    ]
+    imported = {path.relative_to(ROOT).as_posix(): flower_modules(ast.parse(path.read_text())) for path in code}
+    faces = {"server/app.py", "server/strategy.py", "server/flower_adapter.py", "clients/app.py"}
+    assert {path for path, names in imported.items() if names} == faces
+    assert set().union(*imported.values()) == {
+        "flwr.app",
+        "flwr.serverapp",
+        "flwr.serverapp.strategy",
+        "flwr.clientapp",
+    }
 
 
 def test_a_request_carries_the_envelope(grid: Grid) -> None:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from fedcredit.errors import ConfigError, JobError, RefusalError
 from server.coordinator import Step
 from server.strategy import CoordinatorStrategy, Pacing
+from simulations.flower_runner import STEP_TOLD
 
 PHASES = (("join", 0), ("preflight", 1), ("train", 1), ("train", 2), ("evaluate", 1), ("release", 0))
 PACING = Pacing(institutions_timeout_s=60.0, step_timeout_s=30.0, poll_interval_s=0.5)
@@ -68,7 +69,7 @@ def both(grid):
 
 
 def test_every_phase_reaches_the_institution_that_it_is_for(script, both, clock):
-    strategy, _ = strategy_of(script, clock)
+    strategy, lines = strategy_of(script, clock)
     result = strategy.start(both)
     expected = [
         {name: f"answer to {phase} {round_} {name}".encode() for name in script.institutions}
@@ -76,6 +77,7 @@ def test_every_phase_reaches_the_institution_that_it_is_for(script, both, clock)
     ]
     assert script.received == expected
     assert not result.arrays
+    assert sum(STEP_TOLD in line for line in lines) == len(PHASES)  # followers of the log rely on it
     asked = [message.metadata.group_id for message in both.pushed[2:]]
     assert asked == [f"{phase}-{round_}" for phase, round_ in PHASES for _ in script.institutions]
 
@@ -142,6 +144,8 @@ def test_an_institution_that_comes_late_is_waited_for(script, grid, clock):
 
     CoordinatorStrategy(script, PACING, announce=lambda _: None, clock=clock, sleep=sleep).start(grid)
     assert len(script.received) == len(PHASES)
+    asked_who = [message.metadata.dst_node_id for message in grid.pushed if message.metadata.group_id == "identify"]
+    assert sorted(asked_who) == [11, 12]  # who is known is not asked again
 
 
 def test_a_node_whose_custodian_starts_late_is_asked_again(script, both, clock):

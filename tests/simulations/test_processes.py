@@ -1,5 +1,6 @@
 """Processes are healthy before the next one starts, say why they did not, and are gone afterwards."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from fedcredit.errors import ConfigError, JobError
 from simulations import processes as module
-from simulations.processes import Processes, Program, free_port, grpc_healthy, http_healthy
+from simulations.processes import Processes, Program, descendants, free_port, grpc_healthy, http_healthy
 
 # Touches a file named by its argument, and waits to be stopped.
 READY = "import pathlib, signal, sys; pathlib.Path(sys.argv[1]).touch(); signal.pause()"
@@ -16,7 +17,7 @@ READY = "import pathlib, signal, sys; pathlib.Path(sys.argv[1]).touch(); signal.
 PARENT = (
     "import pathlib, signal, subprocess, sys\n"
     "code = 'import signal; signal.signal(15, signal.SIG_IGN); print(1, flush=True); signal.pause()'\n"
-    "child = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE)\n"
+    "child = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, start_new_session=True)\n"
     "child.stdout.readline()\n"
     "pathlib.Path(sys.argv[1]).write_text(str(child.pid))\n"
     "signal.pause()"
@@ -34,27 +35,22 @@ def program(name: str, code: str, sign: Path) -> Program:
     return Program(name, (sys.executable, "-c", code, str(sign)), lambda: sign.exists() and sign.stat().st_size >= 0)
 
 
-def alive(pid: int) -> bool:
-    state = Path(f"/proc/{pid}/stat")
-    return state.exists() and state.read_text().rsplit(")", 1)[1].split()[0] != "Z"
-
-
 def test_all_are_healthy_when_start_returns(running: Processes, tmp_path: Path) -> None:
     signs = [tmp_path / "first", tmp_path / "second"]
     running.start(*(program(sign.name, READY, sign) for sign in signs))
     assert all(sign.exists() for sign in signs)
 
 
-def test_stopping_leaves_no_child_behind(running: Processes, tmp_path: Path) -> None:
+def test_stopping_leaves_no_child_behind(running: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even one that has left the session and ignores a request to stop."""
+    monkeypatch.setattr(module, "ORPHAN_TIMEOUT_S", 0.3)
     sign = tmp_path / "pid"
-    running.start(
-        Program("parent", (sys.executable, "-c", PARENT, str(sign)), lambda: bool(sign.exists() and sign.read_text()))
-    )
-    child = int(sign.read_text())
-    assert alive(child)
+    command = (sys.executable, "-c", PARENT, str(sign))
+    running.start(Program("parent", command, lambda: bool(sign.exists() and sign.read_text())))
+    (child,) = [one for one in descendants({os.getpid()}) if one.pid == int(sign.read_text())]
+    assert child.alive()
     running.stop()
-    while alive(child):  # killed, and gone as soon as somebody has noticed
-        pass
+    assert not child.alive()
 
 
 def test_a_program_that_ends_says_why(running: Processes) -> None:

@@ -136,9 +136,7 @@ def spawn() -> Iterator[Callable[..., subprocess.Popen]]:
     def start(*arguments: object) -> subprocess.Popen:
         command = [sys.executable, "-c", "from fedcredit.cli import main; main()", *map(str, arguments)]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        process = subprocess.Popen(
-            command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        process = subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         started.append(process)
         return process
 

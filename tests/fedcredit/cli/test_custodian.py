@@ -219,8 +219,7 @@ def test_two_institutions_with_policies_do_not_share_a_process(cli, site):
     one_sentence(cli("custodian", "serve", site.file, other), "process of its own")
 
 
-def test_a_stopped_listener_elsewhere_is_not_disturbed(cli, site):
-    """A live socket is never taken away from whoever listens on it."""
+def test_a_live_socket_is_never_taken_away(cli, site):
     assert cli("ledger", "open", site.file).code == 0
     with sockets.socket(sockets.AF_UNIX) as listener:
         listener.bind(os.fspath(site.socket))
@@ -236,7 +235,7 @@ def test_a_stopped_listener_elsewhere_is_not_disturbed(cli, site):
 def serving(process: subprocess.Popen, socket: Path) -> grpc.Channel:
     """A channel to a process that has said that it serves, and whose health service agrees."""
     said = process.stdout.readline()
-    assert said == f"serving bank-1 on {socket}\n", process.stderr.read() if not said else said
+    assert said == f"serving bank-1 on {socket}\n", said or process.stderr.read()
     channel = grpc.insecure_channel(f"unix:{socket}")
     health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=WAIT_S)
     assert health.status == health_pb2.HealthCheckResponse.SERVING

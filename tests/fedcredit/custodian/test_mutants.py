@@ -106,7 +106,7 @@ def test_a_true_count_as_divisor_is_noticed(consortium, job, model_of, role, mon
 
     squared = consortium.plan.phases.of(role).sensitivity_squared["bank"]
     checks.check_neighbours(pair(), squared)
-    monkeypatch.setattr(checks, "contribute", mean)
+    monkeypatch.setattr(custodian_module, "contribute", mean)
     with pytest.raises(AssertionError):
         checks.check_neighbours(pair(), squared)
 

@@ -257,6 +257,15 @@ def test_cell_values_are_shrunk_weights_of_evidence():
     np.testing.assert_array_equal(status[2:4], np.rint([-1024 * evidence, 1024 * evidence]))
 
 
+def test_a_cell_that_nobody_has_says_nothing_whatever_the_base_rate():
+    counts = [np.zeros((feature.n_cells, 2)) for feature in DICTIONARY.features]
+    counts[1][2:4] = [[900.0, 50.0], [800.0, 150.0]]
+    for noise_stddev in (0.0, 5.0):
+        status = input_values(DICTIONARY, Preflight(tuple(counts), (noise_stddev,) * 4), 20)[1]
+        assert status[-1] == 0
+        assert status[2] < -100 < 100 < status[3]
+
+
 @given(st.integers(0, 1000), st.floats(0.0, 1e4))
 def test_cell_values_stay_within_the_public_bound_under_any_noise(seed, noise_stddev):
     noisy = released(("bank", tiny.rows("bank", 50, 1)), noise_stddev=noise_stddev, seed=seed)

@@ -1,3 +1,4 @@
+import resource
 import sqlite3
 from fractions import Fraction
 
@@ -153,6 +154,8 @@ def test_an_existing_ledger_is_never_overwritten(tmp_path):
         "UPDATE event SET round = 2 WHERE round = 1",
         "DELETE FROM event WHERE round = 1; UPDATE event SET seq = 3 WHERE seq = 4",
         "UPDATE event SET kind = 'join' WHERE kind = 'charge'",
+        "UPDATE event SET role = 1 WHERE kind = 'charge'",
+        "UPDATE event SET role = 99 WHERE kind = 'charge'",
         "UPDATE event SET signature = zeroblob(64) WHERE seq = 3",
         "DELETE FROM event",
     ],
@@ -166,8 +169,9 @@ def test_a_changed_ledger_does_not_open(tmp_path, damage):
     with sqlite3.connect(path) as connection:
         connection.executescript(damage)
     connection.close()
-    with pytest.raises((LedgerError, sqlite3.Error)):
-        Ledger.open(path, KEY)
+    for _ in range(2):  # the lock is free again after each refusal
+        with pytest.raises(LedgerError, match="restore"):
+            Ledger.open(path, KEY)
 
 
 def test_another_institutions_key_does_not_open_it(tmp_path):
@@ -190,3 +194,87 @@ def test_without_privacy_nothing_costs_and_nothing_is_bounded():
     accountant = NoAccountant()
     assert accountant.cost(Mechanism(1, 0)) == 0
     assert accountant.epsilon(Fraction(5), 1e-6) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all, but long enough to be looked at" * 40])
+def test_a_file_that_is_no_ledger_is_named(tmp_path, content):
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(content)
+    for _ in range(2):
+        with pytest.raises(LedgerError, match="damaged"):
+            Ledger.open(path, KEY)
+
+
+def test_a_job_that_is_over_is_not_reserved_again():
+    with Ledger.create(None, KEY, BUDGET) as ledger:
+        ledger.reserve(PLAN, b"plan", Fraction(1, 2), Fraction(0), {})
+        ledger.reserve(PLAN, b"plan", Fraction(1, 2), Fraction(0), {})
+        ledger.finish(PLAN, bytes(32), seal)
+        with pytest.raises(LedgerError, match="is over"):
+            ledger.reserve(PLAN, b"plan", Fraction(1, 2), Fraction(0), {})
+        assert ledger.event_count == 3
+
+
+def test_a_smaller_budget_binds_and_a_larger_one_does_not():
+    with Ledger.create(None, KEY, BUDGET) as ledger:
+        with pytest.raises(BudgetError):
+            ledger.reserve(PLAN, b"plan", Fraction(1, 2), Fraction(0), {}, budget=Fraction(49, 100))
+        with pytest.raises(BudgetError):
+            ledger.reserve(PLAN, b"plan", Fraction(101, 100), Fraction(0), {}, budget=Fraction(2))
+        ledger.reserve(PLAN, b"plan", Fraction(1, 2), Fraction(0), {}, budget=Fraction(1, 2))
+
+
+class BusyAtCommit(sqlite3.Connection):
+    """A connection whose next COMMIT fails as SQLite does when it must be asked again: the transaction stays open."""
+
+    busy = False
+
+    def execute(self, sql, *parameters):
+        if sql == "COMMIT" and self.busy:
+            self.busy = False
+            raise sqlite3.OperationalError("database is locked")
+        return super().execute(sql, *parameters)
+
+
+def test_what_was_not_committed_is_not_there(monkeypatch):
+    """Else the next request for the slot would be answered with bytes that no crash survives."""
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **kwargs: connect(*args, factory=BusyAtCommit, **kwargs))
+    with Ledger.create(None, KEY, BUDGET) as ledger:
+        ledger.reserve(PLAN, b"plan", Fraction(1), Fraction(1), {})
+        ledger._connection.busy = True
+        with pytest.raises(sqlite3.OperationalError):
+            ledger.commit(charge(1), seal)
+        assert ledger.stored(charge(1).slot) is None
+        assert ledger.event_count == 2
+        ledger.commit(charge(1), seal)
+        ledger.verify()
+
+
+def test_a_full_disk_charges_nothing_and_is_forgotten(tmp_path):
+    with Ledger.create(tmp_path / "ledger.sqlite", KEY, BUDGET) as ledger:
+        ledger.reserve(PLAN, b"plan", Fraction(1), Fraction(1), {})
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (max(one.stat().st_size for one in tmp_path.iterdir()), hard))
+        try:
+            with pytest.raises(sqlite3.OperationalError):
+                ledger.commit(charge(1), lambda *_: bytes(100_000))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert ledger.stored(charge(1).slot) is None
+        ledger.commit(charge(1), seal)
+    with Ledger.open(tmp_path / "ledger.sqlite", KEY) as again:
+        assert len(again.charges(PLAN)) == 1
+
+
+def test_many_cheap_jobs_do_not_make_the_sum_endless():
+    """Costs with unlike denominators: their exact sum has as many digits as there are jobs."""
+    with Ledger.create(None, KEY, BUDGET) as ledger:
+        exact = Fraction(0)
+        for number in range(60):
+            cost = Fraction(1, 2**240 + 2 * number + 1)
+            ledger.reserve(number.to_bytes(32, "big"), b"plan", cost, Fraction(0), {})
+            exact += cost
+        committed = ledger.committed()
+        assert committed.denominator.bit_length() < 5000 < exact.denominator.bit_length()
+        assert exact <= committed <= exact + Fraction(1, 2**2000)

@@ -1,0 +1,424 @@
+"""Attacks on the custodian that were tried, and what stops each: coordinators, operators in a hurry, broken software."""
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fedcredit.custodian import contribute as contribute_module
+from fedcredit.custodian.custodian import Custodian
+from fedcredit.custodian.site import NotPrivate
+from fedcredit.data.rows import Dataset, single
+from fedcredit.errors import DataError, PrivacyError, WireError
+from fedcredit.evaluation.phase import ScoredModel
+from fedcredit.models.family import family_of
+from fedcredit.plan import MAX_PLAN_BYTES, MAX_VECTOR_LENGTH, Plan, PrivacyUnit, parse_plan
+from fedcredit.privacy.accounting import GaussianAccountant, NoAccountant
+from fedcredit.privacy.ledger import Account, Ledger
+from fedcredit.wire.canonical import canonical_json, length_prefixed, parse_json
+from fedcredit.wire.envelope import SigningKey, open_envelope, verify_signature
+from fedcredit.wire.messages import (
+    MAX_MESSAGE_BYTES,
+    Contribution,
+    IdentifyRequest,
+    JoinReply,
+    JoinRequest,
+    Receipt,
+    Refusal,
+    ReleaseRequest,
+    Role,
+    RoundRequest,
+)
+from simulations.federation import custodian_of
+from tests import privacy_checks as checks
+from tests import tiny
+from tests.privacy_checks import ask, round_request
+
+BUDGET_SENTENCE = "the privacy ledger cannot pay for this job; ask for a smaller epsilon or fewer rounds."
+
+
+@pytest.fixture(scope="module")
+def consortium():
+    return tiny.federation()
+
+
+@pytest.fixture
+def bank(consortium):
+    return checks.joined(consortium, tiny.spec())
+
+
+@pytest.fixture
+def preflight(consortium):
+    return round_request(consortium, Role.PREFLIGHT, b"")
+
+
+def changed(plan: Plan, **changes) -> Plan:
+    return Plan.model_validate({**plan.model_dump(), **changes})
+
+
+def refused(message, code):
+    assert isinstance(message, Refusal), message
+    assert message.code == code, message.text
+
+
+def restarted(bank: Custodian, **changes) -> Custodian:
+    """The same ledger under a site that has changed meanwhile."""
+    return Custodian(replace(bank._site, **changes), bank.ledger)
+
+
+# Models on which some records fail and others do not.
+
+
+class FailsOn:
+    """A family at fault: it raises where `condition` holds for a row."""
+
+    def __init__(self, condition):
+        self._sound, self._condition = family_of("scorecard"), condition
+
+    def contribute(self, spec, dictionary, kind, model, rows):
+        if np.any(self._condition(rows.cells)):
+            raise IndexError("a value of a record")
+        return self._sound.contribute(spec, dictionary, kind, model, rows)
+
+
+def faulty(monkeypatch, condition):
+    monkeypatch.setattr(contribute_module, "family_of", lambda _: FailsOn(condition))
+
+
+def with_and_without(consortium, cell_of_age, cell_of_status):
+    """Two data sets of which one has a single record in both cells."""
+    base = tiny.rows("bank", 60, 4)
+    cells = np.minimum(base.cells, 2)
+    single_record = cells.copy()
+    single_record[7, :2] = cell_of_age, cell_of_status
+    for chosen in (single_record, cells):
+        rows = single(chosen, base.bad)
+        yield checks.joined(consortium, tiny.spec(), Dataset("bank", rows, rows, bytes(32)))
+
+
+def test_a_model_that_fails_on_one_cell_is_refused_to_everybody(consortium, monkeypatch):
+    model = checks.models(consortium, tiny.spec())[Role.TRAIN]
+    custodians = list(with_and_without(consortium, 5, 3))
+    faulty(monkeypatch, lambda cells: cells[:, 0] == 5)
+    replies = [ask(consortium, one, round_request(consortium, Role.TRAIN, model)) for one in custodians]
+    assert {(type(reply), reply.code) for reply in replies} == {(Refusal, "internal")}
+    assert all(not one.ledger.charges(consortium.plan.digest()) for one in custodians)
+    assert all("record" not in reply.text for reply in replies)
+
+
+def test_a_fault_on_the_rows_is_one_bit_and_no_more(consortium, monkeypatch, preflight):
+    """Two cells together, which no public row has: the custodian says so once, then nothing until a restart."""
+    model = checks.models(consortium, tiny.spec())[Role.TRAIN]
+    struck, spared = with_and_without(consortium, 5, 0)
+    faulty(monkeypatch, lambda cells: (cells[:, 0] == 5) & (cells[:, 1] == 0))
+    request = round_request(consortium, Role.TRAIN, model)
+    assert isinstance(ask(consortium, spared, request), Contribution)
+    refused(ask(consortium, struck, request), "internal")
+    for after in (request, preflight, IdentifyRequest(bytes(32)), JoinRequest(consortium.plan.to_bytes())):
+        refused(ask(consortium, struck, after), "stopped")
+    assert not struck.ledger.charges(consortium.plan.digest())
+    assert isinstance(ask(consortium, restarted(struck), preflight), Contribution)
+
+
+def test_with_public_data_a_fault_stops_nothing(consortium, monkeypatch):
+    job = tiny.spec(tiny.NONE)
+    public = tiny.federation(job)
+    model = checks.models(public, job)[Role.TRAIN]
+    rows = single(np.zeros((5, 3), dtype=np.uint16), np.zeros(5, dtype=np.uint8))
+    rows.cells[0, 0] = 5
+    bank = checks.joined(public, job, Dataset("bank", rows, rows, bytes(32)))
+    faulty(monkeypatch, lambda cells: (cells[:, 0] == 5) & (cells[:, 1] == 0))
+    refused(ask(public, bank, round_request(public, Role.TRAIN, model)), "internal")
+    assert isinstance(ask(public, bank, round_request(public, Role.PREFLIGHT, b"")), Contribution)
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((1, 3), dtype=np.int64), np.zeros((1, 1)), np.zeros(1, dtype=np.int64)])
+def test_sums_of_another_form_never_reach_the_noise(consortium, bank, monkeypatch, wrong):
+    """One number would be spread over all coordinates, with one sensitivity for many."""
+    model = checks.models(consortium, tiny.spec())[Role.TRAIN]
+
+    class Other:
+        def contribute(self, *_):
+            return wrong
+
+    monkeypatch.setattr(contribute_module, "family_of", lambda _: Other())
+    refused(ask(consortium, bank, round_request(consortium, Role.TRAIN, model)), "internal")
+    assert not bank.ledger.charges(consortium.plan.digest())
+
+
+def test_score_bins_that_do_not_fit_are_a_malformed_request(consortium, bank):
+    final = checks.models(consortium, tiny.spec())[Role.EVALUATE][8:]
+    narrow = ScoredModel(0, 3, final).encode()
+    refused(ask(consortium, bank, round_request(consortium, Role.EVALUATE, narrow)), "wire")
+
+
+# One coordinator against another's job.
+
+
+def test_a_second_coordinator_has_no_part_in_the_firsts_job(consortium, bank, preflight):
+    rival = SigningKey.generate()
+    shared = restarted(bank, coordinators={**bank._site.coordinators, "rival": rival.public})
+    for message in (
+        JoinRequest(consortium.plan.to_bytes()),
+        preflight,
+        ReleaseRequest(consortium.plan.digest(), b"{}"),
+    ):
+        refused(ask(consortium, shared, message, key=rival, sender="rival"), "coordinator")
+    assert isinstance(ask(consortium, shared, preflight), Contribution)
+    refused(ask(consortium, shared, preflight, key=rival, sender="rival"), "replay")
+
+
+def test_identify_signs_nothing_that_counts_elsewhere(consortium, bank):
+    """A nonce of the asker's choice, signed: no valid ledger event, and no valid message of another kind."""
+    head = next(iter(bank.ledger._connection.execute("SELECT hash FROM event ORDER BY seq DESC")))[0]
+    reply = open_envelope(
+        bank.handle(consortium.coordinator_key.seal("coordinator", IdentifyRequest(head)))
+    )
+    public = consortium.keys["bank-1"].public
+    assert not verify_signature(public, length_prefixed("ledger-signature", head), reply.signature)
+    for kind in range(10):
+        if kind != reply.kind:
+            with pytest.raises(Exception, match=r"signature|not part of wire"):
+                replace(reply, kind=kind).verify(public)
+
+
+# Plans that are meant to break something.
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[" * 200_000,
+        b'{"a":' * 100_000,
+        b'{"job":"\\ud800"}',
+        b"\xff\xfe",
+        b"",
+        b"null",
+        b"1" * 5000,
+        b" " * (MAX_PLAN_BYTES + 1),
+    ],
+    ids=["nested lists", "nested objects", "half a letter", "no text", "nothing", "null", "long number", "too long"],
+)
+def test_bytes_that_are_no_plan_are_refused_in_words(consortium, bank, data):
+    refused(ask(consortium, bank, JoinRequest(data)), "plan")
+
+
+@pytest.mark.parametrize("value", ["1e400", "-1e400", "NaN", "Infinity", "1" + "0" * 4000, "true", '"1"', "null", "-1"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("privacy", "epsilon"),
+        ("privacy", "delta"),
+        ("privacy", "colluders"),
+        ("privacy", "max_attempts"),
+        ("phases", "train", "noise_variance"),
+        ("phases", "train", "rounds"),
+        ("phases", "train", "sampling_rate"),
+        ("phases", "evaluate", "vector_length"),
+        ("evaluation", "score_bins"),
+    ],
+)
+def test_numbers_that_are_none_are_refused_in_words(consortium, bank, place, value):
+    plan = parse_json(changed(consortium.plan, job="other").to_bytes())
+    part = plan
+    for name in place[:-1]:
+        part = part[name]
+    part[place[-1]] = "@"
+    reply = ask(consortium, bank, JoinRequest(canonical_json(plan).replace(b'"@"', value.encode())))
+    assert isinstance(reply, Refusal)
+    assert reply.code in {"plan", "noise", "terms"}
+    assert len(reply.text) <= 500
+
+
+def test_half_a_letter_in_a_valid_plan_is_refused_in_words(consortium, bank):
+    plan = consortium.plan.to_bytes().replace(b'"purpose":"', b'"purpose":"\\ud800')
+    refused(ask(consortium, bank, JoinRequest(plan)), "plan")
+
+
+def test_noise_that_would_take_hours_to_draw_is_refused(consortium):
+    phases = consortium.plan.phases.model_dump()
+    phases["evaluate"]["noise_variance"] = 2**80
+    evaluation = {"score_bins": 1000, "groupings": ["type", "age", "status", "bill", "paid"]}
+    cells = sum(feature.n_cells for feature in consortium.dictionary.features)
+    phases["evaluate"]["vector_length"] = 2 * 1000 * (2 + cells)
+    phases["evaluate"]["sensitivity_squared"] = dict.fromkeys(("bank", "hospital"), 5 * 1024**2)
+    plan = changed(consortium.plan, phases=phases, evaluation=evaluation)
+    bank = custodian_of(consortium, consortium.institutions[0], tiny.spec(), None)
+    refused(ask(consortium, bank, JoinRequest(plan.to_bytes())), "noise")
+    phases["evaluate"]["noise_variance"] = 2**64
+    assert isinstance(ask(consortium, bank, JoinRequest(changed(plan, phases=phases).to_bytes())), JoinReply)
+
+
+def test_the_longest_vector_fits_a_message(consortium):
+    empty = Contribution(bytes(32), Role.TRAIN, 1, 1, bytes(32), bytes(32), b"", 1, bytes(32))
+    around = len(consortium.keys["bank-1"].seal("b" * 63, empty))
+    assert around + 2 * 10 + 8 * MAX_VECTOR_LENGTH <= MAX_MESSAGE_BYTES
+    with pytest.raises(Exception, match="vector_length"):
+        parse_plan(
+            consortium.plan.to_bytes().replace(
+                f'"vector_length":{consortium.plan.phases.train.vector_length}'.encode(),
+                f'"vector_length":{MAX_VECTOR_LENGTH + 1}'.encode(),
+            )
+        )
+
+
+def test_a_refusal_does_not_send_back_what_it_was_sent(consortium, bank, preflight):
+    stranger = SigningKey.generate()
+    with pytest.raises(WireError, match="characters"):
+        open_envelope(stranger.seal("x" * 100_000, preflight))
+    assert len(bank.handle(stranger.seal("x" * 100_000, preflight))) < 1000
+    assert len(bank.handle(consortium.coordinator_key.seal("coordinator", JoinRequest(b"[" * 10_000)))) < 1000
+
+
+def test_a_crowd_of_members_is_refused_at_once(consortium, bank):
+    crowd = RoundRequest(consortium.plan.digest(), Role.PREFLIGHT, 1, 1, ("bank-1",) * 200_000, b"")
+    refused(ask(consortium, bank, crowd), "roster")
+
+
+def test_a_budget_refusal_says_nothing_of_what_is_left(consortium, bank):
+    reply = ask(consortium, bank, JoinRequest(changed(consortium.plan, job="second").to_bytes()))
+    assert (reply.code, reply.text) == ("budget", BUDGET_SENTENCE)
+
+
+def test_a_failure_inside_leaves_as_a_word(consortium, tmp_path, preflight):
+    bank = custodian_of(consortium, consortium.institutions[0], tiny.spec(), tmp_path / "ledger.sqlite")
+    bank.ledger.close()
+    reply = ask(consortium, bank, preflight)
+    refused(reply, "internal")
+    assert str(tmp_path) not in reply.text
+    assert "sqlite" not in reply.text
+
+
+# Orders of events.
+
+
+def test_a_job_that_is_over_cannot_be_joined_again(consortium, bank):
+    assert isinstance(ask(consortium, bank, ReleaseRequest(consortium.plan.digest(), b"{}")), Receipt)
+    refused(ask(consortium, bank, JoinRequest(consortium.plan.to_bytes())), "ledger")
+    assert not bank._noise_keys
+
+
+def test_any_order_of_phases_and_rounds_costs_what_it_costs(consortium, bank):
+    model_of = checks.models(consortium, tiny.spec())
+    order = [(Role.EVALUATE, 1), (Role.TRAIN, 2), (Role.TRAIN, 1), (Role.PREFLIGHT, 1)]
+    sent = [ask(consortium, bank, round_request(consortium, role, model_of[role], 1, round_)) for role, round_ in order]
+    checks.check_charged(bank.ledger, consortium.plan, "bank", sent)
+    job = bank.ledger.job(consortium.plan.digest())
+    assert job.spent == job.reserved - job.retry_reserve
+
+
+def test_one_request_from_many_threads_is_one_charge(consortium, bank, preflight):
+    asked = consortium.coordinator_key.seal("coordinator", preflight)
+    replies = []
+    threads = [threading.Thread(target=lambda: replies.append(bank.handle(asked))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(replies) == 8
+    assert len(set(replies)) == 1
+    assert len(bank.ledger.charges(consortium.plan.digest())) == 1
+
+
+def test_many_requests_for_one_attempt_are_one_charge(consortium, bank):
+    """Every subset of members that includes the bank is a request of its own; one of them wins."""
+    subsets = [("bank-1",), ("bank-1", "bank-2"), ("bank-1", "hospital-1"), ("bank-1", "bank-2", "hospital-1")]
+    replies = []
+
+    def send(members):
+        request = RoundRequest(consortium.plan.digest(), Role.PREFLIGHT, 1, 1, members, b"")
+        replies.append(ask(consortium, bank, request))
+
+    threads = [threading.Thread(target=send, args=(members,)) for members in subsets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(type(reply).__name__ for reply in replies) == ["Contribution", "Refusal", "Refusal", "Refusal"]
+    assert len(bank.ledger.charges(consortium.plan.digest())) == 1
+
+
+def test_changed_data_answer_nothing_but_the_end_of_the_job(consortium, bank, preflight):
+    data = replace(bank._site.data, fingerprint=b"\x99" * 32)
+    other = restarted(bank, data=data)
+    refused(ask(consortium, other, preflight), "data")
+    refused(ask(consortium, other, JoinRequest(consortium.plan.to_bytes())), "data")
+    assert isinstance(ask(consortium, other, ReleaseRequest(consortium.plan.digest(), b"{}")), Receipt)
+    assert other.ledger.committed() == 0
+
+
+# Operators: policies, ledgers and rows that do not fit.
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"purposes": ("another purpose",)}, "purpose"),
+        ({"max_epsilon_per_job": 1.0}, "epsilon"),
+        ({"refused_classes": ("private",)}, "class"),
+    ],
+)
+def test_a_policy_that_was_tightened_holds_for_jobs_that_are_open(consortium, bank, preflight, changes, code):
+    stricter = restarted(bank, policy=bank._site.policy.model_copy(update=changes))
+    refused(ask(consortium, stricter, preflight), code)
+    assert isinstance(ask(consortium, stricter, ReleaseRequest(consortium.plan.digest(), b"{}")), Receipt)
+
+
+def test_a_smaller_epsilon_in_the_policy_binds_an_older_ledger(consortium):
+    bank = custodian_of(consortium, consortium.institutions[0], tiny.spec(), None)
+    policy = bank._site.policy.model_copy(update={"epsilon": 3.9})
+    refused(ask(consortium, restarted(bank, policy=policy), JoinRequest(consortium.plan.to_bytes())), "budget")
+    larger = bank._site.policy.model_copy(update={"epsilon": 100.0, "max_epsilon_per_job": 100.0})
+    generous = restarted(bank, policy=larger)
+    assert isinstance(ask(consortium, generous, JoinRequest(consortium.plan.to_bytes())), JoinReply)
+    second = changed(consortium.plan, job="second")
+    refused(ask(consortium, generous, JoinRequest(second.to_bytes())), "budget")
+
+
+def ledger_of(consortium, unit, accountant):
+    return Ledger.create(None, consortium.keys["bank-1"], Account("bank-1", unit, accountant))
+
+
+def test_a_policy_needs_a_private_ledger_of_its_own_unit(consortium, bank):
+    for unit, accountant in (("record", NoAccountant()), ("person", GaussianAccountant.for_target(4.0, 1e-5))):
+        with pytest.raises(PrivacyError, match="ledger"):
+            Custodian(bank._site, ledger_of(consortium, unit, accountant))
+    per_person = bank._site.policy.model_copy(update={"unit": PrivacyUnit.PERSON})
+    with pytest.raises(PrivacyError, match="counts in records"):
+        restarted(bank, policy=per_person)
+
+
+def test_without_a_policy_nothing_starts(bank):
+    with pytest.raises(PrivacyError, match="neither a policy"):
+        restarted(bank, policy=None)
+
+
+def test_a_public_custodian_keeps_private_jobs_out_of_a_public_ledger_and_the_reverse(consortium):
+    one, none = consortium.institutions[0], tiny.federation(tiny.spec(tiny.NONE)).plan
+    site = replace(custodian_of(consortium, one, tiny.spec(), None)._site, policy=NotPrivate("public"))
+    public = Custodian(site, ledger_of(consortium, "record", NoAccountant()))
+    assert ask(consortium, public, JoinRequest(consortium.plan.to_bytes())).code == "ledger"
+    stripped = changed(
+        none, roster=consortium.plan.roster.model_dump(), coordinator_key=consortium.plan.coordinator_key
+    )
+    private = Custodian(site, ledger_of(consortium, "record", GaussianAccountant.for_target(4.0, 1e-5)))
+    refused(ask(consortium, private, JoinRequest(stripped.to_bytes())), "accounting")
+
+
+def test_rows_that_are_not_the_dictionarys_do_not_start(consortium, bank):
+    rows = bank._site.data.train
+    beyond = rows.cells.copy()
+    beyond[0, 0] = 999
+    for wrong in (single(beyond, rows.bad), single(rows.cells[:, :2], rows.bad), single(rows.cells, rows.bad + 2)):
+        with pytest.raises(DataError):
+            restarted(bank, data=replace(bank._site.data, train=wrong))
+
+
+def test_another_plan_in_the_ledger_is_not_used(consortium, bank, preflight):
+    """A plan with half the noise, put under the name of the one that was joined."""
+    phases = consortium.plan.phases.model_dump()
+    phases["preflight"]["noise_variance"] //= 2
+    forged = changed(consortium.plan, phases=phases).to_bytes()
+    bank.ledger._connection.execute("UPDATE event SET message = ? WHERE kind = 'join'", (forged,))
+    refused(ask(consortium, restarted(bank), preflight), "ledger")

@@ -5,6 +5,7 @@ shares; each phase's integer noise variance is the smallest that keeps the large
 share. A type that owns fewer columns has a smaller sensitivity and spends less.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -106,13 +107,13 @@ def make_plan(request: JobRequest, dictionary: DataDictionary) -> Plan:
 
 
 def evaluation_noise_stddev(privacy: PrivacyTerms, shares: BudgetShares, groupings: int, n_institutions: int) -> float:
-    """Standard deviation, in records, of the summed noise on one cell of phase evaluate; to choose the number of cells."""
+    """Standard deviation, in records, of the summed noise on one cell of phase evaluate."""
     accountant = accountant_for(privacy, 1.0)
     if isinstance(accountant, NoAccountant):
         return 0.0
     sensitivity_squared = groupings * privacy.max_records_per_person**2
     noisy = 1 if privacy.placement is Placement.CENTRAL else n_institutions
-    return float(noisy * sensitivity_squared / _share(accountant, privacy, shares, Role.EVALUATE)) ** 0.5
+    return math.sqrt(noisy * sensitivity_squared / _share(accountant, privacy, shares, Role.EVALUATE))
 
 
 def accountant_for(privacy: PrivacyTerms, sampling_rate: float) -> Accountant:

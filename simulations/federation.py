@@ -7,6 +7,7 @@ here trains, aggregates or adds noise.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from fedcredit.custodian.custodian import Custodian
 from fedcredit.custodian.noise import NoiseLaw, no_noise, rounded_gaussian_noise
@@ -28,6 +29,7 @@ from server.store import Decided, JobStore
 from simulations.central_noise import central_noise_of
 from simulations.seeded_bits import SeededBitSource, seeded_identity
 
+NoiseLabel = Literal["os", "seeded (simulation)", "none"]
 COORDINATOR = "coordinator"
 PURPOSE = "joint credit scorecard (simulation)"
 
@@ -178,7 +180,7 @@ def statement_of(plan: Plan, ledger: Ledger) -> PrivacyStatement:
     )
 
 
-def noise_label(spec: JobSpec) -> str:
+def noise_label(spec: JobSpec) -> NoiseLabel:
     """How artefacts name the noise."""
     if spec.privacy.placement is Placement.NONE:
         return "none"

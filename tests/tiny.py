@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
-from fedcredit.models.scorecard_spec import ScorecardSpec
 
 from fedcredit.custodian.custodian import Custodian
 from fedcredit.data.rows import Dataset, Rows, single
 from fedcredit.dictionary.schema import DataDictionary, parse_dictionary
+from fedcredit.models.scorecard_spec import ScorecardSpec
 from fedcredit.plan import EvaluationTerms, Placement, PrivacyTerms, PrivacyUnit
 from fedcredit.planning import BudgetShares
 from server.coordinator import Coordinator

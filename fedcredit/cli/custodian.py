@@ -3,8 +3,10 @@
 import logging
 import os
 import signal
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Annotated
 
 import typer
@@ -22,7 +24,7 @@ from fedcredit.wire.envelope import SigningKey
 app = typer.Typer(no_args_is_help=True)
 
 SiteArgument = Annotated[Path, typer.Argument(help="SITE.yaml of the institution.", show_default=False)]
-_STOP = {signal.SIGTERM, signal.SIGINT}
+_STOP = (signal.SIGTERM, signal.SIGINT)
 
 
 @app.command()
@@ -73,13 +75,23 @@ def serve(
     _require_shareable(files)
     with ExitStack() as stack:
         custodians = {file.institution: _build(file, stack, accept_not_private=accept_not_private) for file in files}
-        # Blocked before the service starts its threads, which inherit it, so that only the wait below hears them.
-        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
-        stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, unblocked)
+        wait = stack.enter_context(_stop_signals())
         stack.enter_context(CustodianService(custodians, files[0].socket))
         typer.echo(f"serving {', '.join(custodians)} on {files[0].socket}")
-        signal.sigwait(_STOP)
+        wait()
     typer.echo("stopped")
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Callable[[], object]]:
+    """Catch SIGTERM and SIGINT; what is yielded waits for the first of them, even if it came before."""
+    heard: SimpleQueue[int] = SimpleQueue()  # its put is safe inside a signal handler
+    before = {number: signal.signal(number, lambda number, _: heard.put(number)) for number in _STOP}
+    try:
+        yield heard.get
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _require_shareable(files: list[SiteFile]) -> None:

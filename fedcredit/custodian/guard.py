@@ -121,6 +121,12 @@ def _guard_numbers(plan: Plan) -> None:
                 rounded_gaussian.check_noise_variance(terms.noise_variance)
             except PrivacyError as error:
                 raise RefusalError("noise", str(error)) from error
+        if terms.sampling_rate < 1 and plan.privacy.max_records_per_person > 1:
+            raise RefusalError(
+                "unit",
+                "records are sampled one by one, which is not accounted for where a person has several; "
+                "use sampling rate 1, or one record of each person.",
+            )
         if terms.vector_length * isqrt(terms.noise_variance) >> _SLOW_DRAW_BITS > _MOST_SLOW_DRAWS:
             raise RefusalError("noise", f"the noise of {role.name} takes too long to draw; use a smaller scale.")
         members = len(plan.roster.members)

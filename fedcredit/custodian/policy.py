@@ -4,6 +4,7 @@ A plain YAML file that the institution writes and only it can change. What the p
 without a policy everything is refused.
 """
 
+import os
 from pathlib import Path
 from typing import Literal, Self
 
@@ -61,14 +62,28 @@ def load_policy(path: Path) -> Policy:
     Raises
     ------
     ConfigError
-        If it is missing, writable by others, or not a policy.
+        If it is missing, somebody else's, writable by others, or not a policy.
     """
     if not path.is_file():
         raise ConfigError(f"policy {path} does not exist; without a policy everything is refused.")
-    if path.stat().st_mode & 0o022:
-        raise ConfigError(f"policy {path} is writable by others; run: chmod go-w {path}")
+    require_unshared(path, "policy")
     document = parse_yaml(path.read_bytes(), f"policy {path}")
     try:
         return Policy.model_validate(document)
     except ValidationError as error:
         raise ConfigError(f"policy {path}: {'; '.join(validation_problems(error, document))}.") from error
+
+
+def require_unshared(path: Path, what: str) -> None:
+    """Refuse a file that another account than this one and the system's could have written.
+
+    Raises
+    ------
+    ConfigError
+        If it is somebody else's, or writable by others.
+    """
+    status = path.stat()
+    if status.st_mode & 0o022:
+        raise ConfigError(f"{what} {path} is writable by others; run: chmod go-w {path}")
+    if status.st_uid not in (0, os.geteuid()):
+        raise ConfigError(f"{what} {path} belongs to another account (uid {status.st_uid}); take it over and read it.")

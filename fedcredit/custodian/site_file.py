@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from fedcredit.custodian.policy import Policy, load_policy
+from fedcredit.custodian.policy import Policy, load_policy, require_unshared
 from fedcredit.custodian.site import NotPrivate, Site
 from fedcredit.data.dataset import assemble_dataset
 from fedcredit.data.quantise import quantise_table
@@ -79,7 +79,8 @@ def load_site_file(path: Path) -> SiteFile:
     Raises
     ------
     ConfigError
-        If the file is missing or holds a wrong, unknown or missing field.
+        If the file is missing, somebody else's or writable by others although it names a policy, or holds a wrong,
+        unknown or missing field.
     """
     if not path.is_file():
         raise ConfigError(f"site file {path} does not exist; copy a SITE.yaml from clients/bank or clients/hospital.")
@@ -88,6 +89,9 @@ def load_site_file(path: Path) -> SiteFile:
         site = SiteFile.model_validate(document)
     except ValidationError as error:
         raise ConfigError(f"site file {path}: {'; '.join(validation_problems(error, document))}.") from error
+    if site.policy is not None:
+        # It says which policy holds, and which coordinators are answered.
+        require_unshared(path, "site file")
     folder = path.resolve().parent
     names = ("dictionary", "roster", "identity_key", "data_key", "mapping", "policy", "ledger", "socket")
     resolved = {name: folder / value for name in names if (value := getattr(site, name)) is not None}

@@ -38,9 +38,7 @@ class ScoredModel:
 
     def grid(self, evaluation: EvaluationTerms) -> ScoreGrid:
         """The public score bins."""
-        return score_bins(
-            evaluation.score_bins, self.low / MARGIN_SCALE, self.high / MARGIN_SCALE, MARGIN_SCALE
-        )
+        return score_bins(evaluation.score_bins, self.low / MARGIN_SCALE, self.high / MARGIN_SCALE, MARGIN_SCALE)
 
 
 def decode(payload: bytes) -> ScoredModel:
@@ -55,9 +53,7 @@ def decode(payload: bytes) -> ScoredModel:
         raise WireError(f"an evaluation request of {len(payload)} bytes is truncated; send it again.")
     low, high = _HEADER.unpack_from(payload)
     if not -(2**20) <= low < high <= 2**20:
-        raise WireError(
-            f"score range {low} to {high} is not usable; it must rise and lie within ±1024 logits."
-        )
+        raise WireError(f"score range {low} to {high} is not usable; it must rise and lie within ±1024 logits.")
     return ScoredModel(low, high, payload[_HEADER.size :])
 
 
@@ -77,9 +73,7 @@ def vector_length(dictionary: DataDictionary, evaluation: EvaluationTerms) -> in
     return 2 * evaluation.score_bins * sum(group_sizes(dictionary, evaluation))
 
 
-def owned_coordinates(
-    dictionary: DataDictionary, evaluation: EvaluationTerms, kind: str
-) -> NDArray[np.bool_]:
+def owned_coordinates(dictionary: DataDictionary, evaluation: EvaluationTerms, kind: str) -> NDArray[np.bool_]:
     """Coordinates that an institution type can count into; shape (vector_length,)."""
     groups = [
         np.array([name == kind for name in dictionary.institution_types])

@@ -1,0 +1,1 @@
+"""Model families: pure functions on frozen state behind one protocol."""

@@ -116,5 +116,5 @@ def _values(counts: NDArray[np.float64], groups: NDArray[np.int64], noise_stddev
     noise = noise_stddev**2 * size
     variance = 1 / goods + 1 / bads + noise * (1 / goods**2 + 1 / bads**2)
     shrunk = evidence * _PRIOR_VARIANCE / (_PRIOR_VARIANCE + variance)
-    units = np.clip(np.rint(shrunk * INPUT_SCALE), -INPUT_BOUND, INPUT_BOUND).astype(np.int16)
+    units: NDArray[np.int16] = np.clip(np.rint(shrunk * INPUT_SCALE), -INPUT_BOUND, INPUT_BOUND).astype(np.int16)
     return units[groups]

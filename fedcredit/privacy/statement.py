@@ -1,9 +1,10 @@
 """The numbers that every epsilon is printed with: planned and spent, against whom, delta and unit.
 
-Three views of one institution's messages: outsiders, who see the released model and sums; the coordinator together with t
-colluding institutions, which is the calibrated one; and the coordinator with all others. With local noise the last two are
-equal: both see this institution's own noised vectors. A smaller number against outsiders may be stated only where single
-packets are masked, so it is None here, except for central noise, where it is the only one that exists.
+Three views of one institution's messages: outsiders, who see the released model and sums; the coordinator together
+with t colluding institutions, which is the calibrated one; and the coordinator with all others. With local noise
+the last two are equal: both see this institution's own noised vectors. A smaller number against outsiders may be
+stated only where single packets are masked, so it is None here, except for central noise, where it is the only one
+that exists.
 """
 
 from dataclasses import asdict, dataclass

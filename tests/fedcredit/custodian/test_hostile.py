@@ -1,5 +1,6 @@
 """Attacks on the custodian that were tried, and what stops each: coordinators, operators in a hurry, broken software."""
 
+import os
 import threading
 from dataclasses import replace
 
@@ -7,10 +8,14 @@ import numpy as np
 import pytest
 
 from fedcredit.custodian import contribute as contribute_module
+from fedcredit.custodian import policy as policy_module
 from fedcredit.custodian.custodian import Custodian
+from fedcredit.custodian.guard import _guard_numbers as guard_numbers
+from fedcredit.custodian.policy import load_policy
 from fedcredit.custodian.site import NotPrivate
+from fedcredit.custodian.site_file import load_site_file
 from fedcredit.data.rows import Dataset, single
-from fedcredit.errors import DataError, PrivacyError, WireError
+from fedcredit.errors import ConfigError, DataError, PrivacyError, RefusalError, WireError
 from fedcredit.evaluation.phase import ScoredModel
 from fedcredit.models.family import family_of
 from fedcredit.plan import MAX_PLAN_BYTES, MAX_VECTOR_LENGTH, Plan, PrivacyUnit, parse_plan
@@ -172,9 +177,7 @@ def test_a_second_coordinator_has_no_part_in_the_firsts_job(consortium, bank, pr
 def test_identify_signs_nothing_that_counts_elsewhere(consortium, bank):
     """A nonce of the asker's choice, signed: no valid ledger event, and no valid message of another kind."""
     head = next(iter(bank.ledger._connection.execute("SELECT hash FROM event ORDER BY seq DESC")))[0]
-    reply = open_envelope(
-        bank.handle(consortium.coordinator_key.seal("coordinator", IdentifyRequest(head)))
-    )
+    reply = open_envelope(bank.handle(consortium.coordinator_key.seal("coordinator", IdentifyRequest(head))))
     public = consortium.keys["bank-1"].public
     assert not verify_signature(public, length_prefixed("ledger-signature", head), reply.signature)
     for kind in range(10):
@@ -422,3 +425,55 @@ def test_another_plan_in_the_ledger_is_not_used(consortium, bank, preflight):
     forged = changed(consortium.plan, phases=phases).to_bytes()
     bank.ledger._connection.execute("UPDATE event SET message = ? WHERE kind = 'join'", (forged,))
     refused(ask(consortium, restarted(bank), preflight), "ledger")
+
+
+def test_records_that_are_sampled_one_by_one_are_a_persons_only_one(consortium):
+    """Tested below the join, which would load torch for the one family that samples."""
+    for cap in (1, 3):
+        terms = tiny.LOCAL.model_copy(update={"unit": PrivacyUnit.PERSON, "max_records_per_person": cap})
+        phases = consortium.plan.phases.model_dump()
+        phases["train"]["sampling_rate"] = 0.25
+        plan = changed(consortium.plan, phases=phases, privacy=terms.model_dump())
+        if cap == 1:
+            guard_numbers(plan)
+        else:
+            with pytest.raises(RefusalError, match="sampled one by one"):
+                guard_numbers(plan)
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o646])
+def test_a_policy_or_a_site_file_that_others_can_write_is_refused(tmp_path, mode):
+    for name, load in (("policy.yaml", load_policy), ("SITE.yaml", load_site_file)):
+        path = tmp_path / name
+        path.write_text(SITE if name == "SITE.yaml" else "epsilon: 1\n")
+        path.chmod(mode)
+        with pytest.raises(ConfigError, match="chmod go-w"):
+            load(path)
+
+
+def test_a_policy_of_another_account_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "policy.yaml"
+    path.write_text("epsilon: 1\n")
+    path.chmod(0o600)
+    owner = path.stat().st_uid
+    monkeypatch.setattr(policy_module.os, "geteuid", lambda: owner + 1)
+    if owner == 0:  # the system's own files are trusted
+        os.chown(path, 4711, -1)
+    with pytest.raises(ConfigError, match="another account"):
+        load_policy(path)
+
+
+SITE = """
+institution: bank-1
+kind: bank
+population: loans
+dictionary: d.yaml
+roster: r.yaml
+identity_key: i.pem
+data_key: d.key
+data: {kind: csv, path: t.csv}
+coordinators: {coordinator: "%s"}
+policy: policy.yaml
+ledger: l.sqlite
+socket: s.sock
+""" % ("ab" * 32)

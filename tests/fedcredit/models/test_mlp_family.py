@@ -1,4 +1,4 @@
-"""The neural family: shapes, ownership, the integer bound on a record, Opacus against plain torch, bytes, learning."""
+"""The neural family: shapes, ownership, Opacus against plain torch, sensitivity, bytes, scoring, a whole job."""
 
 import re
 from dataclasses import replace
@@ -18,9 +18,8 @@ from fedcredit import preflight
 from fedcredit.data.rows import Rows, concatenate, single
 from fedcredit.errors import WireError
 from fedcredit.models.family import family_of
-from fedcredit.models.mlp_clipping import clip_to_lattice, hold_norm
 from fedcredit.models.mlp_gradients import per_record_gradients
-from fedcredit.models.mlp_inputs import INPUT_BOUND, bin_of_cell, design, input_values
+from fedcredit.models.mlp_inputs import INPUT_BOUND, design
 from fedcredit.models.mlp_layout import split
 from fedcredit.models.mlp_model import WEIGHT_SCALE, MlpModel, decode, on_grid
 from fedcredit.models.mlp_spec import MlpSpec
@@ -39,12 +38,9 @@ LENGTH = 5 * 6 + (3 * 5 + 3) + (1 * 3 + 1)  # 4 features and 2 types in; no bias
 NO_NOISE = np.zeros(LENGTH)
 
 
-def released(*parts: tuple[str, Rows], noise_stddev: float = 0.0, seed: int = 0) -> Preflight:
+def released(*parts: tuple[str, Rows]) -> Preflight:
     sums = sum(preflight.count(DICTIONARY, kind, rows).sum(axis=0) for kind, rows in parts)
-    exact = preflight.read_release(DICTIONARY, sums, 1, dict.fromkeys(range(4), 0))
-    generator = np.random.default_rng(seed)
-    noisy = tuple(counts + noise_stddev * generator.standard_normal(counts.shape) for counts in exact.counts)
-    return Preflight(noisy, (noise_stddev,) * 4)
+    return preflight.read_release(DICTIONARY, sums, 1, dict.fromkeys(range(4), 0))
 
 
 @cache
@@ -155,35 +151,7 @@ def test_gradients_leave_torchs_generator_and_threads_alone():
     assert torch.get_num_threads() == threads
 
 
-# --- clipping ------------------------------------------------------------------------------------------------------
-
-finite = st.floats(-1e6, 1e6)
-anything = st.floats(allow_nan=True, allow_infinity=True)
-
-
-@given(arrays(np.float64, (3, 4), elements=anything), st.integers(1, 2**20), st.integers(1, 2**26))
-def test_no_record_exceeds_the_radius_whatever_its_gradient(gradients, scale, radius):
-    rows = clip_to_lattice(gradients, scale, radius)
-    assert rows.dtype == np.int64
-    assert all(sum(int(v) ** 2 for v in row) <= radius**2 for row in rows)
-
-
-@given(arrays(np.float64, (2, 4), elements=finite))
-def test_clipping_keeps_direction_and_truncates_towards_zero(gradients):
-    scale, radius = 2**16, 2**15
-    wanted = gradients * scale
-    wanted *= np.minimum(1, radius / np.maximum(np.linalg.norm(wanted, axis=1, keepdims=True), 1e-300))
-    off = np.abs(wanted) - np.abs(clip_to_lattice(gradients, scale, radius))
-    assert np.all((off > -1e-6) & (off < 1 + 1e-6))
-
-
-def test_a_gradient_that_is_not_finite_contributes_nothing_and_spoils_no_other():
-    gradients = np.array([[np.nan, 0.1], [np.inf, 0.1], [1e300, 1e300], [0.25, -0.25], [0.0, 0.0]])
-    np.testing.assert_array_equal(clip_to_lattice(gradients, 1024, 2048), [[0, 0], [0, 0], [0, 0], [256, -256], [0, 0]])
-
-
-def test_a_row_beyond_the_radius_is_zeroed_on_integers():
-    np.testing.assert_array_equal(hold_norm(np.array([[3, 4], [3, 5], [-5, 0]]), 5), [[3, 4], [0, 0], [-5, 0]])
+# --- contribute ----------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=30)
@@ -197,15 +165,6 @@ def test_removing_one_record_moves_the_vector_by_at_most_the_stated_sensitivity(
     )
     bound = FAMILY.terms(SPEC, DICTIONARY).sensitivity_squared[kind]
     assert 0 <= sum(int(v) ** 2 for v in moved[0]) <= bound
-
-
-def test_the_bound_is_reached_so_it_is_not_loose():
-    gradients = np.array([[30.0, 40.0]])
-    norm_squared = int((clip_to_lattice(gradients, 2**16, 2**15) ** 2).sum())
-    assert 0.999 * 2**30 < norm_squared <= 2**30
-
-
-# --- contribute ----------------------------------------------------------------------------------------------------
 
 
 def test_an_empty_batch_sends_zeros_of_the_same_length():
@@ -244,65 +203,6 @@ def test_extreme_weights_are_neither_an_error_nor_a_warning():
     sums = FAMILY.contribute(SPEC, DICTIONARY, "bank", model, rows)
     assert np.abs(sums).max() <= 20 * SPEC.clip_radius
     assert np.isfinite(FAMILY.margins(SPEC, DICTIONARY, "bank", model, rows.cells)).all()
-
-
-# --- inputs --------------------------------------------------------------------------------------------------------
-
-
-def test_cell_values_are_shrunk_weights_of_evidence():
-    counts = [np.zeros((feature.n_cells, 2)) for feature in DICTIONARY.features]
-    counts[1][2:4] = [[300.0, 100.0], [100.0, 300.0]]  # two heavy months, everything else empty
-    status = input_values(DICTIONARY, Preflight(tuple(counts), (0.0,) * 4), 20)[1]
-    evidence = np.log(3) / (1 + 1 / 300 + 1 / 100)
-    np.testing.assert_array_equal(status[2:4], np.rint([-1024 * evidence, 1024 * evidence]))
-
-
-def test_a_cell_that_nobody_has_says_nothing_whatever_the_base_rate():
-    counts = [np.zeros((feature.n_cells, 2)) for feature in DICTIONARY.features]
-    counts[1][2:4] = [[900.0, 50.0], [800.0, 150.0]]
-    for noise_stddev in (0.0, 5.0):
-        status = input_values(DICTIONARY, Preflight(tuple(counts), (noise_stddev,) * 4), 20)[1]
-        assert status[-1] == 0
-        assert status[2] < -100 < 100 < status[3]
-
-
-@given(st.integers(0, 1000), st.floats(0.0, 1e4))
-def test_cell_values_stay_within_the_public_bound_under_any_noise(seed, noise_stddev):
-    noisy = released(("bank", tiny.rows("bank", 50, 1)), noise_stddev=noise_stddev, seed=seed)
-    values = input_values(DICTIONARY, noisy, 20)
-    assert [part.shape for part in values] == [(feature.n_cells,) for feature in DICTIONARY.features]
-    assert max(np.abs(part.astype(int)).max() for part in values) <= INPUT_BOUND
-
-
-def test_more_noise_shrinks_the_values():
-    counts = tuple(np.tile([90.0, 30.0], (feature.n_cells, 1)) for feature in DICTIONARY.features)
-    for part in counts:
-        part[0] = [30.0, 90.0]
-    calm, loud = (np.abs(input_values(DICTIONARY, Preflight(counts, (sd,) * 4), 20)[1]) for sd in (0.0, 15.0))
-    assert 0 < loud[0] < 0.8 * calm[0]
-
-
-def test_a_feature_that_nobody_owns_says_nothing():
-    values = input_values(DICTIONARY, released(("bank", tiny.rows("bank", 100, 1))), 20)
-    assert not values[3].any()
-    assert values[1].any()
-
-
-def test_thin_neighbours_share_a_bin_and_heavy_cells_stand_apart():
-    bill = DICTIONARY.features[2]
-    totals = np.zeros(bill.n_cells)
-    totals[[0, 1, 2, 3, 5]] = [3.0, 4.0, 50.0, 2.0, 1.0]
-    groups = bin_of_cell(bill, totals, 0.0, max_bins=6)  # a bin holds at least 10 of 60
-    assert groups[0] == groups[1] != groups[2] != groups[3] == groups[5]
-    assert groups[-1] == groups[-2] + 1 == groups.max()
-    # Under noise of 100 on every count, no cell is heavy any more.
-    assert set(bin_of_cell(bill, totals, 100.0, max_bins=6)[:-1]) == {0}
-
-
-def test_a_record_has_zeros_where_its_institution_owns_nothing():
-    values = tuple(np.full(feature.n_cells, 512, dtype=np.int16) for feature in DICTIONARY.features)
-    inputs = design(DICTIONARY, "hospital", values, np.zeros((2, 2), dtype=np.uint16))
-    np.testing.assert_array_equal(inputs, [[0.5, 0.0, 0.0, 0.5, 0.0, 1.0]] * 2)
 
 
 # --- the coordinator's side ----------------------------------------------------------------------------------------

@@ -113,9 +113,7 @@ def test_closing_frees_only_what_was_never_spent():
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(0, 2), st.integers(1, 4), st.integers(1, 3), st.booleans()), max_size=25)
-)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 4), st.integers(1, 3), st.booleans()), max_size=25))
 def test_spending_never_passes_the_budget(actions):
     """Any order of joining, charging and closing keeps the sum of what left within the budget."""
     with Ledger.create(None, KEY, BUDGET) as ledger:

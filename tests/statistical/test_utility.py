@@ -1,0 +1,105 @@
+"""What the scorecard reaches on the packaged table: a band, so that neither lost learning nor lost noise goes unseen.
+
+The full protocol (5 splits x 3 noise draws, delta 1e-5) runs with ``--long``; a plain run takes one split and one draw and the
+looser bounds that one draw needs.
+"""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from fedcredit.models.family import family_of
+from fedcredit.models.scorecard_model import decode
+from simulations import simulate
+from simulations.dataset import DataSpec, institutions_of, load
+from simulations.federation import found, run_in_process
+from simulations.partition import SplitSpec, deal, institution_ids, train_and_test
+from simulations.settings import read_settings
+from simulations.simulate import compose_config
+
+FLAT = ["data=uci_credit_flat", "federation.banks=5", "federation.hospitals=0", "compare=false"]
+PRIVATE = ["privacy.epsilon=1", "privacy.delta=1e-5"]
+SPLITS, DRAWS = 5, 3
+
+pytestmark = pytest.mark.statistical
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+def run(folder, *overrides):
+    number = len(list(folder.iterdir()))
+    return simulate([*overrides, f"run.dir={folder / str(number)}"])
+
+
+def federated_and_scikit_learn(split):
+    """AUC of the federated scorecard without privacy, and of scikit-learn on its bins and the pooled rows."""
+    config = compose_config([*FLAT, "privacy=none", f"seed={split}"])
+    dictionary, table = load(DataSpec("uci_credit_flat"))
+    job = read_settings(config, table.bad.size).job
+    names = list(institution_ids(5, 0))
+    institutions = institutions_of(dictionary, table, deal(table, 5, SplitSpec("iid"), split), names)
+    outcome = run_in_process(found(dictionary, institutions, job), job)
+    train, test = train_and_test(table, split)
+    final = family_of("scorecard").final(outcome.progress.state)
+    own = family_of("scorecard").margins(job.model, dictionary, "bank", final, table.cells[test])
+    bins = decode(job.model, dictionary, final).bin_of_cell
+    columns = [np.eye(of_cell.max() + 1)[of_cell[table.cells[:, f]]] for f, of_cell in enumerate(bins)]
+    design = np.concatenate(columns, axis=1)
+    twin = LogisticRegression(C=job.model.prior_stddev**2, max_iter=2000, tol=1e-7)
+    twin.fit(design[train], table.bad[train])
+    return roc_auc_score(table.bad[test], own), roc_auc_score(table.bad[test], twin.decision_function(design[test]))
+
+
+def test_without_privacy_it_is_scikit_learns_pooled_fit():
+    ours, twin = federated_and_scikit_learn(0)
+    assert abs(ours - twin) < 0.0005
+    assert 0.765 < ours < 0.785
+
+
+def test_local_noise_at_epsilon_one_is_between_no_skill_and_no_privacy(folder):
+    ceiling = run(folder, *FLAT, "privacy=none", "seed=0").joint.overall.auc
+    noisy = run(folder, *FLAT, *PRIVATE, "seed=0").joint.overall.auc
+    assert 0.745 < noisy < ceiling + 0.001
+
+
+def test_more_noise_learns_less(folder):
+    strong = np.mean(
+        [run(folder, *FLAT, "privacy.epsilon=0.1", "privacy.delta=1e-5", "seed=0").joint.overall.auc for _ in range(2)]
+    )
+    weak = run(folder, *FLAT, "privacy.epsilon=8", "privacy.delta=1e-5", "seed=0").joint.overall.auc
+    assert 0.5 < strong < 0.75 < weak
+
+
+@pytest.mark.long
+def test_five_splits_without_privacy():
+    pairs = np.array([federated_and_scikit_learn(split) for split in range(SPLITS)])
+    assert pairs[:, 0].mean() >= 0.7725
+    assert abs(pairs[:, 0].mean() - pairs[:, 1].mean()) <= 0.0005
+
+
+@pytest.mark.long
+def test_five_splits_three_draws_flat(folder):
+    runs = [run(folder, *FLAT, *PRIVATE, f"seed={split}") for split in range(SPLITS) for _ in range(DRAWS)]
+    assert np.mean([one.joint.overall.auc for one in runs]) >= 0.758
+
+
+@pytest.mark.long
+def test_five_splits_three_draws_blocks(folder):
+    rivals = [run(folder, *PRIVATE, f"seed={split}") for split in range(SPLITS)]
+    draws = rivals + [
+        run(folder, *PRIVATE, f"seed={split}", "compare=false") for split in range(SPLITS) for _ in range(DRAWS - 1)
+    ]
+    joint = {view: np.mean([one.joint.by_view[view].auc for one in draws]) for view in ("bank", "hospital", "all")}
+    alone = {
+        view: np.mean(
+            [model.by_view[view].auc for one in rivals for model in one.alone.values() if view in model.by_view]
+        )
+        for view in ("bank", "hospital")
+    }
+    assert joint["bank"] >= alone["bank"]
+    assert joint["hospital"] >= alone["hospital"] - 0.002
+    assert joint["all"] >= joint["bank"] - 0.001

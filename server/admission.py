@@ -1,5 +1,7 @@
 """Who may speak in a job, and what counts as an answer: members of the plan's roster, each under its pinned key."""
 
+from math import isqrt
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +22,9 @@ from fedcredit.wire.messages import (
     RoundRequest,
     decode_message,
 )
+
+# Public sizes are rounded, and an institution may hold more than it declares.
+_MOST_TIMES_PUBLIC_SIZE = 16
 
 
 def authenticated(plan: Plan, institution: str, packet: bytes) -> Message:
@@ -57,8 +62,12 @@ def identity(plan: Plan, request: bytes, reply: bytes) -> str:
     return name
 
 
-def answers(plan: Plan, request: Message, reply: Message) -> bool:
-    """Whether a reply is what a request of the job asks for, down to the hashes of roster and model."""
+def answers(plan: Plan, institution: str, request: Message, reply: Message) -> bool:
+    """Whether a reply is what a request of the job asks for, down to the hashes of roster and model.
+
+    A contribution must also be one that the institution's public size and the plan's noise can give. That does not stop
+    poisoning; it keeps one member from driving every sum out of the range of numbers.
+    """
     match request, reply:
         case JoinRequest(), JoinReply():
             return reply.plan_hash == plan_digest(request.plan)
@@ -69,7 +78,7 @@ def answers(plan: Plan, request: Message, reply: Message) -> bool:
                 (reply.plan_hash, reply.role, reply.round, reply.attempt) == asked
                 and (reply.roster_hash, reply.model_hash) == bound
                 and len(reply.vector) == 8 * plan.phases.of(request.role).vector_length
-                and _addable(vector_of(reply), len(plan.members))
+                and _plausible(plan, institution, reply)
             )
         case ReleaseRequest(), Receipt():
             named = (reply.plan_hash, reply.model_hash) == (request.plan_hash, digest("model", request.model))
@@ -83,10 +92,14 @@ def vector_of(contribution: Contribution) -> NDArray[np.int64]:
     return np.frombuffer(contribution.vector, dtype="<i8").astype(np.int64, copy=False)
 
 
-def _addable(vector: NDArray[np.int64], members: int) -> bool:
-    """Whether no sum over all members can overflow; what a custodian's guard admits is far below."""
-    limit = CAPACITY // members
-    return bool(np.all((vector < limit) & (vector > -limit)))
+def _plausible(plan: Plan, institution: str, contribution: Contribution) -> bool:
+    member, terms = plan.roster.member(institution), plan.phases.of(contribution.role)
+    if member is None:
+        return False
+    from_rows = _MOST_TIMES_PUBLIC_SIZE * member.public_size * (isqrt(terms.sensitivity_squared[member.kind]) + 1)
+    limit = min(from_rows + 40 * isqrt(terms.noise_variance), CAPACITY // len(plan.members))
+    vector = vector_of(contribution)
+    return bool(np.all((vector <= limit) & (vector >= -limit)))
 
 
 def _is_statement(data: bytes) -> bool:

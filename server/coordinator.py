@@ -202,7 +202,7 @@ class Coordinator:
             asking.refused[name] = _sentence(str(error))
             return
         if not isinstance(message, Refusal):
-            if answers(self.plan, request, message):
+            if answers(self.plan, name, request, message):
                 asking.answered[name] = (message, reply)
             else:
                 asking.refused[name] = "answered with something that was not asked for"

@@ -161,7 +161,8 @@ def _guard_policy(site: Site, policy: Policy, plan: Plan) -> None:
             "epsilon", f"this site's policy allows epsilon {policy.max_epsilon_per_job} per job at most."
         )
     try:
-        gdp.check_delta(terms.delta, plan.roster.total_size)
+        # The policy's own delta is the one that the ledger's budget is worth.
+        gdp.check_delta(max(terms.delta, policy.delta), plan.roster.total_size)
     except PrivacyError as error:
         raise RefusalError("delta", str(error)) from error
     if (terms.unit, terms.max_records_per_person) != (policy.unit, policy.max_records_per_person):

@@ -125,6 +125,7 @@ def site(folder, cli) -> Site:
         "socket": "c.sock",
     }
     (folder / "SITE.yaml").write_text(yaml.safe_dump(fields))
+    (folder / "SITE.yaml").chmod(0o644)
     return Site(folder, coordinator)
 
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from fedcredit.cli.custodian import _stop_signals
 from fedcredit.custodian.service import METHOD
 from fedcredit.errors import RefusalError
 from fedcredit.wire.envelope import SigningKey, open_envelope
@@ -161,6 +162,7 @@ REFUSED = {
     "no site file": (lambda site: site.file.unlink(), "does not exist"),
     "no YAML": (lambda site: site.file.write_text("{"), "is not valid YAML"),
     "no mapping of keys": (lambda site: site.file.write_text("- 1"), "YAML mapping"),
+    "site writable": (lambda site: site.file.chmod(0o664), "chmod go-w"),
     "unknown key": (lambda site: site.change("SITE.yaml", sockt="x"), "sockt: is not a known key"),
     "missing key": (lambda site: site.change("SITE.yaml", roster=None), "roster: is missing; add it"),
     "no promise": (lambda site: site.change("SITE.yaml", policy=None), "give either a policy file or not_private"),
@@ -282,6 +284,15 @@ def test_serve_answers_until_sigterm(cli, site, spawn):
     assert "stopped" in stopped(process, signal.SIGTERM)
     assert not site.socket.exists()
     assert cli("ledger", "show", site.file).code == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_comes_before_the_wait_is_not_lost(number):
+    before = signal.getsignal(number)
+    with _stop_signals() as wait:
+        os.kill(os.getpid(), number)
+        assert wait() == number
+    assert signal.getsignal(number) is before
 
 
 def test_public_data_are_served_without_a_policy_when_asked_for(cli, site, spawn):

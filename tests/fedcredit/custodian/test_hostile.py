@@ -1,4 +1,4 @@
-"""Attacks on the custodian that were tried, and what stops each: coordinators, operators in a hurry, broken software."""
+"""Attacks on the custodian that were tried: by coordinators, by operators in a hurry, by broken software."""
 
 import os
 import threading

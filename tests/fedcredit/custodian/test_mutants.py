@@ -63,7 +63,7 @@ def test_halved_noise_is_noticed(consortium, job, model_of, monkeypatch):
 def test_a_skipped_charge_is_noticed(consortium, job, model_of, monkeypatch):
     bank, sent = answers(consortium, job, model_of)
     checks.check_charged(bank.ledger, consortium.plan, "bank", sent)
-    monkeypatch.setattr(Ledger, "commit", lambda ledger, charge, seal: seal(ledger.event_count, bytes(32)))
+    monkeypatch.setattr(Ledger, "commit", lambda ledger, _, seal: seal(ledger.event_count, bytes(32)))
     bank, sent = answers(consortium, job, model_of)
     assert isinstance(sent[0], Contribution)
     with pytest.raises(AssertionError):

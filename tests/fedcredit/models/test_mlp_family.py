@@ -1,6 +1,8 @@
 """The neural family: shapes, ownership, Opacus against plain torch, sensitivity, bytes, scoring, a whole job."""
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -116,6 +118,19 @@ def test_no_gradient_outside_the_owned_coordinates_and_some_inside(kind):
     owned = FAMILY.owned_coordinates(SPEC, DICTIONARY, kind)
     assert not sums[0, ~owned].any()
     assert sums[0, owned].all()
+
+
+def test_without_torch_a_plan_is_still_read_and_the_family_says_what_to_install():
+    script = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from fedcredit.errors import ConfigError\n"
+        "from fedcredit.models.family import family_of\n"
+        "from fedcredit.models.mlp_spec import MlpSpec\n"
+        "try: family_of(MlpSpec().family)\n"
+        "except ConfigError as error: print(error)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "pip install 'fedcredit[neural]'" in result.stdout
 
 
 # --- gradients -----------------------------------------------------------------------------------------------------

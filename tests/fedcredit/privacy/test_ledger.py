@@ -148,7 +148,8 @@ def test_an_existing_ledger_is_never_overwritten(tmp_path):
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE event SET body = CAST(replace(CAST(body AS TEXT), '\"round\":1', '\"round\":2') AS BLOB) WHERE kind = 'charge'",
+        "UPDATE event SET body = CAST(replace(CAST(body AS TEXT), '\"round\":1', '\"round\":2') AS BLOB) "
+        "WHERE kind = 'charge'",
         "UPDATE event SET round = 2 WHERE round = 1",
         "DELETE FROM event WHERE round = 1; UPDATE event SET seq = 3 WHERE seq = 4",
         "UPDATE event SET kind = 'join' WHERE kind = 'charge'",

@@ -90,7 +90,7 @@ class PhaseTerms(BaseModel):
     sensitivity_squared
         Per institution type, the squared L2 change of the integer vector when one unit is zeroed out.
     noise_variance
-        Variance of the rounded Gaussian in squared lattice units; 0 without privacy.
+        Per institution type, the variance of its rounded Gaussian in squared lattice units; 0 without privacy.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -100,7 +100,7 @@ class PhaseTerms(BaseModel):
     scale: int = Field(ge=1, le=2**20)
     sampling_rate: float = Field(default=1.0, gt=0, le=1, allow_inf_nan=False)
     sensitivity_squared: dict[str, int]
-    noise_variance: int = Field(ge=0)
+    noise_variance: dict[str, Annotated[int, Field(ge=0)]]
 
 
 class Phases(BaseModel):

@@ -1,8 +1,8 @@
 """From a target epsilon to a plan: noise for every phase, so that all messages plus the reserve meet the target.
 
-The total cost (sum of mu², or Renyi divergence at one order when a phase is sampled) is split by fixed public
-shares; each phase's integer noise variance is the smallest that keeps the largest institution type within its
-share. A type that owns fewer columns has a smaller sensitivity and spends less.
+The total cost (sum of mu², or Renyi divergence at one order when a phase is sampled) is split by fixed public shares; each
+institution type's integer noise variance is the smallest that keeps its own sensitivity within the phase's share. A type that
+owns fewer columns has a smaller sensitivity and adds less noise for the same epsilon.
 """
 
 import math
@@ -87,7 +87,11 @@ def make_plan(request: JobRequest, dictionary: DataDictionary) -> Plan:
     accountant = accountant_for(privacy, derived[Role.TRAIN].sampling_rate)
     phases = {
         role: _calibrate(
-            terms, rounds[role], _share(accountant, privacy, request.shares, role) / rounds[role], accountant
+            terms,
+            rounds[role],
+            _share(accountant, privacy, request.shares, role) / rounds[role],
+            accountant,
+            privacy.placement,
         )
         for role, terms in derived.items()
     }
@@ -148,18 +152,24 @@ def _share(accountant: Accountant, privacy: PrivacyTerms, shares: BudgetShares, 
     return accountant.target(privacy.epsilon, privacy.delta) * shares.of(role)
 
 
-def _calibrate(terms: Derived, rounds: int, cost: Fraction, accountant: Accountant) -> PhaseTerms:
-    largest = max(terms.sensitivity_squared.values())
-    noise_variance = _noise_variance(largest, terms.sampling_rate, cost, accountant)
-    if noise_variance:
-        rounded_gaussian.check_noise_variance(noise_variance)
+def _calibrate(
+    terms: Derived, rounds: int, cost: Fraction, accountant: Accountant, placement: Placement
+) -> PhaseTerms:
+    sized_for = dict(terms.sensitivity_squared)
+    if placement is Placement.CENTRAL:  # one noise serves every type's records
+        sized_for = dict.fromkeys(sized_for, max(sized_for.values()))
+    noise_variance = {
+        kind: _noise_variance(squared, terms.sampling_rate, cost, accountant) for kind, squared in sized_for.items()
+    }
+    for variance in filter(None, noise_variance.values()):
+        rounded_gaussian.check_noise_variance(variance)
     return PhaseTerms(
         rounds=rounds,
         vector_length=terms.vector_length,
         scale=terms.scale,
         sampling_rate=terms.sampling_rate,
         sensitivity_squared=_sorted(terms.sensitivity_squared),
-        noise_variance=noise_variance,
+        noise_variance=_sorted(noise_variance),
     )
 
 

@@ -44,9 +44,9 @@ class Roster(BaseModel):
             ("id", [member.id for member in self.members]),
             ("public key", [member.public_key for member in self.members]),
         ):
-            repeated = sorted({value for value in values if values.count(value) > 1})
-            if repeated:
-                raise ValueError(f"the roster lists the {what} {repeated[0]!r} twice; members must differ")
+            if len(set(values)) < len(values):
+                repeated = next(value for value in values if values.count(value) > 1)
+                raise ValueError(f"the roster lists the {what} {repeated!r} twice; members must differ")
         return self
 
     @property

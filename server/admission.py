@@ -1,5 +1,6 @@
 """Who may speak in a job, and what counts as an answer: members of the plan's roster, each under its pinned key."""
 
+from dataclasses import dataclass
 from math import isqrt
 
 import numpy as np
@@ -62,27 +63,44 @@ def identity(plan: Plan, request: bytes, reply: bytes) -> str:
     return name
 
 
-def answers(plan: Plan, institution: str, request: Message, reply: Message) -> bool:
-    """Whether a reply is what a request of the job asks for, down to the hashes of roster and model.
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request of the job and the hashes that an answer to it must carry."""
+
+    request: JoinRequest | RoundRequest | ReleaseRequest
+    hashes: tuple[bytes, ...]
+
+
+def question(plan: Plan, request: JoinRequest | RoundRequest | ReleaseRequest) -> Question:
+    """Bind a request to the plan, the attempt's roster and the model."""
+    match request:
+        case JoinRequest():
+            return Question(request, (plan_digest(request.plan),))
+        case RoundRequest():
+            roster_hash = plan.roster.attempt_digest(request.members)
+            return Question(request, (request.plan_hash, roster_hash, digest("model", request.model)))
+        case ReleaseRequest():
+            return Question(request, (request.plan_hash, digest("model", request.model)))
+
+
+def answers(plan: Plan, institution: str, asked: Question, reply: Message) -> bool:
+    """Whether a reply is what was asked for, down to the hashes of roster and model.
 
     A contribution must also be one that the institution's public size and the plan's noise can give. That does not stop
     poisoning; it keeps one member from driving every sum out of the range of numbers.
     """
-    match request, reply:
+    match asked.request, reply:
         case JoinRequest(), JoinReply():
-            return reply.plan_hash == plan_digest(request.plan)
-        case RoundRequest(), Contribution():
-            asked = (request.plan_hash, request.role, request.round, request.attempt)
-            bound = (plan.roster.attempt_digest(request.members), digest("model", request.model))
+            return (reply.plan_hash,) == asked.hashes
+        case RoundRequest() as request, Contribution():
             return (
-                (reply.plan_hash, reply.role, reply.round, reply.attempt) == asked
-                and (reply.roster_hash, reply.model_hash) == bound
+                (reply.role, reply.round, reply.attempt) == (request.role, request.round, request.attempt)
+                and (reply.plan_hash, reply.roster_hash, reply.model_hash) == asked.hashes
                 and len(reply.vector) == 8 * plan.phases.of(request.role).vector_length
                 and _plausible(plan, institution, reply)
             )
         case ReleaseRequest(), Receipt():
-            named = (reply.plan_hash, reply.model_hash) == (request.plan_hash, digest("model", request.model))
-            return named and _is_statement(reply.statement)
+            return (reply.plan_hash, reply.model_hash) == asked.hashes and _is_statement(reply.statement)
         case _:
             return False
 
@@ -97,7 +115,7 @@ def _plausible(plan: Plan, institution: str, contribution: Contribution) -> bool
     if member is None:
         return False
     from_rows = _MOST_TIMES_PUBLIC_SIZE * member.public_size * (isqrt(terms.sensitivity_squared[member.kind]) + 1)
-    limit = min(from_rows + 40 * isqrt(terms.noise_variance), CAPACITY // len(plan.members))
+    limit = min(from_rows + 40 * isqrt(terms.noise_variance[member.kind]), CAPACITY // len(plan.members))
     vector = vector_of(contribution)
     return bool(np.all((vector <= limit) & (vector >= -limit)))
 

@@ -31,7 +31,7 @@ from fedcredit.wire.messages import (
     Role,
     RoundRequest,
 )
-from server.admission import answers, authenticated, identity, vector_of
+from server.admission import Question, answers, authenticated, identity, question, vector_of
 from server.progress import Progress, advance, owned_coordinates, request_model, start
 from server.store import Decided, JobStore
 
@@ -169,9 +169,9 @@ class Coordinator:
             If fewer institutions than the quorum took part; the store keeps every earlier step.
         """
         waiting = dict(self._asking.waiting)
-        requests = {attempt: self._request(attempt) for attempt in {*waiting.values()}}
+        questions = {attempt: question(self.plan, self._request(attempt)) for attempt in {*waiting.values()}}
         for name, attempt in waiting.items():
-            self._take(name, requests[attempt], attempt, replies.get(name))
+            self._take(name, questions[attempt], attempt, replies.get(name))
         if not self._asking.waiting:
             self._decide()
 
@@ -187,7 +187,7 @@ class Coordinator:
             return ReleaseRequest(self._plan_hash, model)
         return RoundRequest(self._plan_hash, _ROLES[phase], progress.next_round, attempt, progress.members, model)
 
-    def _take(self, name: str, request: Message, attempt: int, reply: bytes | None) -> None:
+    def _take(self, name: str, asked: Question, attempt: int, reply: bytes | None) -> None:
         asking = self._asking
         if reply is None:
             asking.silent[name] = asking.silent.get(name, 0) + 1
@@ -202,7 +202,7 @@ class Coordinator:
             asking.refused[name] = _sentence(str(error))
             return
         if not isinstance(message, Refusal):
-            if answers(self.plan, name, request, message):
+            if answers(self.plan, name, asked, message):
                 asking.answered[name] = (message, reply)
             else:
                 asking.refused[name] = "answered with something that was not asked for"

@@ -115,13 +115,12 @@ def noise_variance(plan: Plan, dictionary: DataDictionary, role: Role, members: 
     Not an integer array: a plan's variance may reach 2^80.
     """
     terms = plan.phases.of(role)
-    owners = np.zeros(terms.vector_length)
+    total = np.zeros(terms.vector_length)
     for member in plan.roster.members:
         if member.id in members:
-            owners += owned_coordinates(plan, dictionary, role, member.kind)
-    if plan.privacy.placement is Placement.CENTRAL:
-        owners = np.minimum(owners, 1)
-    return owners * float(terms.noise_variance)
+            own = owned_coordinates(plan, dictionary, role, member.kind) * float(terms.noise_variance[member.kind])
+            total = np.maximum(total, own) if plan.privacy.placement is Placement.CENTRAL else total + own
+    return total
 
 
 def _read_preflight(plan: Plan, dictionary: DataDictionary, decided: Decided) -> Preflight:

@@ -4,6 +4,8 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.evaluation.summary import FederatedMetrics, evaluate_release
 from fedcredit.models.family import family_of
@@ -21,10 +23,8 @@ def federated_metrics(plan: Plan, dictionary: DataDictionary, progress: Progress
     grid = scored_model(plan, progress).grid(plan.evaluation)
     variance = noise_variance(plan, dictionary, Role.EVALUATE, progress.members)
     by_type = progress.evaluation["type"]
-    cells = variance[: by_type.size].reshape(by_type.shape)
-    # One figure per cell after summing over types: the groups' noises are independent.
-    per_cell = float(cells[:, 0, 0].sum()) ** 0.5 / plan.phases.evaluate.scale
-    return evaluate_release(by_type.sum(axis=0, keepdims=True), grid, per_cell)
+    per_group = np.sqrt(variance[: by_type.size].reshape(by_type.shape)[:, 0, 0]) / plan.phases.evaluate.scale
+    return evaluate_release(by_type, grid, [float(stddev) for stddev in per_group])
 
 
 def release_files(coordinator: Coordinator) -> dict[str, bytes]:

@@ -68,7 +68,7 @@ def exact_sums(custodian: Custodian, plan: Plan, role: Role, model: bytes) -> ND
 def noise_of(custodian: Custodian, plan: Plan, model: bytes, sent: Contribution) -> Noise:
     """Noise in a message that left, in planned standard deviations."""
     noise = np.frombuffer(sent.vector, dtype="<i8") - exact_sums(custodian, plan, sent.role, model)
-    return noise / plan.phases.of(sent.role).noise_variance ** 0.5
+    return noise / plan.phases.of(sent.role).noise_variance[custodian._site.kind] ** 0.5
 
 
 def scale_p(noise: Noise, scale: float) -> float:

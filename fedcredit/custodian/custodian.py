@@ -189,14 +189,14 @@ class Custodian:
     def _contribute(self, plan: Plan, slot: Slot, request: RoundRequest, request_hash: bytes) -> bytes:
         site, terms = self._site, plan.phases.of(request.role)
         key = self._noise_key(request.plan_hash)
-        context = message_context(plan, request.plan_hash, request)
-        exact = self._exact(plan, request, key, sampling_context(context))
-        noise = self._noise_law(
-            request.role, terms.noise_variance, terms.vector_length, key, vector_context(context, exact)
-        )
-        vector = np.add(exact, noise).astype("<i8").tobytes()
         roster_hash = plan.roster.attempt_digest(request.members)
         model_hash = digest("model", request.model)
+        context = message_context(plan.job, request, roster_hash, model_hash)
+        exact = self._exact(plan, request, key, sampling_context(context))
+        noise = self._noise_law(
+            request.role, terms.noise_variance[site.kind], terms.vector_length, key, vector_context(context, exact)
+        )
+        vector = np.add(exact, noise).astype("<i8").tobytes()
         charge = Charge(
             slot=slot,
             mechanism=mechanism(plan, site.kind, request.role),
@@ -279,7 +279,7 @@ class Custodian:
             for event in self._ledger.charges(request.plan_hash)
             if (event["role"], event["round"]) == (request.role.name.lower(), request.round)
         ]
-        if any(event["model_hash"] != digest("model", request.model).hex() for event in charged):
+        if {event["model_hash"] for event in charged} - {digest("model", request.model).hex()}:
             raise RefusalError("model", "an earlier attempt of this round used another model; send that one.")
         if any(event["attempt"] >= request.attempt for event in charged):
             raise RefusalError("attempt", "a higher attempt of this round was answered already; raise the attempt.")

@@ -111,27 +111,32 @@ def _guard_terms(site: Site, plan: Plan) -> None:
 def _guard_numbers(plan: Plan) -> None:
     for role in Role:
         terms = plan.phases.of(role)
-        if (terms.noise_variance == 0) != (plan.privacy.placement is Placement.NONE):
-            raise RefusalError(
-                "noise",
-                f"{role.name} has noise_variance={terms.noise_variance} under {plan.privacy.placement}.",
-            )
-        if terms.noise_variance:
-            try:
-                rounded_gaussian.check_noise_variance(terms.noise_variance)
-            except PrivacyError as error:
-                raise RefusalError("noise", str(error)) from error
+        if terms.noise_variance.keys() != terms.sensitivity_squared.keys():
+            raise RefusalError("noise", f"{role.name} must state the noise of each of its dictionary's types.")
+        for variance in terms.noise_variance.values():
+            _guard_variance(plan, role, variance)
+        loudest = max(terms.noise_variance.values())
         if terms.sampling_rate < 1 and plan.privacy.max_records_per_person > 1:
             raise RefusalError(
                 "unit",
                 "records are sampled one by one, which is not accounted for where a person has several; "
                 "use sampling rate 1, or one record of each person.",
             )
-        if terms.vector_length * isqrt(terms.noise_variance) >> _SLOW_DRAW_BITS > _MOST_SLOW_DRAWS:
+        if terms.vector_length * isqrt(loudest) >> _SLOW_DRAW_BITS > _MOST_SLOW_DRAWS:
             raise RefusalError("noise", f"the noise of {role.name} takes too long to draw; use a smaller scale.")
         members = len(plan.roster.members)
-        if (plan.roster.total_size * terms.scale + 40 * int((terms.noise_variance * members) ** 0.5)) >= CAPACITY:
+        if (plan.roster.total_size * terms.scale + 40 * isqrt(loudest * members)) >= CAPACITY:
             raise RefusalError("capacity", f"the sums of {role.name} could overflow 64 bits; use a smaller scale.")
+
+
+def _guard_variance(plan: Plan, role: Role, variance: int) -> None:
+    if (variance == 0) != (plan.privacy.placement is Placement.NONE):
+        raise RefusalError("noise", f"{role.name} has noise_variance={variance} under {plan.privacy.placement}.")
+    if variance:
+        try:
+            rounded_gaussian.check_noise_variance(variance)
+        except PrivacyError as error:
+            raise RefusalError("noise", str(error)) from error
 
 
 def _guard_cost(policy: Policy | NotPrivate, plan: Plan, accountant: Accountant, cost: Fraction) -> None:
@@ -148,7 +153,8 @@ def _guard_cost(policy: Policy | NotPrivate, plan: Plan, accountant: Accountant,
     for role in Role:
         terms = plan.phases.of(role)
         draws = terms.vector_length * terms.rounds * plan.privacy.max_attempts
-        if rounded_gaussian.sampler_delta(epsilon, draws, terms.noise_variance) > smallest * SAMPLER_SHARE / 3:
+        loudest = max(terms.noise_variance.values())
+        if rounded_gaussian.sampler_delta(epsilon, draws, loudest) > smallest * SAMPLER_SHARE / 3:
             raise RefusalError("noise", f"the integer sampler's share of delta is too large for {role.name}.")
 
 

@@ -10,7 +10,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcredit.plan import Plan
 from fedcredit.privacy import rounded_gaussian
 from fedcredit.privacy.bits import BitSource, noise_context
 from fedcredit.wire.canonical import digest
@@ -43,16 +42,16 @@ def no_noise(role: Role, noise_variance: int, size: int, bits: BitSource, contex
     return np.zeros(size, dtype=np.int64)
 
 
-def message_context(plan: Plan, plan_hash: bytes, request: RoundRequest) -> bytes:
+def message_context(job: str, request: RoundRequest, roster_hash: bytes, model_hash: bytes) -> bytes:
     """Everything that names one message before its rows are read."""
     return noise_context(
-        plan.job.encode(),
-        plan_hash,
+        job.encode(),
+        request.plan_hash,
         request.role.name.encode(),
         request.round.to_bytes(8, "big"),
         request.attempt.to_bytes(8, "big"),
-        plan.roster.attempt_digest(request.members),
-        digest("model", request.model),
+        roster_hash,
+        model_hash,
     )
 
 

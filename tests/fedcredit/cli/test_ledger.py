@@ -118,7 +118,7 @@ def test_show_lists_what_left_and_what_is_set_aside(cli, site):
     words = [[cell.strip() for cell in row] for row in rows]
     job = plan.digest().hex()[:16]
     preflight = plan.phases.preflight
-    cost = float(Fraction(preflight.sensitivity_squared["bank"], preflight.noise_variance))
+    cost = float(Fraction(preflight.sensitivity_squared["bank"], preflight.noise_variance["bank"]))
     assert [row[0] for row in words] == ["open", "join", "charge"]
     assert words[2] == ["charge", job, "preflight", "1", "1", f"{cost:.3g}"]
     # The whole job is set aside at join, and no message changes that.

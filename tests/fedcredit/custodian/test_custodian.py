@@ -162,7 +162,7 @@ def test_understated_terms_are_refused(consortium, bank, role, field):
 @pytest.mark.parametrize("role", ["preflight", "train", "evaluate"])
 def test_too_little_noise_for_the_stated_epsilon_is_refused(consortium, bank, role):
     phases = consortium.plan.phases.model_dump()
-    phases[role]["noise_variance"] //= 2
+    phases[role]["noise_variance"]["bank"] //= 2
     refused(join(consortium, bank, changed(consortium.plan, phases=phases)), "epsilon")
 
 
@@ -173,7 +173,7 @@ def test_no_noise_at_all_is_refused(consortium, bank):
     )
     refused(join(consortium, bank, stripped), "placement")
     phases = consortium.plan.phases.model_dump()
-    phases["train"]["noise_variance"] = 0
+    phases["train"]["noise_variance"]["bank"] = 0
     refused(join(consortium, bank, changed(consortium.plan, phases=phases)), "noise")
 
 
@@ -271,9 +271,13 @@ def test_noise_is_added_to_every_coordinate(consortium, bank):
     assert np.all(np.abs(vector) < 2**40)
 
 
-def test_a_hospital_spends_less_when_it_owns_less(consortium):
+def test_who_owns_less_adds_less_noise_for_the_same_epsilon(consortium):
     members = tiny.custodians(consortium, tiny.spec())
     for one in members.values():
         join(consortium, one)
     reserved = {name: one.ledger.job(consortium.plan.digest()).reserved for name, one in members.items()}
-    assert reserved["hospital-1"] < reserved["bank-1"] == reserved["bank-2"]
+    assert reserved["bank-1"] == reserved["bank-2"]
+    assert reserved["hospital-1"] == pytest.approx(reserved["bank-1"], rel=1e-6)
+    for role in (Role.PREFLIGHT, Role.TRAIN):
+        noise = consortium.plan.phases.of(role).noise_variance
+        assert noise["hospital"] < noise["bank"]

@@ -215,7 +215,7 @@ def test_bytes_that_are_no_plan_are_refused_in_words(consortium, bank, data):
         ("privacy", "delta"),
         ("privacy", "colluders"),
         ("privacy", "max_attempts"),
-        ("phases", "train", "noise_variance"),
+        ("phases", "train", "noise_variance", "bank"),
         ("phases", "train", "rounds"),
         ("phases", "train", "sampling_rate"),
         ("phases", "evaluate", "vector_length"),
@@ -241,7 +241,7 @@ def test_half_a_letter_in_a_valid_plan_is_refused_in_words(consortium, bank):
 
 def test_noise_that_would_take_hours_to_draw_is_refused(consortium):
     phases = consortium.plan.phases.model_dump()
-    phases["evaluate"]["noise_variance"] = 2**80
+    phases["evaluate"]["noise_variance"]["bank"] = 2**80
     evaluation = {"score_bins": 1000, "groupings": ["type", "age", "status", "bill", "paid"]}
     cells = sum(feature.n_cells for feature in consortium.dictionary.features)
     phases["evaluate"]["vector_length"] = 2 * 1000 * (2 + cells)
@@ -249,7 +249,7 @@ def test_noise_that_would_take_hours_to_draw_is_refused(consortium):
     plan = changed(consortium.plan, phases=phases, evaluation=evaluation)
     bank = custodian_of(consortium, consortium.institutions[0], tiny.spec(), None)
     refused(ask(consortium, bank, JoinRequest(plan.to_bytes())), "noise")
-    phases["evaluate"]["noise_variance"] = 2**64
+    phases["evaluate"]["noise_variance"]["bank"] = 2**64
     assert isinstance(ask(consortium, bank, JoinRequest(changed(plan, phases=phases).to_bytes())), JoinReply)
 
 
@@ -421,7 +421,7 @@ def test_rows_that_are_not_the_dictionarys_do_not_start(consortium, bank):
 def test_another_plan_in_the_ledger_is_not_used(consortium, bank, preflight):
     """A plan with half the noise, put under the name of the one that was joined."""
     phases = consortium.plan.phases.model_dump()
-    phases["preflight"]["noise_variance"] //= 2
+    phases["preflight"]["noise_variance"]["bank"] //= 2
     forged = changed(consortium.plan, phases=phases).to_bytes()
     bank.ledger._connection.execute("UPDATE event SET message = ? WHERE kind = 'join'", (forged,))
     refused(ask(consortium, restarted(bank), preflight), "ledger")

@@ -1,8 +1,8 @@
 """From a target epsilon to a plan: noise for every phase, so that all messages plus the reserve meet the target.
 
-The total cost (sum of mu², or Renyi divergence at one order when a phase is sampled) is split by fixed public shares; each
-institution type's integer noise variance is the smallest that keeps its own sensitivity within the phase's share. A type that
-owns fewer columns has a smaller sensitivity and adds less noise for the same epsilon.
+The total cost (sum of mu², or Renyi divergence at one order when a phase is sampled) is split by fixed public
+shares; each institution type's integer noise variance is the smallest that keeps its own sensitivity within the
+phase's share. A type that owns fewer columns has a smaller sensitivity and adds less noise for the same epsilon.
 """
 
 import math
@@ -152,9 +152,7 @@ def _share(accountant: Accountant, privacy: PrivacyTerms, shares: BudgetShares, 
     return accountant.target(privacy.epsilon, privacy.delta) * shares.of(role)
 
 
-def _calibrate(
-    terms: Derived, rounds: int, cost: Fraction, accountant: Accountant, placement: Placement
-) -> PhaseTerms:
+def _calibrate(terms: Derived, rounds: int, cost: Fraction, accountant: Accountant, placement: Placement) -> PhaseTerms:
     sized_for = dict(terms.sensitivity_squared)
     if placement is Placement.CENTRAL:  # one noise serves every type's records
         sized_for = dict.fromkeys(sized_for, max(sized_for.values()))

@@ -4,7 +4,6 @@ Every institution pins the same roster file; its hash is part of every plan. Siz
 divisor N and the bound on delta come from them, never from the data (zero-out adjacency).
 """
 
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -60,19 +59,13 @@ class Roster(BaseModel):
 
     def digest(self) -> bytes:
         """SHA-256 of the roster; 32 bytes."""
-        return _digest(self)
+        return digest("roster", canonical_json(self.model_dump(mode="json")))
 
     def attempt_digest(self, institutions: tuple[str, ...]) -> bytes:
         """Hash of the members that one attempt asks, in roster order; 32 bytes."""
         asked = frozenset(institutions)
         chosen = [member.id for member in self.members if member.id in asked]
         return digest("attempt-roster", self.digest(), *(name.encode() for name in chosen))
-
-
-# Cached by value, not on the model: a changed copy of a roster must never keep the old hash.
-@lru_cache(maxsize=32)
-def _digest(roster: Roster) -> bytes:
-    return digest("roster", canonical_json(roster.model_dump(mode="json")))
 
 
 def load_roster(path: Path) -> Roster:

@@ -19,7 +19,8 @@ from fedcredit.models.specs import ModelSpec
 from fedcredit.plan import EvaluationTerms, Placement, Plan, PrivacyTerms
 from fedcredit.planning import BudgetShares, JobRequest, accountant_for, make_plan
 from fedcredit.privacy.bits import BitSource, OsBitSource
-from fedcredit.privacy.ledger import Account, Ledger
+from fedcredit.privacy.ledger import Ledger
+from fedcredit.privacy.ledger_entries import Account
 from fedcredit.privacy.statement import PrivacyStatement, statement
 from fedcredit.roster import Member, Roster
 from fedcredit.wire.envelope import SigningKey

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from fedcredit.data.rows import Rows
 from fedcredit.dictionary.schema import DataDictionary, Feature
 from fedcredit.planning import accountant_for
-from fedcredit.privacy.ledger import Account, Ledger
+from fedcredit.privacy.ledger import Ledger
+from fedcredit.privacy.ledger_entries import Account
 from simulations.federation import COORDINATOR, Federation, Institution
 
 _TARGET, _ROLE = "bad", "role"

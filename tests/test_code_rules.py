@@ -64,17 +64,13 @@ def swallowed_exceptions(tree: ast.AST) -> Iterator[int]:
         if not isinstance(node, ast.ExceptHandler):
             continue
         caught = {"Exception"} if node.type is None else {dotted(name) for name in ast.walk(node.type)}
-        if caught & {"Exception", "BaseException"} and not any(
-            leaves_a_trace(inner) for inner in ast.walk(node)
-        ):
+        if caught & {"Exception", "BaseException"} and not any(leaves_a_trace(inner) for inner in ast.walk(node)):
             yield node.lineno
 
 
 def leaves_a_trace(node: ast.AST) -> bool:
     """`raise`, or a logger's `exception(...)`."""
-    return isinstance(node, ast.Raise) or (
-        isinstance(node, ast.Call) and dotted(node.func).endswith(".exception")
-    )
+    return isinstance(node, ast.Raise) or (isinstance(node, ast.Call) and dotted(node.func).endswith(".exception"))
 
 
 def unsafe_formats(tree: ast.AST) -> Iterator[int]:

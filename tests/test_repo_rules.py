@@ -42,9 +42,7 @@ def modules() -> list[Path]:
 def documents() -> list[Path]:
     """Every page that a reader can follow from the README."""
     roots = [ROOT / name for name in DOCUMENTS]
-    return [path for path in roots if path.is_file()] + [
-        page for path in roots for page in path.rglob("*.md")
-    ]
+    return [path for path in roots if path.is_file()] + [page for path in roots for page in path.rglob("*.md")]
 
 
 def python(*args: str) -> str:
@@ -70,9 +68,7 @@ def test_the_wheel_holds_the_library_only(tmp_path: Path) -> None:
 def test_a_custodian_loads_no_framework(package: str) -> None:
     found = sorted((ROOT / "fedcredit" / package).glob("*.py"))
     names = [f"fedcredit.{package}.{path.stem}" for path in found if path.stem != "__init__"]
-    loaded = python(
-        "-c", f"import sys, {', '.join(names)}; print(*(name.split('.')[0] for name in sys.modules))"
-    )
+    loaded = python("-c", f"import sys, {', '.join(names)}; print(*(name.split('.')[0] for name in sys.modules))")
     assert "fedcredit" in loaded.split()
     assert not FRAMEWORKS & set(loaded.split())
 

@@ -14,7 +14,8 @@ from fedcredit.errors import ConfigError
 from fedcredit.planning import mixed_accountant
 from fedcredit.privacy.accounting import Accountant, GaussianAccountant, NoAccountant
 from fedcredit.privacy.events import read_fraction
-from fedcredit.privacy.ledger import Account, Ledger
+from fedcredit.privacy.ledger import Ledger
+from fedcredit.privacy.ledger_entries import Account
 from fedcredit.wire.envelope import SigningKey
 
 app = typer.Typer(no_args_is_help=True)

@@ -35,7 +35,8 @@ from fedcredit.errors import BudgetError, ConfigError, LedgerError, PrivacyError
 from fedcredit.plan import Placement, Plan, parse_plan, plan_digest
 from fedcredit.privacy.bits import BitSource, OsBitSource
 from fedcredit.privacy.events import Charge, Slot
-from fedcredit.privacy.ledger import Job, Ledger
+from fedcredit.privacy.ledger import Ledger
+from fedcredit.privacy.ledger_entries import Job
 from fedcredit.privacy.statement import mechanism, statement
 from fedcredit.wire.canonical import canonical_json, digest
 from fedcredit.wire.envelope import envelope_hash, open_envelope

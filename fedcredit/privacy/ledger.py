@@ -13,14 +13,13 @@ Thakurta 2022, arXiv 2210.17520), or Renyi divergence at the one order fixed at 
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
 from typing import Any, Self
 
 from fedcredit.errors import BudgetError, LedgerError
-from fedcredit.privacy.accounting import Accountant, accountant_from_json
+from fedcredit.privacy.accounting import accountant_from_json
 from fedcredit.privacy.events import (
     GENESIS,
     Charge,
@@ -31,6 +30,7 @@ from fedcredit.privacy.events import (
     read_fraction,
     write_fraction,
 )
+from fedcredit.privacy.ledger_entries import Account, Job, Stored
 from fedcredit.privacy.ledger_file import SCHEMA, Transaction, acquire, connect, create_owner_only
 from fedcredit.wire.canonical import length_prefixed
 from fedcredit.wire.envelope import SigningKey, verify_signature
@@ -38,45 +38,6 @@ from fedcredit.wire.messages import Role
 
 _LONGEST_DENOMINATOR_BITS = 4096
 _ROLE_NAMES = {int(role): role.name.lower() for role in Role}
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """What a ledger is for and how much it may spend.
-
-    Attributes
-    ----------
-    population
-        Name of the population whose records it protects.
-    unit
-        ``record`` or ``person``.
-    accountant
-        The unit of cost and its budget.
-    """
-
-    population: str
-    unit: str
-    accountant: Accountant
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A message that was charged: the request that it answered and its exact bytes."""
-
-    request_hash: bytes
-    message: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A job's place in the ledger: its exact plan and terms, what it reserved, spent, and whether it is over."""
-
-    plan: bytes
-    terms: dict[str, Any]
-    reserved: Fraction
-    retry_reserve: Fraction
-    spent: Fraction
-    closed: bool
 
 
 class Ledger:

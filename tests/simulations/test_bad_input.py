@@ -14,7 +14,8 @@ from fedcredit.custodian.custodian import Custodian
 from fedcredit.dictionary.schema import parse_dictionary
 from fedcredit.errors import FedcreditError, JobError
 from fedcredit.privacy.accounting import GaussianAccountant
-from fedcredit.privacy.ledger import Account, Ledger
+from fedcredit.privacy.ledger import Ledger
+from fedcredit.privacy.ledger_entries import Account
 from simulations import simulate
 from simulations.__main__ import main
 from simulations.federation import custodian_of

@@ -1,8 +1,7 @@
 """What the scorecard reaches on the packaged table: a band, so that neither lost learning nor lost noise goes unseen.
 
-The full protocol (5 splits x 3 noise draws, delta 1e-5) runs with ``--long``; a plain run takes one split and one draw and the
-looser bounds that one draw needs.
-"""
+The full protocol (5 splits x 3 noise draws, delta 1e-5) runs with ``--long``; a plain run takes one split and one
+draw and the looser bounds that one draw needs."""
 
 import numpy as np
 import pytest

@@ -20,7 +20,8 @@ from fedcredit.evaluation.phase import ScoredModel
 from fedcredit.models.family import family_of
 from fedcredit.plan import MAX_PLAN_BYTES, MAX_VECTOR_LENGTH, Plan, PrivacyUnit, parse_plan
 from fedcredit.privacy.accounting import GaussianAccountant, NoAccountant
-from fedcredit.privacy.ledger import Account, Ledger
+from fedcredit.privacy.ledger import Ledger
+from fedcredit.privacy.ledger_entries import Account
 from fedcredit.wire.canonical import canonical_json, length_prefixed, parse_json
 from fedcredit.wire.envelope import SigningKey, open_envelope, verify_signature
 from fedcredit.wire.messages import (

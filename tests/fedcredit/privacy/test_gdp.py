@@ -152,9 +152,7 @@ def test_targets_beyond_every_noise_are_refused() -> None:
         gdp.mu_of(1e-40, 1e-40)
 
 
-@pytest.mark.parametrize(
-    ("sensitivity_squared", "variance"), [(-1, 1), (1, 0), (1, -4), (1.0, 4), (1, 4.0), (True, 4)]
-)
+@pytest.mark.parametrize(("sensitivity_squared", "variance"), [(-1, 1), (1, 0), (1, -4), (1.0, 4), (1, 4.0), (True, 4)])
 def test_only_integers_make_an_exact_event(sensitivity_squared: int, variance: int) -> None:
     with pytest.raises(PrivacyError, match="must be a whole number"):
         gdp.mu_squared(sensitivity_squared, variance)

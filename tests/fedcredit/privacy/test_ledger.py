@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from fedcredit.errors import BudgetError, LedgerError, PrivacyError
 from fedcredit.privacy.accounting import GaussianAccountant, Mechanism, NoAccountant
 from fedcredit.privacy.events import Charge, Slot
-from fedcredit.privacy.ledger import Account, Ledger
+from fedcredit.privacy.ledger import Ledger
+from fedcredit.privacy.ledger_entries import Account
 from fedcredit.wire.envelope import SigningKey
 from fedcredit.wire.messages import Role
 
@@ -148,8 +149,8 @@ def test_an_existing_ledger_is_never_overwritten(tmp_path):
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE event SET body = CAST(replace(CAST(body AS TEXT), '\"round\":1', '\"round\":2') AS BLOB) "
-        "WHERE kind = 'charge'",
+        """UPDATE event SET body = CAST(replace(CAST(body AS TEXT), '"round":1', '"round":2') AS BLOB)
+        WHERE kind = 'charge'""",
         "UPDATE event SET round = 2 WHERE round = 1",
         "DELETE FROM event WHERE round = 1; UPDATE event SET seq = 3 WHERE seq = 4",
         "UPDATE event SET kind = 'join' WHERE kind = 'charge'",

@@ -58,10 +58,7 @@ def test_bytes_and_sizes_must_fit() -> None:
 def batches(rate: Fraction, steps: int, rows: int) -> np.ndarray:
     source = OsBitSource()
     return np.stack(
-        [
-            poisson.sample(rate, rows, source.stream(b"step %d" % t, poisson.bytes_needed(rows)))
-            for t in range(steps)
-        ]
+        [poisson.sample(rate, rows, source.stream(b"step %d" % t, poisson.bytes_needed(rows))) for t in range(steps)]
     )
 
 
@@ -94,6 +91,4 @@ def test_rows_are_independent_and_fixed_or_clumped_batches_are_noticed() -> None
     centred = (chosen - q) / np.sqrt(q * (1 - q))
     pairs = (centred.T @ centred / np.sqrt(steps))[np.triu_indices(rows, 1)]
     assert abs(pairs.mean()) * np.sqrt(pairs.size) < 8
-    assert (
-        np.abs(pairs).max() < 16
-    )  # skewed at q = .05, hence wider than a normal's 7; a repeated row gives 24
+    assert np.abs(pairs).max() < 16  # skewed at q = .05, hence wider than a normal's 7; a repeated row gives 24

@@ -37,9 +37,7 @@ def test_the_closed_form_is_the_divergence(q: float, sigma: float, order: int) -
     assert value > integrated(q, sigma, order)
 
 
-@pytest.mark.parametrize(
-    ("sigma", "pld", "usual"), [(0.6, 21.644, 24.159), (1.0, 6.700, 7.420), (2.0, 2.247, 2.461)]
-)
+@pytest.mark.parametrize(("sigma", "pld", "usual"), [(0.6, 21.644, 24.159), (1.0, 6.700, 7.420), (2.0, 2.247, 2.461)])
 def test_published_values(sigma: float, pld: float, usual: float) -> None:
     """N = 5000, batch 250, 400 steps, δ = 1e-5: never below PLD; fractional orders gain a few per cent."""
     epsilon = rdp.epsilon_of_steps(Fraction(1, 20), sigma, 400, 1e-5)
@@ -95,9 +93,7 @@ def test_an_order_that_can_prove_nothing_is_refused() -> None:
 
 def test_the_best_order_is_the_best_of_those_allowed() -> None:
     best = rdp.best_order(0.05, 1.0, 400, 1e-5)
-    values = {
-        a: rdp.epsilon_from_rdp(rdp.subsampled_gaussian(0.05, 1.0, a, 400), a, 1e-5) for a in rdp.ORDERS
-    }
+    values = {a: rdp.epsilon_from_rdp(rdp.subsampled_gaussian(0.05, 1.0, a, 400), a, 1e-5) for a in rdp.ORDERS}
     assert values[best] == min(values.values()) == rdp.epsilon_of_steps(0.05, 1.0, 400, 1e-5)
     assert rdp.best_order(0.05, 1.0, 400, 1e-5, orders=(12,)) == 12
 

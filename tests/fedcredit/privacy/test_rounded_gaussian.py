@@ -55,8 +55,7 @@ def test_random_words_agree_with_the_exact_law(noise_variance: int) -> None:
 def test_inverting_the_cdf_in_high_precision_gives_the_same_integers(noise_variance: int) -> None:
     words = [3 << 100, 2**126 - 12345, 2**125 + 1, 7**45, 5**54, SIGN - 2**90]
     expected = [
-        int(ctx.nint(ctx.sqrt(2 * noise_variance) * ctx.erfinv(1 - (ctx.mpf(w) + 0.5) / 2**127)))
-        for w in words
+        int(ctx.nint(ctx.sqrt(2 * noise_variance) * ctx.erfinv(1 - (ctx.mpf(w) + 0.5) / 2**127))) for w in words
     ]
     assert draw_words(noise_variance, words) == expected
 
@@ -98,9 +97,7 @@ def test_the_exact_path_corrects_a_guess_that_is_off_either_way() -> None:
     assert rg._exact_magnitude(2**80, last_word_reaching(2**80, 10**12), 10**12 - 2) == 10**12
 
 
-@pytest.mark.parametrize(
-    ("noise_variance", "guess"), [(64**2, 97), (64**2, 103), (64**2, 0), (2**80, 10**12)]
-)
+@pytest.mark.parametrize(("noise_variance", "guess"), [(64**2, 97), (64**2, 103), (64**2, 0), (2**80, 10**12)])
 def test_a_quantile_beyond_its_error_bound_is_an_error_not_a_search(noise_variance: int, guess: int) -> None:
     with pytest.raises(PrivacyError, match="reinstall SciPy"):
         rg._exact_magnitude(noise_variance, last_word_reaching(64**2, 100), guess)
@@ -139,9 +136,7 @@ def test_sampler_delta_bounds_the_true_distance_to_the_ideal_law() -> None:
     noise_variance = 64**2
     reach = rg.n_thresholds(noise_variance) // 2
     exact = [tail(noise_variance, k) for k in range(1, reach + 2)]
-    words = [
-        ctx.mpf(max(-1, last_word_reaching(noise_variance, k)) + 1) / 2**127 for k in range(1, reach + 2)
-    ]
+    words = [ctx.mpf(max(-1, last_word_reaching(noise_variance, k)) + 1) / 2**127 for k in range(1, reach + 2)]
     assert words[reach - 1] == 0  # no word reaches the last threshold that K counts
     difference = [a - b for a, b in zip(exact, words, strict=True)]
     distance = sum(abs(a - b) for a, b in zip(difference, [*difference[1:], 0], strict=True)) / 2

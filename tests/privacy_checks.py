@@ -20,7 +20,7 @@ from fedcredit.privacy.ledger import Ledger
 from fedcredit.privacy.statement import mechanism
 from fedcredit.wire.canonical import digest
 from fedcredit.wire.envelope import open_envelope
-from fedcredit.wire.messages import Contribution, JoinRequest, Message, Role, RoundRequest
+from fedcredit.wire.messages import Contribution, JoinRequest, Message, Refusal, Role, RoundRequest
 from simulations.federation import Federation, custodian_of
 from tests import tiny
 
@@ -34,6 +34,22 @@ def ask(consortium: Federation, custodian: Custodian, message: Message, key=None
     reply = open_envelope(custodian.handle((key or consortium.coordinator_key).seal(sender, message)))
     assert reply.sender == custodian.institution
     return reply.verify(consortium.keys[custodian.institution].public)
+
+
+def changed(plan: Plan, **changes) -> Plan:
+    """The plan with other fields."""
+    return Plan.model_validate({**plan.model_dump(), **changes})
+
+
+def refused(message: Message, code: str) -> None:
+    """The answer is a refusal with that code."""
+    assert isinstance(message, Refusal), message
+    assert message.code == code, message.text
+
+
+def restarted(bank: Custodian, **changes) -> Custodian:
+    """The same ledger under a site that has changed meanwhile."""
+    return Custodian(replace(bank._site, **changes), bank.ledger)
 
 
 def joined(consortium: Federation, job, data: Dataset | None = None, place: int = 0) -> Custodian:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.data.quantise import Quantised, quantise_table
-from fedcredit.data.roles import content_fingerprint, kept_rows
+from fedcredit.data.roles import content_fingerprint
 from fedcredit.data.rows import Dataset, Rows, single
 from fedcredit.data.sources import Source, TableSource, open_source, spec_of
 from fedcredit.data.uci import load_uci, uci_dictionary
@@ -38,7 +38,7 @@ class DataSpec:
 
 
 def load(spec: DataSpec) -> tuple[DataDictionary, PooledTable]:
-    """Read, check and quantise the whole table.
+    """Read, check and quantise the whole table; under unit person, no person has more rows than the cap.
 
     Raises
     ------
@@ -118,9 +118,6 @@ def _open(spec: DataSpec) -> tuple[DataDictionary, Source]:
 def _pool(spec: DataSpec, source: Source, quantised: Quantised) -> PooledTable:
     part = np.flatnonzero(quantised.takes_part)
     ids = quantised.ids or tuple(str(index).encode() for index in range(len(quantised.bad)))
-    if spec.unit == "person":
-        own = [ids[index] for index in part]
-        part = part[kept_rows(own, quantised.cells[part], quantised.bad[part], _KEY, spec.max_records_per_person)]
     column = None
     if spec.split_column is not None:
         column = np.array(source.read([spec.split_column]).column(0).to_pylist(), dtype=np.object_)[part]

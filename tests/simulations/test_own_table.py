@@ -110,7 +110,7 @@ def test_a_person_with_k_rows_costs_k_times_the_sensitivity(table) -> None:
     assert {numbers.unit for numbers in done.privacy.values()} == {"person"}
 
 
-def test_rows_of_one_person_are_kept_up_to_the_cap(tmp_path) -> None:
+def test_all_rows_of_a_person_take_part_up_to_the_cap(tmp_path) -> None:
     rows = own_table.rows(600)
     path = own_table.write(tmp_path / "t.csv", own_table.changed(rows, "id", [row // 2 for row in range(600)]))
     person = [*own_table.overrides(path), "privacy.unit=person"]

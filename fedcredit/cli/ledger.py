@@ -1,4 +1,4 @@
-"""``fedcredit ledger``: open a ledger from the policy, show what it holds."""
+"""``fedcredit ledger``: open a ledger from the policy, show what it holds, close an abandoned job."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,6 +54,21 @@ def show(site: SiteArgument) -> None:
         policy = load_policy(file.policy)
         spent = account.accountant.epsilon(committed, policy.delta)
         console.print(f"spent or set aside: epsilon {spent:.4f} of {policy.epsilon} at delta {policy.delta:g}")
+
+
+@app.command()
+def close(
+    site: SiteArgument,
+    job: Annotated[str, typer.Argument(help="Beginning of the job's hash, as 'show' prints it.", show_default=False)],
+) -> None:
+    """Close a job that its coordinator abandoned; what was sent stays spent, the rest of its reservation is free."""
+    file = load_site_file(site)
+    with Ledger.open(file.ledger, SigningKey.load(file.identity_key)) as ledger:
+        matching = [plan_hash for plan_hash in ledger.open_jobs() if plan_hash.hex().startswith(job.lower())]
+        if len(matching) != 1:
+            raise ConfigError(f"{len(matching)} open jobs begin with {job!r}; give the hash of one, see 'show'.")
+        ledger.abandon(matching[0])
+    typer.echo(f"closed {matching[0].hex()[:16]}; it will not be answered again")
 
 
 def _row(event: Mapping[str, Any]) -> list[str]:

@@ -228,6 +228,22 @@ class Ledger:
             body = {"event": "close", "plan_hash": plan_hash.hex(), "spent": write_fraction(job.spent)}
             return self._append("close", body, plan_hash=plan_hash, request_hash=request_hash, seal=seal)
 
+    def abandon(self, plan_hash: bytes) -> None:
+        """Close a job that its coordinator left open, without a receipt: what it never spent is free again.
+
+        Raises
+        ------
+        LedgerError
+            If the job was never joined or is closed already.
+        """
+        self.finish(plan_hash, b"", lambda _count, _hash: b"")
+
+    def open_jobs(self) -> dict[bytes, Job]:
+        """Jobs that still hold a reservation, by plan hash."""
+        rows = self._connection.execute("SELECT plan_hash FROM event WHERE kind = 'join' ORDER BY seq").fetchall()
+        jobs = {plan_hash: job for (plan_hash,) in rows if (job := self.job(plan_hash)) is not None}
+        return {plan_hash: job for plan_hash, job in jobs.items() if not job.closed}
+
     def stored(self, slot: Slot) -> Stored | None:
         """The message that a slot was charged for, or None."""
         row = self._connection.execute(

@@ -19,6 +19,8 @@ from fedcredit.wire.messages import IdentifyReply, IdentifyRequest, Refusal
 from tests import tiny
 
 WAIT_S = 60
+# What is not refused is served, in this process, for ever.
+STUCK = pytest.mark.timeout(WAIT_S)
 
 
 def one_sentence(ran, *words):
@@ -204,6 +206,7 @@ REFUSED = {
 }
 
 
+@STUCK
 @pytest.mark.parametrize("case", REFUSED)
 def test_serve_refuses_in_one_sentence(cli, site, case):
     assert cli("ledger", "open", site.file).code == 0
@@ -215,12 +218,14 @@ def test_serve_refuses_in_one_sentence(cli, site, case):
     assert before.items() <= {path: path.stat().st_size for path in site.folder.rglob("*")}.items()
 
 
+@STUCK
 def test_two_institutions_with_policies_do_not_share_a_process(cli, site):
     other = site.folder / "OTHER.yaml"
     other.write_text(site.file.read_text().replace("bank-1", "bank-2"))
     one_sentence(cli("custodian", "serve", site.file, other), "process of its own")
 
 
+@STUCK
 def test_a_live_socket_is_never_taken_away(cli, site):
     assert cli("ledger", "open", site.file).code == 0
     with sockets.socket(sockets.AF_UNIX) as listener:

@@ -126,6 +126,19 @@ def test_show_lists_what_left_and_what_is_set_aside(cli, site):
     assert "epsilon 2.0000 of 4.0" in shown.out
 
 
+def test_closing_an_abandoned_job_frees_what_it_never_spent(cli, site):
+    cli("ledger", "open", site.file)
+    plan = join_and_answer_once(site)
+    one_sentence(cli("ledger", "close", site.file, "0123456789abcdef"), "0 open jobs")
+    closed = cli("ledger", "close", site.file, plan.digest().hex()[:8])
+    assert closed.code == 0
+    assert plan.digest().hex()[:16] in closed.out
+    shown = cli("ledger", "show", site.file).out
+    assert "epsilon 2.0000 of 4.0" not in shown
+    assert "epsilon 0.0000 of 4.0" not in shown
+    one_sentence(cli("ledger", "close", site.file, plan.digest().hex()[:8]), "0 open jobs")
+
+
 def test_show_needs_a_ledger(cli, site):
     one_sentence(cli("ledger", "show", site.file), "ledger open")
 

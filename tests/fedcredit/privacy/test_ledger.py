@@ -278,3 +278,18 @@ def test_many_cheap_jobs_do_not_make_the_sum_endless():
         committed = ledger.committed()
         assert committed.denominator.bit_length() < 5000 < exact.denominator.bit_length()
         assert exact <= committed <= exact + Fraction(1, 2**2000)
+
+
+def test_an_abandoned_job_frees_what_it_never_spent_and_stays_closed():
+    with Ledger.create(None, KEY, BUDGET) as ledger:
+        ledger.reserve(PLAN, b"plan", Fraction(9, 10), Fraction(9, 10), {})
+        ledger.commit(charge(1), seal)
+        assert list(ledger.open_jobs()) == [PLAN]
+        ledger.abandon(PLAN)
+        assert ledger.open_jobs() == {}
+        assert ledger.committed() == Fraction(1, 10)
+        with pytest.raises(LedgerError, match="is over"):
+            ledger.commit(charge(2), seal)
+        with pytest.raises(LedgerError, match="is over"):
+            ledger.abandon(PLAN)
+        ledger.verify()

@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fedcredit.errors import ConfigError
 from fedcredit.models.specs import ModelSpec
-from fedcredit.roster import PublicKeyHex, Roster
+from fedcredit.roster import Roster
 from fedcredit.wire.canonical import PROTOCOL_VERSION, canonical_json, digest, parse_json
 from fedcredit.wire.messages import MAX_MESSAGE_BYTES, Role
+from fedcredit.wire.public_keys import PublicKeyHex
 
 MAX_PLAN_BYTES = 16 * 2**20
 # A vector must fit a message together with what surrounds it.

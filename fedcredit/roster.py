@@ -7,14 +7,15 @@ divisor N and the bound on delta come from them, never from the data (zero-out a
 from pathlib import Path
 from typing import Annotated, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fedcredit.dictionary.problems import listed, validation_problems
+from fedcredit.dictionary.strict_yaml import parse_yaml
 from fedcredit.errors import ConfigError
 from fedcredit.wire.canonical import canonical_json, digest
+from fedcredit.wire.public_keys import PublicKeyHex
 
 InstitutionId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
-PublicKeyHex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Member(BaseModel):
@@ -77,8 +78,12 @@ def load_roster(path: Path) -> Roster:
         If the file is missing or not a roster.
     """
     try:
-        return Roster.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise ConfigError(f"roster file {path} does not exist; ask the consortium's operator for it.") from error
-    except (yaml.YAMLError, ValidationError) as error:
-        raise ConfigError(f"roster file {path} is not usable: {error}") from error
+        document = parse_yaml(path.read_bytes(), f"roster file {path}")
+    except OSError as error:
+        raise ConfigError(
+            f"roster file {path} cannot be read ({error.strerror}); ask the consortium's operator for it."
+        ) from error
+    try:
+        return Roster.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(listed(f"roster file {path}", validation_problems(error, document))) from error

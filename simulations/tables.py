@@ -83,26 +83,22 @@ def results_table(result: RunResult) -> Group:
     return Group(table, Text("* trained without privacy\n" + federated_sentence(result)))
 
 
-def sweep_table(points: Sequence[SweepPoint]) -> Table:
-    """Show mean ± standard deviation over seeds, one row per setting."""
-    table = _table("Sweep: mean ± standard deviation over seeds")
+def sweep_table(points: Sequence[SweepPoint]) -> Group:
+    """Show the AUC of the joint model beside its rivals, mean ± standard deviation over seeds, per setting and view."""
+    table = _table("Sweep: AUC on the test records, mean ± standard deviation over seeds")
     settings = list(dict.fromkeys(name for point in points for name in point.settings))
     for name in (*settings, "seeds"):
         table.add_column(name.replace(".", ".\n"), justify="right", no_wrap=True)
-    columns: dict[str, Callable[[RunResult], float | None]] = {
-        "joint AUC": lambda run: run.joint.overall.auc,
-        "joint KS": lambda run: run.joint.overall.ks,
-        "joint Brier": lambda run: run.joint.overall.brier,
-        "same type AUC": lambda run: run.same_type.overall.auc,
-        "alone* AUC": lambda run: _mean(model.overall.auc for model in run.alone.values()),
-        "pooled* AUC": lambda run: run.pooled.overall.auc,
-    }
-    for name in columns:
-        table.add_column(name, justify="right")
+    table.add_column("columns", no_wrap=True)
+    for name in _SWEEP_AUC:
+        table.add_column(name, justify="right", no_wrap=True)
     for point in points:
-        cells = [mean_and_sd([read(run) for run in point.runs]) for read in columns.values()]
-        table.add_row(*(point.settings.get(name, "") for name in settings), str(len(point.runs)), *cells)
-    return table
+        shown = [point.settings.get(name, "") for name in settings]
+        table.add_section()
+        for view in views_of(point.runs[0]):
+            cells = [mean_and_sd([read(run, view) for run in point.runs]) for read in _SWEEP_AUC.values()]
+            table.add_row(*shown, str(len(point.runs)), view, *cells)
+    return Group(table, Text("* trained without privacy"))
 
 
 def views_of(result: RunResult) -> list[str]:
@@ -223,6 +219,11 @@ def _in_view(model: ModelResult, view: str) -> Metrics | None:
     return model.by_view.get(view) if model.by_view else model.overall
 
 
+def _auc(model: ModelResult, view: str) -> float | None:
+    metrics = _in_view(model, view)
+    return metrics.auc if metrics is not None else None
+
+
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known else None
@@ -254,3 +255,11 @@ def _known(models: Sequence[Metrics], name: Figure) -> list[float]:
 
 def _sizes(models: Sequence[Metrics]) -> str:
     return span([model.n_test for model in models])
+
+
+_SWEEP_AUC: dict[str, Callable[[RunResult, str], float | None]] = {
+    "joint": lambda run, view: _auc(run.joint, view),
+    "same type": lambda run, view: _auc(run.same_type, view),
+    "alone*": lambda run, view: _mean(_auc(model, view) for model in run.alone.values()),
+    "pooled*": lambda run, view: _auc(run.pooled, view),
+}

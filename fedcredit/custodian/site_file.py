@@ -19,8 +19,9 @@ from fedcredit.dictionary.problems import validation_problems
 from fedcredit.dictionary.schema import DataDictionary, load_dictionary
 from fedcredit.dictionary.strict_yaml import parse_yaml
 from fedcredit.errors import ConfigError
-from fedcredit.roster import PublicKeyHex, load_roster
+from fedcredit.roster import load_roster
 from fedcredit.wire.envelope import SigningKey
+from fedcredit.wire.public_keys import PublicKeyHex
 
 _KEY_BYTES = 32
 

@@ -128,7 +128,7 @@ def test_the_receipt_states_the_jobs_own_numbers_only(consortium, bank):
     ("changes", "code"),
     [
         ({"coordinator": "stranger"}, "coordinator"),
-        ({"coordinator_key": "00" * 32}, "coordinator"),
+        ({"coordinator_key": SigningKey.generate().public.hex()}, "coordinator"),
         ({"dictionary": "00" * 32}, "dictionary"),
         ({"purpose": "marketing"}, "purpose"),
         ({"evaluation_percent": 21}, None),

@@ -16,6 +16,7 @@ from fedcredit.plan import PrivacyUnit
 from fedcredit.privacy.accounting import GaussianAccountant, NoAccountant
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.privacy.ledger_entries import Account
+from fedcredit.wire.envelope import SigningKey
 from fedcredit.wire.messages import (
     JoinReply,
     JoinRequest,
@@ -145,7 +146,7 @@ def test_a_policy_of_another_account_is_refused(tmp_path, monkeypatch):
         load_policy(path)
 
 
-SITE = """
+SITE = f"""
 institution: bank-1
 kind: bank
 population: loans
@@ -153,9 +154,9 @@ dictionary: d.yaml
 roster: r.yaml
 identity_key: i.pem
 data_key: d.key
-data: {kind: csv, path: t.csv}
-coordinators: {coordinator: "%s"}
+data: {{kind: csv, path: t.csv}}
+coordinators: {{coordinator: "{SigningKey.generate().public.hex()}"}}
 policy: policy.yaml
 ledger: l.sqlite
 socket: s.sock
-""" % ("ab" * 32)
+"""

@@ -27,6 +27,7 @@ Figure = Literal["auc", "ks", "brier"]
 #: Heading and decimals of each figure, in the order of the tables.
 FIGURES: dict[Figure, tuple[str, int]] = {"auc": ("AUC", 4), "ks": ("KS", 4), "brier": ("Brier", 4)}
 MOST_PLAN_ROWS = 12
+_RELEASED = "Released estimate over all customers, each scored with its own type's columns"
 
 
 def plan_table(plan: PlanSummary) -> Group:
@@ -130,12 +131,12 @@ def federated_sentence(result: RunResult) -> str:
     """Say what the released histogram estimates, with its interval."""
     released = result.federated
     if released.auc is None or released.auc_low is None or released.auc_high is None:
-        return "Released estimate: AUC n/a (too few good or bad cases for the noise)"
+        return f"{_RELEASED}: AUC n/a (too few good or bad cases for the noise)"
     parts = [f"AUC {released.auc:.3f} (95 % interval {released.auc_low:.3f} to {released.auc_high:.3f})"]
     parts += [
         f"{name} {value:.3f}" for name, value in (("KS", released.ks), ("Brier", released.brier)) if value is not None
     ]
-    return "Released estimate: " + ", ".join(parts)
+    return f"{_RELEASED}: " + ", ".join(parts)
 
 
 def epsilon(value: float | None) -> str:

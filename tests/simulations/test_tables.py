@@ -74,7 +74,7 @@ def test_results_per_view(run_result: RunResult) -> None:
     assert rows["alone*, min-max"][0] == "0.750-0.757"
     assert rows["joint"] == ["0.7633", "0.4133", "0.1400", "6,000"]
     assert [label for label, _ in view_rows(run_result, "all")] == ["joint", "pooled*"]
-    text = shown(results_table(run_result))
+    text = shown(results_table(run_result), 180)
     assert text.index("bank") < text.index("hospital") < text.index("all  ")
     assert "AUC 0.742 (95 % interval 0.689 to 0.795), KS 0.401, Brier 0.143" in text
     assert "* trained without privacy" in text

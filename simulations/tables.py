@@ -27,6 +27,7 @@ Figure = Literal["auc", "ks", "brier"]
 #: Heading and decimals of each figure, in the order of the tables.
 FIGURES: dict[Figure, tuple[str, int]] = {"auc": ("AUC", 4), "ks": ("KS", 4), "brier": ("Brier", 4)}
 MOST_PLAN_ROWS = 12
+MOST_ALONE_ROWS = 6
 _RELEASED = "Released estimate over all customers, each scored with its own type's columns"
 
 
@@ -110,11 +111,14 @@ def views_of(result: RunResult) -> list[str]:
 def view_rows(result: RunResult, view: str) -> list[tuple[str, list[str]]]:
     """Return label and cells (AUC, KS, Brier, test rows) of each model that has figures in a view."""
     rows = []
-    alone = [metrics for model in result.alone.values() if (metrics := _in_view(model, view))]
+    by_name = {name: metrics for name, model in result.alone.items() if (metrics := _in_view(model, view))}
+    alone = list(by_name.values())
     if alone:
         means = [_mean_figure(alone, name) for name in FIGURES]
         rows.append((f"alone*, mean of {len(alone)}", [*means, _sizes(alone)]))
-    if len(alone) > 1:
+    if 1 < len(alone) <= MOST_ALONE_ROWS:
+        rows += [(f"alone*: {name}", _cells(metrics)) for name, metrics in by_name.items()]
+    elif len(alone) > 1:
         rows.append(("alone*, min-max", [*(_range(alone, name) for name in FIGURES), ""]))
     for label, model in (
         ("same type", result.same_type),
@@ -123,8 +127,12 @@ def view_rows(result: RunResult, view: str) -> list[tuple[str, list[str]]]:
     ):
         metrics = _in_view(model, view)
         if metrics and metrics.n_test:
-            rows.append((label, [*(_figure(metrics, name) for name in FIGURES), f"{metrics.n_test:,}"]))
+            rows.append((label, _cells(metrics)))
     return rows
+
+
+def _cells(metrics: Metrics) -> list[str]:
+    return [*(_figure(metrics, name) for name in FIGURES), f"{metrics.n_test:,}"]
 
 
 def federated_sentence(result: RunResult) -> str:

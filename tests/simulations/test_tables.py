@@ -69,9 +69,11 @@ def test_a_missing_epsilon_is_the_largest() -> None:
 
 def test_results_per_view(run_result: RunResult) -> None:
     rows = dict(view_rows(run_result, "bank"))
-    assert list(rows) == ["alone*, mean of 2", "alone*, min-max", "same type", "joint", "pooled*"]
+    assert list(rows) == ["alone*, mean of 2", "alone*: bank-1", "alone*: bank-2", "same type", "joint", "pooled*"]
     assert rows["alone*, mean of 2"][0] == "0.7535"
-    assert rows["alone*, min-max"][0] == "0.750-0.757"
+    assert [rows[f"alone*: bank-{i}"][0] for i in (1, 2)] == ["0.7500", "0.7570"]
+    many = replace(run_result, alone={f"bank-{i}": run_result.alone["bank-1"] for i in range(7)})
+    assert dict(view_rows(many, "bank"))["alone*, min-max"][0] == "0.750-0.750"
     assert rows["joint"] == ["0.7633", "0.4133", "0.1400", "6,000"]
     assert [label for label, _ in view_rows(run_result, "all")] == ["joint", "pooled*"]
     text = shown(results_table(run_result), 180)

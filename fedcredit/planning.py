@@ -160,6 +160,8 @@ def _calibrate(terms: Derived, rounds: int, cost: Fraction, accountant: Accounta
         kind: _noise_variance(squared, terms.sampling_rate, cost, accountant) for kind, squared in sized_for.items()
     }
     for variance in filter(None, noise_variance.values()):
+        if variance < rounded_gaussian.MIN_NOISE_VARIANCE:
+            raise PrivacyError("so large an epsilon needs less noise than the integer lattice carries; lower epsilon.")
         rounded_gaussian.check_noise_variance(variance)
     return PhaseTerms(
         rounds=rounds,

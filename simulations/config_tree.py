@@ -32,6 +32,7 @@ class DataKeys(_Keys):
     source: Literal["uci_credit", "uci_credit_flat", "file"]
     path: str | None
     dictionary: str | None
+    mapping: str | None
 
 
 class SharesKeys(_Keys):

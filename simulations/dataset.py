@@ -15,7 +15,7 @@ from fedcredit.data.rows import Dataset, Rows, single
 from fedcredit.data.sources import Source, TableSource, open_source, spec_of
 from fedcredit.data.uci import load_uci, uci_dictionary
 from fedcredit.dictionary.check import check_table
-from fedcredit.dictionary.mapping import identity_mapping
+from fedcredit.dictionary.mapping import identity_mapping, load_mapping
 from fedcredit.dictionary.schema import DataDictionary, InstitutionType, load_dictionary
 from fedcredit.errors import CheckError, ConfigError
 from simulations.federation import Institution
@@ -27,11 +27,12 @@ _KEY = b"simulated institution key (not secret)"
 
 @dataclass(frozen=True, slots=True)
 class DataSpec:
-    """Which table: ``uci_credit``, ``uci_credit_flat``, or ``file`` with a path and a dictionary."""
+    """Which table: ``uci_credit``, ``uci_credit_flat``, or ``file`` with a path, a dictionary and perhaps a mapping."""
 
     source: str
     path: str | None = None
     dictionary: Path | None = None
+    mapping: Path | None = None
     split_column: str | None = None
     unit: str = "record"
     max_records_per_person: int = 1
@@ -49,7 +50,7 @@ def load(spec: DataSpec) -> tuple[DataDictionary, PooledTable]:
     """
     dictionary, source = _open(spec)
     pooled = pooled_dictionary(dictionary)
-    mapping = identity_mapping(pooled, POOLED)
+    mapping = identity_mapping(pooled, POOLED) if spec.mapping is None else load_mapping(spec.mapping)
     problems = check_table(pooled, POOLED, mapping, source, unit=spec.unit, cap=spec.max_records_per_person)
     if problems:
         raise CheckError(problems)

@@ -56,25 +56,25 @@ class SplitSpec:
 
 
 def train_and_test(table: PooledTable, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row numbers of training and test, stratified by label.
+    """Row numbers of training and test, stratified by label; all rows of one id stay together.
 
     Raises
     ------
     ConfigError
         If a class has too few rows to be split.
     """
-    rows = np.arange(table.bad.size)
+    first = _first_rows(table)
     try:
-        train, test = train_test_split(rows, test_size=TEST_FRACTION, random_state=seed, stratify=table.bad)
+        train, test = train_test_split(first, test_size=TEST_FRACTION, random_state=seed, stratify=table.bad[first])
     except ValueError as error:
         raise ConfigError(
             f"the table cannot be split into training and test rows ({error}); give more rows of both classes."
         ) from error
-    return train, test
+    return _with_companions(table, train), _with_companions(table, test)
 
 
 def deal(table: PooledTable, n_institutions: int, split: SplitSpec, seed: int) -> list[Part]:
-    """Deal training and test rows to `n_institutions`.
+    """Deal training and test rows to `n_institutions`; all rows of one id go to one of them.
 
     Raises
     ------
@@ -84,13 +84,36 @@ def deal(table: PooledTable, n_institutions: int, split: SplitSpec, seed: int) -
     generator = np.random.default_rng(seed)
     train, test = train_and_test(table, seed)
     shares = _dirichlet_shares(n_institutions, split.alpha, generator) if split.kind == "dirichlet" else None
-    parts = [_deal_rows(table, rows, n_institutions, split, shares, generator) for rows in (train, test)]
+    first = _first_rows(table)
+    parts = [
+        [
+            _with_companions(table, chosen)
+            for chosen in _deal_rows(table, rows[np.isin(rows, first)], n_institutions, split, shares, generator)
+        ]
+        for rows in (train, test)
+    ]
     empty = [index for index, rows in enumerate(parts[0]) if rows.size == 0]
     if empty:
         raise ConfigError(
             f"{len(empty)} of {n_institutions} institutions got no training row; use fewer or another split."
         )
     return [Part(train_rows, test_rows) for train_rows, test_rows in zip(*parts, strict=True)]
+
+
+def _first_rows(table: PooledTable) -> NDArray[np.int64]:
+    """The first row of each id, increasing."""
+    seen: dict[bytes, int] = {}
+    for row, unit in enumerate(table.ids):
+        seen.setdefault(unit, row)
+    return np.array(list(seen.values()), dtype=np.int64)
+
+
+def _with_companions(table: PooledTable, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows, and with them every other row of their ids; the rows themselves where each id has one."""
+    if len(set(table.ids)) == len(table.ids):
+        return rows
+    chosen = {table.ids[row] for row in rows}
+    return np.array([row for row, unit in enumerate(table.ids) if unit in chosen], dtype=np.int64)
 
 
 def _deal_rows(

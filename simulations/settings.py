@@ -100,6 +100,7 @@ def data_spec(config: Mapping[str, Any]) -> DataSpec:
         source=tree.data.source,
         path=tree.data.path,
         dictionary=Path(tree.data.dictionary) if tree.data.dictionary else None,
+        mapping=Path(tree.data.mapping) if tree.data.mapping else None,
         split_column=tree.federation.split_column,
         unit=tree.privacy.unit,
         max_records_per_person=tree.privacy.max_records_per_person,

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+from fedcredit.dictionary.mapping import identity_mapping
+from fedcredit.dictionary.schema import load_dictionary
 from fedcredit.models.family import family_of
 from fedcredit.plan import Placement, PrivacyUnit
-from simulations.dataset import load
+from simulations.dataset import POOLED, load, pooled_dictionary
 from simulations.run import Finished, Prepared, execute, prepare
 from simulations.settings import data_spec, read_settings
 from simulations.simulate import compose_config
@@ -138,3 +141,19 @@ def test_local_noise_spends_less_than_planned_and_the_planned_is_the_target(tabl
     for numbers in result.privacy.values():
         assert 0 < numbers.epsilon_spent < numbers.epsilon_planned <= 2
         assert numbers.delta == 1e-5
+
+
+def test_a_column_mapping_leads_to_the_same_model(tmp_path, table) -> None:
+    renamed = own_table.rows().rename_columns([name.upper() for name in own_table.rows().column_names])
+    mapped = own_table.write(tmp_path / "renamed.parquet", renamed)
+    pooled = pooled_dictionary(load_dictionary(own_table.DICTIONARY))
+    plain = identity_mapping(pooled, POOLED)
+    document = {
+        "features": {name: {"column": entry.column.upper()} for name, entry in plain.features.items()},
+        "target": {"column": plain.target.column.upper()},
+        "id_column": str(plain.id_column).upper(),
+    }
+    mapping = tmp_path / "mapping.yaml"
+    mapping.write_text(yaml.safe_dump(document), encoding="utf-8")
+    outcome = finished(*own_table.overrides(mapped), f"data.mapping={mapping}", "privacy=none").outcome
+    assert family_of(outcome.plan.model.family).final(outcome.progress.state) == model_of(table)

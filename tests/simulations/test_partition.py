@@ -68,3 +68,14 @@ def test_names(table) -> None:
     for banks, hospitals in ((0, 0), (-1, 2), (2, -1)):
         with pytest.raises(ConfigError, match="not both 0"):
             institution_ids(banks, hospitals)
+
+
+def test_all_rows_of_one_person_go_to_one_institution_and_one_role():
+    generator = np.random.default_rng(0)
+    ids = tuple(str(number % 400).encode() for number in range(1000))
+    table = PooledTable(np.zeros((1000, 1), np.uint16), generator.integers(0, 2, 1000).astype(np.uint8), ids)
+    parts = deal(table, 4, SplitSpec("iid"), seed=0)
+    places = [(index, role) for index in range(4) for role in ("train", "test")]
+    homes = {place: {ids[row] for row in getattr(parts[place[0]], place[1])} for place in places}
+    assert sum(len(people) for people in homes.values()) == len(set(ids))
+    assert sorted(np.concatenate([getattr(parts[index], role) for index, role in places])) == list(range(1000))

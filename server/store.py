@@ -140,12 +140,3 @@ class JobStore:
         row = self._connection.execute("SELECT plan FROM job").fetchone()
         if row is None or row[0] != plan:
             raise JobError("the job store holds another job; give this one a folder of its own.")
-
-
-def stored_plan(path: Path) -> bytes | None:
-    """The exact plan in a job store, or None if there is no store yet."""
-    if not path.is_file():
-        return None
-    with sqlite3.connect(path) as connection:
-        row = connection.execute("SELECT plan FROM job").fetchone()
-    return None if row is None else bytes(row[0])

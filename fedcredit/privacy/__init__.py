@@ -1,1 +1,1 @@
-"""The privacy mechanism and its accounting: noise bits, noise law, Gaussian DP, Rényi DP, attack bounds."""
+"""The privacy mechanism and its accounting: noise bits, noise law, Gaussian DP, Rényi DP."""

@@ -35,21 +35,6 @@ from tests.privacy_checks import ask, changed, refused, restarted, round_request
 BUDGET_SENTENCE = "the privacy ledger cannot pay for this job; ask for a smaller epsilon or fewer rounds."
 
 
-@pytest.fixture(scope="module")
-def consortium():
-    return tiny.federation()
-
-
-@pytest.fixture
-def bank(consortium):
-    return checks.joined(consortium, tiny.spec())
-
-
-@pytest.fixture
-def preflight(consortium):
-    return round_request(consortium, Role.PREFLIGHT, b"")
-
-
 # Models on which some records fail and others do not.
 
 

@@ -22,27 +22,10 @@ from fedcredit.wire.messages import (
     JoinRequest,
     Receipt,
     ReleaseRequest,
-    Role,
 )
 from simulations.federation import custodian_of
-from tests import privacy_checks as checks
 from tests import tiny
-from tests.privacy_checks import ask, changed, refused, restarted, round_request
-
-
-@pytest.fixture(scope="module")
-def consortium():
-    return tiny.federation()
-
-
-@pytest.fixture
-def bank(consortium):
-    return checks.joined(consortium, tiny.spec())
-
-
-@pytest.fixture
-def preflight(consortium):
-    return round_request(consortium, Role.PREFLIGHT, b"")
+from tests.privacy_checks import ask, changed, refused, restarted
 
 
 @pytest.mark.parametrize(

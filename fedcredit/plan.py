@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fedcredit.errors import ConfigError
 from fedcredit.models.specs import ModelSpec
-from fedcredit.roster import Roster
+from fedcredit.roster import HashHex, Roster
 from fedcredit.wire.canonical import PROTOCOL_VERSION, canonical_json, digest, parse_json
 from fedcredit.wire.messages import MAX_MESSAGE_BYTES, Role
 from fedcredit.wire.public_keys import PublicKeyHex
@@ -21,12 +21,12 @@ from fedcredit.wire.public_keys import PublicKeyHex
 MAX_PLAN_BYTES = 16 * 2**20
 # A vector must fit a message together with what surrounds it.
 MAX_VECTOR_LENGTH = (MAX_MESSAGE_BYTES - 2**16) // 8
-HashHex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Placement(StrEnum):
-    """Who adds the noise."""
+    """Who adds the noise: each institution all of it, all of them a share each, or (simulation only) one for all."""
 
+    DISTRIBUTED = "distributed"
     LOCAL = "local"
     CENTRAL = "central"
     NONE = "none"
@@ -52,6 +52,10 @@ class PrivacyTerms(BaseModel):
         Share of the privacy cost that is kept for retries.
     colluders
         Number t of institutions that the coordinator may be in league with.
+    max_drops
+        Most members of the roster that may be left out of the job's sums.
+    masks
+        Whether vectors are masked, so that the coordinator learns sums over three institutions or more only.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,6 +68,8 @@ class PrivacyTerms(BaseModel):
     reserve_percent: int = Field(default=10, ge=0, le=50)
     max_attempts: int = Field(default=3, ge=1, le=10)
     colluders: int = Field(default=1, ge=0, le=10_000)
+    max_drops: int = Field(default=1, ge=0, le=10_000)
+    masks: bool = False
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -91,7 +97,8 @@ class PhaseTerms(BaseModel):
     sensitivity_squared
         Per institution type, the squared L2 change of the integer vector when one unit is zeroed out.
     noise_variance
-        Per institution type, the variance of its rounded Gaussian in squared lattice units; 0 without privacy.
+        Per institution type, the variance of its rounded Gaussian in squared lattice units; 0 without privacy. Under
+        ``distributed`` it is the same for all types and that of the honest members' summed shares.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

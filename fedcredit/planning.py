@@ -3,6 +3,7 @@
 The total cost (sum of mu², or Renyi divergence at one order when a phase is sampled) is split by fixed public
 shares; each institution type's integer noise variance is the smallest that keeps its own sensitivity within the
 phase's share. A type that owns fewer columns has a smaller sensitivity and adds less noise for the same epsilon.
+Where one noise serves all types, whole or in shares, it is sized for the largest sensitivity.
 """
 
 import math
@@ -22,7 +23,8 @@ from fedcredit.privacy.accounting import (
     MixedAccountant,
     NoAccountant,
 )
-from fedcredit.roster import Roster
+from fedcredit.privacy.shares import check_members, share_variance
+from fedcredit.roster import FEWEST_MEMBERS, Roster
 from fedcredit.terms import Derived, derive
 from fedcredit.wire.messages import Role
 
@@ -77,11 +79,14 @@ def make_plan(request: JobRequest, dictionary: DataDictionary) -> Plan:
     Raises
     ------
     PrivacyError
-        If epsilon or delta are unusable, or the noise would be too small for the lattice.
+        If epsilon or delta are unusable, the institutions are too few for shared noise or masks, or the noise would be
+        too small for the lattice.
     """
+    members = len(request.roster.members)
     privacy = request.privacy.model_copy(update={"reserve_percent": request.shares.reserve})
     if privacy.delta is not None:
         gdp.check_delta(privacy.delta, request.roster.total_size)
+    _check_members(privacy, members)
     derived = derive(dictionary, request.model, request.evaluation, privacy.max_records_per_person)
     rounds = {Role.PREFLIGHT: 1, Role.TRAIN: request.model.rounds, Role.EVALUATE: 1}
     accountant = accountant_for(privacy, derived[Role.TRAIN].sampling_rate)
@@ -91,7 +96,8 @@ def make_plan(request: JobRequest, dictionary: DataDictionary) -> Plan:
             rounds[role],
             _share(accountant, privacy, request.shares, role) / rounds[role],
             accountant,
-            privacy.placement,
+            privacy,
+            members,
         )
         for role, terms in derived.items()
     }
@@ -111,13 +117,20 @@ def make_plan(request: JobRequest, dictionary: DataDictionary) -> Plan:
 
 
 def evaluation_noise_stddev(privacy: PrivacyTerms, shares: BudgetShares, groupings: int, n_institutions: int) -> float:
-    """Standard deviation, in records, of the summed noise on one cell of phase evaluate."""
+    """Standard deviation, in records, of the summed noise on one cell of phase evaluate.
+
+    Raises
+    ------
+    PrivacyError
+        If the institutions are too few for shared noise or masks.
+    """
+    _check_members(privacy, n_institutions)
     accountant = accountant_for(privacy, 1.0)
     if isinstance(accountant, NoAccountant):
         return 0.0
     sensitivity_squared = groupings * privacy.max_records_per_person**2
-    noisy = 1 if privacy.placement is Placement.CENTRAL else n_institutions
-    return math.sqrt(noisy * sensitivity_squared / _share(accountant, privacy, shares, Role.EVALUATE))
+    released = _released_noise(privacy, n_institutions)
+    return math.sqrt(released * sensitivity_squared / _share(accountant, privacy, shares, Role.EVALUATE))
 
 
 def accountant_for(privacy: PrivacyTerms, sampling_rate: float) -> Accountant:
@@ -146,23 +159,44 @@ def _renyi_order(epsilon: float, delta: float) -> int:
     return max(rdp.ORDERS, key=usable)
 
 
+def _check_members(privacy: PrivacyTerms, members: int) -> None:
+    if privacy.placement is Placement.DISTRIBUTED:
+        check_members(members, privacy.colluders)
+    if privacy.masks and members < FEWEST_MEMBERS:
+        raise PrivacyError(
+            f"masks hide nothing among {members} institution(s): each works out the other's vector from the sum; "
+            f"switch masks off, or add institutions up to {FEWEST_MEMBERS}."
+        )
+
+
+def _released_noise(privacy: PrivacyTerms, members: int) -> Fraction:
+    """Noise of the released sums of all members, in parts of the plan's variance."""
+    match privacy.placement:
+        case Placement.LOCAL:
+            return Fraction(members)
+        case Placement.DISTRIBUTED:
+            return Fraction(members, members - privacy.colluders)
+        case _:
+            return Fraction(1)
+
+
 def _share(accountant: Accountant, privacy: PrivacyTerms, shares: BudgetShares, role: Role) -> Fraction:
     if privacy.epsilon is None or privacy.delta is None:
         return Fraction(0)
     return accountant.target(privacy.epsilon, privacy.delta) * shares.of(role)
 
 
-def _calibrate(terms: Derived, rounds: int, cost: Fraction, accountant: Accountant, placement: Placement) -> PhaseTerms:
+def _calibrate(
+    terms: Derived, rounds: int, cost: Fraction, accountant: Accountant, privacy: PrivacyTerms, members: int
+) -> PhaseTerms:
     sized_for = dict(terms.sensitivity_squared)
-    if placement is Placement.CENTRAL:  # one noise serves every type's records
+    if privacy.placement in {Placement.CENTRAL, Placement.DISTRIBUTED}:  # one noise serves every type's records
         sized_for = dict.fromkeys(sized_for, max(sized_for.values()))
     noise_variance = {
         kind: _noise_variance(squared, terms.sampling_rate, cost, accountant) for kind, squared in sized_for.items()
     }
     for variance in filter(None, noise_variance.values()):
-        if variance < rounded_gaussian.MIN_NOISE_VARIANCE:
-            raise PrivacyError("so large an epsilon needs less noise than the integer lattice carries; lower epsilon.")
-        rounded_gaussian.check_noise_variance(variance)
+        _check_noise(variance, privacy, members)
     return PhaseTerms(
         rounds=rounds,
         vector_length=terms.vector_length,
@@ -171,6 +205,14 @@ def _calibrate(terms: Derived, rounds: int, cost: Fraction, accountant: Accounta
         sensitivity_squared=_sorted(terms.sensitivity_squared),
         noise_variance=_sorted(noise_variance),
     )
+
+
+def _check_noise(variance: int, privacy: PrivacyTerms, members: int) -> None:
+    if variance < rounded_gaussian.MIN_NOISE_VARIANCE:
+        raise PrivacyError("so large an epsilon needs less noise than the integer lattice carries; lower epsilon.")
+    rounded_gaussian.check_noise_variance(variance)
+    if privacy.placement is Placement.DISTRIBUTED:
+        share_variance(variance, members, privacy.colluders)
 
 
 def _noise_variance(sensitivity_squared: int, sampling_rate: float, cost: Fraction, accountant: Accountant) -> int:

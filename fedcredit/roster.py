@@ -1,21 +1,23 @@
-"""The roster: who is in the consortium, with which key, and how large it says it is.
+"""The roster: who is in the consortium, with which key, how large it says it is, and until when that holds.
 
-Every institution pins the same roster file; its hash is part of every plan. Sizes are rounded and public: the
-divisor N and the bound on delta come from them, never from the data (zero-out adjacency).
+Every institution pins the same roster; its hash is part of every plan and is what the members sign (see
+`fedcredit.roster_file`). Sizes are rounded and public: the divisor N and the bound on delta come from them, never from
+the data (zero-out adjacency). A roster names the hash of the one that it replaces, so that versions form one chain.
 """
 
-from pathlib import Path
+import re
+from datetime import date
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from fedcredit.dictionary.problems import listed, validation_problems
-from fedcredit.dictionary.strict_yaml import parse_yaml
-from fedcredit.errors import ConfigError
 from fedcredit.wire.canonical import canonical_json, digest
 from fedcredit.wire.public_keys import PublicKeyHex
 
 InstitutionId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+# Of a sum that hides its parts: between two, each takes its own off and holds the other's.
+FEWEST_MEMBERS = 3
+HashHex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Member(BaseModel):
@@ -24,19 +26,50 @@ class Member(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: InstitutionId
-    kind: str
-    region: str = "unspecified"
+    kind: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    # Shown on consoles before it is signed: letters and plain punctuation, nothing that could hide a line.
+    region: str = Field(default="unspecified", pattern=r"^[\w .,'()/&-]{1,63}$")
     public_size: int = Field(gt=0, le=10**12)
     public_key: PublicKeyHex
 
 
+def _day(value: object) -> object:
+    """Let through a plain day only; numbers and times of day would be read as days that nobody wrote."""
+    if type(value) is date or (isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value)):
+        return value
+    raise ValueError(f"{value!r:.40} is not a day; write it as YYYY-MM-DD")
+
+
 class Roster(BaseModel):
-    """The members, in a fixed order."""
+    """The members, in a fixed order.
+
+    Attributes
+    ----------
+    version
+        1, 2, …: a custodian takes part under no lower version than the highest that it has seen.
+    previous
+        Hash of the roster that this one replaces, as hex; None for version 1.
+    expires
+        Last day (UTC) on which jobs are answered under this roster.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, lt=2**32)
+    previous: HashHex | None = None
+    expires: Annotated[date, BeforeValidator(_day)]
     members: tuple[Member, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _chained(self) -> Self:
+        if self.version > 1 and self.previous is None:
+            raise ValueError(
+                f"version {self.version} replaces a roster and must name it; give previous, the hash that "
+                "'fedcredit roster show' prints for the old file"
+            )
+        if self.version == 1 and self.previous is not None:
+            raise ValueError("version 1 replaces no roster; remove previous, or raise the version")
+        return self
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -58,6 +91,10 @@ class Roster(BaseModel):
         """The member of that id, or None."""
         return next((member for member in self.members if member.id == institution), None)
 
+    def expired(self, today: date) -> bool:
+        """Tell whether the roster's last day lies before `today` (UTC)."""
+        return today > self.expires
+
     def digest(self) -> bytes:
         """SHA-256 of the roster; 32 bytes."""
         return digest("roster", canonical_json(self.model_dump(mode="json")))
@@ -67,23 +104,3 @@ class Roster(BaseModel):
         asked = frozenset(institutions)
         chosen = [member.id for member in self.members if member.id in asked]
         return digest("attempt-roster", self.digest(), *(name.encode() for name in chosen))
-
-
-def load_roster(path: Path) -> Roster:
-    """Read a roster file (YAML).
-
-    Raises
-    ------
-    ConfigError
-        If the file is missing or not a roster.
-    """
-    try:
-        document = parse_yaml(path.read_bytes(), f"roster file {path}")
-    except OSError as error:
-        raise ConfigError(
-            f"roster file {path} cannot be read ({error.strerror}); ask the consortium's operator for it."
-        ) from error
-    try:
-        return Roster.model_validate(document)
-    except ValidationError as error:
-        raise ConfigError(listed(f"roster file {path}", validation_problems(error, document))) from error

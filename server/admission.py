@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import isqrt
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from fedcredit.custodian.guard import CAPACITY
 from fedcredit.errors import RefusalError
 from fedcredit.plan import Plan, plan_digest
+from fedcredit.secure_aggregation.transcript import transcript_digest
 from fedcredit.wire.canonical import digest, parse_json
 from fedcredit.wire.envelope import open_envelope
 from fedcredit.wire.messages import (
@@ -17,12 +19,17 @@ from fedcredit.wire.messages import (
     IdentifyRequest,
     JoinReply,
     JoinRequest,
+    KeysReply,
+    KeysRequest,
     Message,
     Receipt,
     ReleaseRequest,
+    Role,
     RoundRequest,
     decode_message,
 )
+
+Request: TypeAlias = JoinRequest | KeysRequest | RoundRequest | ReleaseRequest
 
 # Public sizes are rounded, and an institution may hold more than it declares.
 _MOST_TIMES_PUBLIC_SIZE = 16
@@ -67,15 +74,17 @@ def identity(plan: Plan, request: bytes, reply: bytes) -> str:
 class Question:
     """A request of the job and the hashes that an answer to it must carry."""
 
-    request: JoinRequest | RoundRequest | ReleaseRequest
+    request: Request
     hashes: tuple[bytes, ...]
 
 
-def question(plan: Plan, request: JoinRequest | RoundRequest | ReleaseRequest) -> Question:
+def question(plan: Plan, request: Request) -> Question:
     """Bind a request to the plan, the attempt's roster and the model."""
     match request:
         case JoinRequest():
-            return Question(request, (plan_digest(request.plan),))
+            return Question(request, (plan_digest(request.plan), plan.roster.digest()))
+        case KeysRequest():
+            return Question(request, (request.plan_hash, transcript_digest(request.plan_hash, request.joins)))
         case RoundRequest():
             roster_hash = plan.roster.attempt_digest(request.members)
             return Question(request, (request.plan_hash, roster_hash, digest("model", request.model)))
@@ -86,18 +95,21 @@ def question(plan: Plan, request: JoinRequest | RoundRequest | ReleaseRequest) -
 def answers(plan: Plan, institution: str, asked: Question, reply: Message) -> bool:
     """Whether a reply is what was asked for, down to the hashes of roster and model.
 
-    A contribution must also be one that the institution's public size and the plan's noise can give. That does not stop
-    poisoning; it keeps one member from driving every sum out of the range of numbers.
+    A contribution that is not masked must also be one that the institution's public size and the plan's noise can give.
+    That does not stop poisoning; it keeps one member from driving every sum out of the range of numbers. Under masks
+    only the sum can be looked at (`plausible_sum`).
     """
     match asked.request, reply:
         case JoinRequest(), JoinReply():
-            return (reply.plan_hash,) == asked.hashes
+            return (reply.plan_hash, reply.roster_hash) == asked.hashes
+        case KeysRequest(), KeysReply():
+            return (reply.plan_hash, reply.transcript_hash) == asked.hashes
         case RoundRequest() as request, Contribution():
             return (
                 (reply.role, reply.round, reply.attempt) == (request.role, request.round, request.attempt)
                 and (reply.plan_hash, reply.roster_hash, reply.model_hash) == asked.hashes
                 and len(reply.vector) == 8 * plan.phases.of(request.role).vector_length
-                and _plausible(plan, institution, reply)
+                and (plan.privacy.masks or _within(vector_of(reply), _limit(plan, institution, reply.role)))
             )
         case ReleaseRequest(), Receipt():
             return (reply.plan_hash, reply.model_hash) == asked.hashes and _is_statement(reply.statement)
@@ -110,13 +122,23 @@ def vector_of(contribution: Contribution) -> NDArray[np.int64]:
     return np.frombuffer(contribution.vector, dtype="<i8").astype(np.int64, copy=False)
 
 
-def _plausible(plan: Plan, institution: str, contribution: Contribution) -> bool:
-    member, terms = plan.roster.member(institution), plan.phases.of(contribution.role)
+def plausible_sum(plan: Plan, members: tuple[str, ...], role: Role, total: NDArray[np.int64]) -> bool:
+    """Whether a sum over `members` is one that their public sizes and the plan's noise can give.
+
+    It is not where masks did not cancel: then it is uniform over 64 bits.
+    """
+    return _within(total, sum(_limit(plan, name, role) for name in members))
+
+
+def _limit(plan: Plan, institution: str, role: Role) -> int:
+    member, terms = plan.roster.member(institution), plan.phases.of(role)
     if member is None:
-        return False
+        return 0
     from_rows = _MOST_TIMES_PUBLIC_SIZE * member.public_size * (isqrt(terms.sensitivity_squared[member.kind]) + 1)
-    limit = min(from_rows + 40 * isqrt(terms.noise_variance[member.kind]), CAPACITY // len(plan.members))
-    vector = vector_of(contribution)
+    return min(from_rows + 40 * isqrt(terms.noise_variance[member.kind]), CAPACITY // len(plan.members))
+
+
+def _within(vector: NDArray[np.int64], limit: int) -> bool:
     return bool(np.all((vector <= limit) & (vector >= -limit)))
 
 

@@ -3,10 +3,11 @@
 Drive it with ``while (step := coordinator.next_step()): coordinator.receive(channel(step.requests))``. In process,
 through Flower's simulation runtime and over a network the same object runs; only what carries the bytes differs.
 
-Replies that are missing are asked for once more with the same attempt (the custodian re-sends its stored bytes,
-nothing is charged). An institution that lost an attempt's bytes is asked again with a higher attempt, charged from
-the plan's reserve. An institution that still does not answer leaves the job; below the quorum the job stops, and
-can be resumed from its store.
+Masks cancel only in the sum over all members of one attempt, so an attempt is complete or worthless. Replies that are
+missing are asked for once more with the same attempt (the custodian re-sends its stored bytes, nothing is charged).
+An attempt that stays incomplete is given up, and the next one asks those who are left, charged from the plan's
+reserve. Below the quorum the job stops, and can be resumed from its store; when the reserve is used up, the job ends
+with the model so far.
 """
 
 import os
@@ -18,26 +19,30 @@ from numpy.typing import NDArray
 
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import JobError, RefusalError, WireError
-from fedcredit.plan import Plan, parse_plan
+from fedcredit.plan import Placement, Plan, parse_plan
+from fedcredit.privacy.shares import fewest_members
+from fedcredit.roster import FEWEST_MEMBERS
+from fedcredit.secure_aggregation.transcript import transcript_digest
 from fedcredit.wire.envelope import SigningKey
 from fedcredit.wire.messages import (
+    NO_TRANSCRIPT,
     Contribution,
     IdentifyRequest,
     JoinRequest,
-    Message,
+    KeysRequest,
     Receipt,
     Refusal,
     ReleaseRequest,
     Role,
     RoundRequest,
 )
-from server.admission import Question, answers, authenticated, identity, question, vector_of
-from server.progress import Progress, advance, owned_coordinates, request_model, start
-from server.store import Decided, JobStore
+from server.admission import Question, Request, answers, authenticated, identity, plausible_sum, question, vector_of
+from server.progress import Progress, advance, owned_by, request_model, start
+from server.store import Decided, JobStore, Outcome
+from server.verdict import Asking, sentence, verdict
 
 _ROLES = {"preflight": Role.PREFLIGHT, "train": Role.TRAIN, "evaluate": Role.EVALUATE}
 _RESENDS = 1
-_LONGEST_REASON = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class Step:
     Attributes
     ----------
     phase, round, attempt
-        Which step of the job; for progress lines.
+        Which step of the job, and which try at it; for progress lines.
     requests
         Signed envelope bytes per institution.
     """
@@ -56,16 +61,6 @@ class Step:
     round: int
     attempt: int
     requests: Mapping[str, bytes]
-
-
-@dataclass(slots=True)
-class _Asking:
-    """The step in flight: who answered, whom to ask, and how often each was asked."""
-
-    answered: dict[str, tuple[Message, bytes]]
-    waiting: dict[str, int]
-    silent: dict[str, int]
-    refused: dict[str, str]
 
 
 class Coordinator:
@@ -84,7 +79,7 @@ class Coordinator:
     quorum
         Fewest institutions with which the job goes on; None means all of the roster.
     on_decided
-        Called with each decided step and the state after it; for progress lines.
+        Called with each decided attempt at a step and the state after it; for progress lines.
 
     Raises
     ------
@@ -108,7 +103,7 @@ class Coordinator:
         self._plan_bytes, self._plan_hash = plan, self.plan.digest()
         self.dictionary = dictionary
         self._key, self._store, self._on_decided = key, store, on_decided
-        self._quorum = len(self.plan.members) if quorum is None else quorum
+        self._quorum = max(len(self.plan.members) if quorum is None else quorum, _fewest(self.plan))
         self.progress = start(self.plan)
         for decided in store.steps():
             self.progress = advance(self.plan, dictionary, self.progress, decided)
@@ -148,12 +143,11 @@ class Coordinator:
         """What to deliver now; None when the job is done."""
         if self.done:
             return None
-        progress, waiting = self.progress, self._asking.waiting
-        sealed = {
-            attempt: self._key.seal(self.plan.coordinator, self._request(attempt)) for attempt in {*waiting.values()}
-        }
-        requests = {name: sealed[attempt] for name, attempt in waiting.items()}
-        return Step(progress.next_phase, progress.next_round, max(waiting.values()), requests)
+        progress = self.progress
+        sealed = self._key.seal(self.plan.coordinator, self._request())
+        return Step(
+            progress.next_phase, progress.next_round, progress.attempt, dict.fromkeys(self._asking.waiting, sealed)
+        )
 
     def receive(self, replies: Mapping[str, bytes]) -> None:
         """Take the replies to `next_step` and decide the step if nobody is left to ask.
@@ -166,84 +160,108 @@ class Coordinator:
         Raises
         ------
         JobError
-            If fewer institutions than the quorum took part; the store keeps every earlier step.
+            If fewer institutions than the quorum are left; the store keeps every earlier step.
         """
-        waiting = dict(self._asking.waiting)
-        questions = {attempt: question(self.plan, self._request(attempt)) for attempt in {*waiting.values()}}
-        for name, attempt in waiting.items():
-            self._take(name, questions[attempt], attempt, replies.get(name))
+        asked = question(self.plan, self._request())
+        for name in tuple(self._asking.waiting):
+            self._take(name, asked, replies.get(name))
         if not self._asking.waiting:
             self._decide()
 
-    def _ask(self) -> _Asking:
-        return _Asking({}, dict.fromkeys(self.progress.members, 1), {}, {})
+    def _ask(self) -> Asking:
+        progress = self.progress
+        return Asking(list(progress.joining if progress.next_phase == "join" else progress.members))
 
-    def _request(self, attempt: int) -> JoinRequest | RoundRequest | ReleaseRequest:
+    def _request(self) -> Request:
         phase, progress = self.progress.next_phase, self.progress
-        if phase == "join":
-            return JoinRequest(self._plan_bytes)
-        model = request_model(self.plan, progress)
-        if phase == "release":
-            return ReleaseRequest(self._plan_hash, model)
-        return RoundRequest(self._plan_hash, _ROLES[phase], progress.next_round, attempt, progress.members, model)
+        match phase:
+            case "join":
+                return JoinRequest(self._plan_bytes)
+            case "keys":
+                return KeysRequest(self._plan_hash, self._joins())
+            case "release":
+                return ReleaseRequest(self._plan_hash, request_model(self.plan, progress))
+        transcript = transcript_digest(self._plan_hash, self._joins()) if self.plan.privacy.masks else NO_TRANSCRIPT
+        return RoundRequest(
+            self._plan_hash,
+            _ROLES[phase],
+            progress.next_round,
+            progress.attempt,
+            progress.members,
+            request_model(self.plan, progress),
+            transcript,
+        )
 
-    def _take(self, name: str, asked: Question, attempt: int, reply: bytes | None) -> None:
+    def _joins(self) -> tuple[bytes, ...]:
+        """Everybody's latest signed join, in roster order."""
+        packets = self._store.packets("join")
+        return tuple(packets[name] for name in self.plan.members if name in packets)
+
+    def _take(self, name: str, asked: Question, reply: bytes | None) -> None:
         asking = self._asking
         if reply is None:
-            asking.silent[name] = asking.silent.get(name, 0) + 1
-            if asking.silent[name] > _RESENDS:
-                asking.refused[name] = "no answer in time"
-                del asking.waiting[name]
+            asking.silences[name] = asking.silences.get(name, 0) + 1
+            if asking.silences[name] > _RESENDS:
+                asking.refuse(name, "silent", "no answer in time")
             return
-        del asking.waiting[name]
         try:
             message = authenticated(self.plan, name, reply)
         except (WireError, RefusalError) as error:
-            asking.refused[name] = _sentence(str(error))
+            asking.refuse(name, "foreign", sentence(str(error)))
             return
-        if not isinstance(message, Refusal):
-            if answers(self.plan, name, asked, message):
-                asking.answered[name] = (message, reply)
-            else:
-                asking.refused[name] = "answered with something that was not asked for"
-        elif message.code in ("attempt", "replay") and attempt < self.plan.privacy.max_attempts:
-            asking.waiting[name] = attempt + 1
+        if isinstance(message, Refusal):
+            asking.refuse(name, message.code, sentence(f"{message.code}: {message.text}"))
+        elif answers(self.plan, name, asked, message):
+            asking.answer(name, message, reply)
         else:
-            asking.refused[name] = _sentence(f"{message.code}: {message.text}")
+            asking.refuse(name, "foreign", "answered with something that was not asked for")
 
     def _decide(self) -> None:
         # Whatever fails below, the step is asked again.
-        progress, asking, self._asking = self.progress, self._asking, self._ask()
-        members = tuple(name for name in progress.members if name in asking.answered)
-        if len(members) < self._quorum or (progress.next_phase == "join" and asking.refused):
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in asking.refused.items())
-            raise JobError(
-                f"{progress.next_phase} has {len(members)} of {len(progress.members)} institutions ({reasons}); "
-                "mend the cause and resume the job."
-            )
-        decided = Decided(progress.next_phase, progress.next_round, members, self._sums(asking, members))
+        asking, self._asking = self._asking, self._ask()
+        found = verdict(self.plan, self.progress, asking, self._quorum)
+        decided = Decided(
+            self.progress.next_phase,
+            self.progress.next_round,
+            self.progress.attempt,
+            found.outcome,
+            found.members,
+            found.rejoining,
+            self._sums(asking) if found.outcome is Outcome.DONE else np.zeros(0, dtype=np.int64),
+        )
         # Folded before it is stored: a step that cannot be folded must not stand in the way of a resume.
-        following = advance(self.plan, self.dictionary, progress, decided)
-        self._store.record(decided, [(name, asking.answered[name][1]) for name in members])
+        following = advance(self.plan, self.dictionary, self.progress, decided)
+        kept = (
+            [(name, packet) for name, (_, packet) in asking.answered.items()] if decided.outcome is Outcome.DONE else []
+        )
+        self._store.record(decided, kept)
         self.progress = following
         self._asking = self._ask()
         if self._on_decided is not None:
             self._on_decided(decided, self.progress)
 
-    def _sums(self, asking: _Asking, members: tuple[str, ...]) -> NDArray[np.int64]:
+    def _sums(self, asking: Asking) -> NDArray[np.int64]:
+        """The released sums modulo 2^64, in which the masks have cancelled; zeros where nobody owns a coordinate."""
         role = _ROLES.get(self.progress.next_phase)
         if role is None:
             return np.zeros(0, dtype=np.int64)
         total = np.zeros(self.plan.phases.of(role).vector_length, dtype=np.int64)
-        for member in self.plan.roster.members:
-            if member.id in members:
-                message = asking.answered[member.id][0]
-                if isinstance(message, Contribution):
-                    owned = owned_coordinates(self.plan, self.dictionary, role, member.kind)
-                    total += np.where(owned, vector_of(message), 0)
+        for message, _ in asking.answered.values():
+            if isinstance(message, Contribution):
+                total += vector_of(message)
+        members = self.progress.members
+        total = np.where(owned_by(self.plan, self.dictionary, role, members), total, 0)
+        if not plausible_sum(self.plan, members, role, total):
+            raise JobError(
+                f"the sums of {role.name} {self.progress.next_round} are out of range: a member did not keep to the "
+                "protocol, and masks hide which; found out with smaller rosters, each a job of its own."
+            )
         return total
 
 
-def _sentence(text: str) -> str:
-    """A member's words, fit for the operator's console: short, and without control characters."""
-    return "".join(letter if letter.isprintable() else " " for letter in text[:_LONGEST_REASON])
+def _fewest(plan: Plan) -> int:
+    """Fewest members over which this plan's sums can be taken."""
+    terms = plan.privacy
+    shared = terms.placement is Placement.DISTRIBUTED
+    masked = FEWEST_MEMBERS if terms.masks else 1
+    return max(masked, fewest_members(terms.colluders) if shared else 1, len(plan.members) - terms.max_drops)

@@ -14,11 +14,13 @@ from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.evaluation import phase as evaluation
 from fedcredit.evaluation.score_grid import DEFAULT_RANGE, range_around
 from fedcredit.models.family import family_of
+from fedcredit.ownership import owned_coordinates
 from fedcredit.plan import Placement, Plan
 from fedcredit.preflight import Preflight
+from fedcredit.privacy.shares import own_noise_variance
 from fedcredit.wire.canonical import canonical_json
 from fedcredit.wire.messages import Role
-from server.store import Decided
+from server.store import Decided, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,16 @@ class Progress:
     ----------
     members
         Institutions still in the job, in roster order; it only shrinks.
-    next_phase, next_round
-        What to ask next; ``done`` when nothing is left.
+    next_phase, next_round, attempt
+        What to ask next, and which try at it; ``done`` when nothing is left.
+    joining
+        Whom phase join asks: all at first, later those that have lost their keys.
+    resume
+        Step (phase, round, attempt) that waits until keys are agreed on again; None before preflight.
+    agreements
+        How often phase join was over.
+    rounds_trained
+        Training rounds whose sums were released.
     preflight
         Released class counts, after phase preflight.
     state
@@ -42,6 +52,11 @@ class Progress:
     members: tuple[str, ...]
     next_phase: str
     next_round: int
+    attempt: int = 1
+    joining: tuple[str, ...] = ()
+    resume: tuple[str, int, int] | None = None
+    agreements: int = 0
+    rounds_trained: int = 0
     preflight: Preflight | None = None
     state: Any = None
     evaluation: dict[str, NDArray[np.float64]] | None = None
@@ -49,30 +64,64 @@ class Progress:
 
 def start(plan: Plan) -> Progress:
     """Before anything was decided."""
-    return Progress(plan.members, "join", 0)
+    return Progress(plan.members, "join", 0, joining=plan.members)
 
 
 def advance(plan: Plan, dictionary: DataDictionary, progress: Progress, decided: Decided) -> Progress:
-    """Fold one decided step."""
-    members = decided.members
+    """Fold one decided attempt at a step."""
+    progress = replace(progress, members=decided.members)
+    match decided.outcome:
+        case Outcome.DONE:
+            return _done(plan, dictionary, progress, decided)
+        case Outcome.AGAIN:
+            return _again(progress, decided)
+        case Outcome.ENDED:
+            return _at(progress, *(("release", 0) if decided.phase == "evaluate" else ("evaluate", 1)))
+
+
+def _done(plan: Plan, dictionary: DataDictionary, progress: Progress, decided: Decided) -> Progress:
     match decided.phase:
         case "join":
-            return replace(progress, members=members, next_phase="preflight", next_round=1)
+            joined = replace(progress, agreements=progress.agreements + 1, joining=())
+            return _at(joined, "keys", decided.round, decided.attempt) if plan.privacy.masks else _after_keys(joined)
+        case "keys":
+            return _after_keys(progress)
         case "preflight":
             released = _read_preflight(plan, dictionary, decided)
-            noise = _train_noise(plan, dictionary, members)
+            noise = _train_noise(plan, dictionary, decided.members)
             state = family_of(plan.model.family).init(plan.model, dictionary, released, noise)
-            return replace(progress, members=members, next_phase="train", next_round=1, preflight=released, state=state)
+            return _at(replace(progress, preflight=released, state=state), "train", 1)
         case "train":
             state = family_of(plan.model.family).update(progress.state, decided.sums)
+            trained = replace(progress, state=state, rounds_trained=progress.rounds_trained + 1)
             last = decided.round == plan.phases.train.rounds
-            following = ("evaluate", 1) if last else ("train", decided.round + 1)
-            return replace(progress, members=members, next_phase=following[0], next_round=following[1], state=state)
+            return _at(trained, "evaluate", 1) if last else _at(trained, "train", decided.round + 1)
         case "evaluate":
             counts = evaluation.read_release(dictionary, plan.evaluation, decided.sums, plan.phases.evaluate.scale)
-            return replace(progress, members=members, next_phase="release", next_round=0, evaluation=counts)
+            return _at(replace(progress, evaluation=counts), "release", 0)
         case _:
-            return replace(progress, members=members, next_phase="done", next_round=0)
+            return _at(progress, "done", 0)
+
+
+def _again(progress: Progress, decided: Decided) -> Progress:
+    """The next attempt, after those who lost their keys have joined again."""
+    if not decided.rejoining:
+        return _at(progress, decided.phase, decided.round, decided.attempt + 1)
+    rejoining = replace(progress, joining=decided.rejoining)
+    if decided.phase == "keys":
+        # The step that waits for the keys waits on; attempts count how often agreeing on them has failed in a row.
+        return _at(rejoining, "join", progress.agreements, decided.attempt + 1)
+    waiting = (decided.phase, decided.round, decided.attempt + 1)
+    return _at(replace(rejoining, resume=waiting), "join", progress.agreements)
+
+
+def _after_keys(progress: Progress) -> Progress:
+    phase, round_, attempt = progress.resume or ("preflight", 1, 1)
+    return _at(replace(progress, resume=None), phase, round_, attempt)
+
+
+def _at(progress: Progress, phase: str, round_: int, attempt: int = 1) -> Progress:
+    return replace(progress, next_phase=phase, next_round=round_, attempt=attempt)
 
 
 def request_model(plan: Plan, progress: Progress) -> bytes:
@@ -98,15 +147,12 @@ def scored_model(plan: Plan, progress: Progress) -> evaluation.ScoredModel:
     )
 
 
-def owned_coordinates(plan: Plan, dictionary: DataDictionary, role: Role, kind: str) -> NDArray[np.bool_]:
-    """Coordinates of a phase's vector that an institution type owns; others carry only its noise and are dropped."""
-    match role:
-        case Role.PREFLIGHT:
-            return preflight.owned_coordinates(dictionary, kind)
-        case Role.TRAIN:
-            return family_of(plan.model.family).owned_coordinates(plan.model, dictionary, kind)
-        case Role.EVALUATE:
-            return evaluation.owned_coordinates(dictionary, plan.evaluation, kind)
+def owned_by(plan: Plan, dictionary: DataDictionary, role: Role, members: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Coordinates that at least one of the members owns; the others' sums hold noise and nothing else."""
+    owned = np.zeros(plan.phases.of(role).vector_length, dtype=np.bool_)
+    for kind in {member.kind for member in plan.roster.members if member.id in members}:
+        owned |= owned_coordinates(plan, dictionary, role, kind)
+    return owned
 
 
 def noise_variance(plan: Plan, dictionary: DataDictionary, role: Role, members: tuple[str, ...]) -> NDArray[np.float64]:
@@ -114,12 +160,15 @@ def noise_variance(plan: Plan, dictionary: DataDictionary, role: Role, members: 
 
     Not an integer array: a plan's variance may reach 2^80.
     """
-    terms = plan.phases.of(role)
+    terms, placement = plan.phases.of(role), plan.privacy.placement
     total = np.zeros(terms.vector_length)
     for member in plan.roster.members:
         if member.id in members:
             own = owned_coordinates(plan, dictionary, role, member.kind) * float(terms.noise_variance[member.kind])
-            total = np.maximum(total, own) if plan.privacy.placement is Placement.CENTRAL else total + own
+            total = total + own if placement is Placement.LOCAL else np.maximum(total, own)
+    if placement is Placement.DISTRIBUTED:
+        share = own_noise_variance(plan, plan.roster.members[0].kind, role, len(members))
+        return np.where(total > 0, float(share) * len(members), 0.0)
     return total
 
 

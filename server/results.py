@@ -36,10 +36,26 @@ def release_files(coordinator: Coordinator) -> dict[str, bytes]:
         "plan.json": plan.to_bytes(),
         "model.json": canonical_json(family.release(progress.state)),
         "evaluation.json": _pretty(asdict(metrics) if metrics is not None else {}),
+        "job.json": _pretty(job_summary(plan, progress)),
     }
     for name, receipt in coordinator.receipts().items():
         files[f"receipts/{name}.json"] = receipt.statement
     return files
+
+
+def job_summary(plan: Plan, progress: Progress) -> dict[str, Any]:
+    """Who took part to the end, and whether anything that was planned was not done."""
+    return {
+        "job": plan.job,
+        "institutions": list(progress.members),
+        "left_out": [name for name in plan.members if name not in progress.members],
+        "rounds_planned": plan.phases.train.rounds,
+        "rounds_trained": progress.rounds_trained,
+        "evaluated": progress.evaluation is not None,
+        "placement": plan.privacy.placement.value,
+        "masks": plan.privacy.masks,
+        "colluders": plan.privacy.colluders,
+    }
 
 
 def _pretty(value: dict[str, Any]) -> bytes:

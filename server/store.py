@@ -6,7 +6,8 @@ it is the fold of the family's pure functions over these steps, so a resumed job
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
@@ -21,8 +22,9 @@ _SCHEMA = (
     "CREATE TABLE job (id INTEGER PRIMARY KEY CHECK (id = 1), plan BLOB NOT NULL) STRICT",
     """
 CREATE TABLE step (
-  seq INTEGER PRIMARY KEY, phase TEXT NOT NULL, round INTEGER NOT NULL, members BLOB NOT NULL, sums BLOB NOT NULL,
-  UNIQUE (phase, round)
+  seq INTEGER PRIMARY KEY, phase TEXT NOT NULL, round INTEGER NOT NULL, attempt INTEGER NOT NULL,
+  outcome TEXT NOT NULL, members BLOB NOT NULL, rejoining BLOB NOT NULL, sums BLOB NOT NULL,
+  UNIQUE (phase, round, attempt)
 ) STRICT
 """,
     """
@@ -34,24 +36,41 @@ CREATE TABLE packet (
 )
 
 
+class Outcome(StrEnum):
+    """How an attempt at a step ended."""
+
+    DONE = "done"
+    AGAIN = "again"
+    ENDED = "ended"
+
+
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A step that is over.
+    """An attempt at a step that is over.
 
     Attributes
     ----------
-    phase, round
-        Which step; ``join`` and ``release`` have round 0 and no sums.
+    phase, round, attempt
+        Which step, and which try at it; ``release`` has round 0, ``join`` and ``keys`` count how often keys were
+        agreed on, from 0.
+    outcome
+        ``done``: everybody asked has answered. ``again``: the attempt is given up and the next one follows.
+        ``ended``: no further attempt can be paid, and the job goes on with what there is.
     members
-        Institutions that took part, in roster order.
+        Institutions in the job from here on, in roster order.
+    rejoining
+        Members that have lost their keys and must join again before the next attempt.
     sums
-        Released lattice sums over each coordinate's owners.
+        Released lattice sums over each coordinate's owners; empty unless a charged step is done.
     """
 
     phase: str
     round: int
+    attempt: int
+    outcome: Outcome
     members: tuple[str, ...]
-    sums: NDArray[np.int64]
+    rejoining: tuple[str, ...] = ()
+    sums: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 class JobStore:
@@ -97,13 +116,14 @@ class JobStore:
         JobError
             If the step cannot be stored, or another process has decided it.
         """
-        members = canonical_json(list(decided.members))
+        names = [canonical_json(list(part)) for part in (decided.members, decided.rejoining)]
         sums = decided.sums.astype("<i8").tobytes()
         try:
             with Transaction(self._connection):
                 self._connection.execute(
-                    "INSERT INTO step (phase, round, members, sums) VALUES (?, ?, ?, ?)",
-                    (decided.phase, decided.round, members, sums),
+                    "INSERT INTO step (phase, round, attempt, outcome, members, rejoining, sums) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (decided.phase, decided.round, decided.attempt, decided.outcome.value, *names, sums),
                 )
                 self._connection.executemany(
                     "INSERT INTO packet VALUES (?, ?, ?, ?)",
@@ -117,14 +137,24 @@ class JobStore:
 
     def steps(self) -> list[Decided]:
         """All decided steps, oldest first."""
-        rows = self._connection.execute("SELECT phase, round, members, sums FROM step ORDER BY seq")
+        rows = self._connection.execute(
+            "SELECT phase, round, attempt, outcome, members, rejoining, sums FROM step ORDER BY seq"
+        )
         return [
-            Decided(phase, round_, tuple(parse_json(members)), np.frombuffer(sums, dtype="<i8").astype(np.int64))
-            for phase, round_, members, sums in rows
+            Decided(
+                phase,
+                round_,
+                attempt,
+                Outcome(outcome),
+                tuple(parse_json(members)),
+                tuple(parse_json(rejoining)),
+                np.frombuffer(sums, dtype="<i8").astype(np.int64),
+            )
+            for phase, round_, attempt, outcome, members, rejoining, sums in rows
         ]
 
     def packets(self, phase: str) -> dict[str, bytes]:
-        """The envelopes of a phase's last round, by institution."""
+        """Each institution's latest envelope of a phase."""
         rows = self._connection.execute(
             "SELECT institution, envelope FROM packet WHERE phase = ? ORDER BY round", (phase,)
         )

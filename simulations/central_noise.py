@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from fedcredit.custodian.noise import NoiseLaw, rounded_gaussian_noise
 from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.ownership import owned_coordinates
 from fedcredit.plan import Plan
 from fedcredit.privacy.bits import BitSource
 from fedcredit.wire.messages import Role
-from server.progress import owned_coordinates
 
 
 def central_noise_of(plan: Plan, dictionary: DataDictionary, institution: str) -> NoiseLaw:

@@ -17,6 +17,7 @@ from fedcredit.plan import Placement, PrivacyTerms
 from simulations.dataset import POOLED, pooled_dictionary, rows_of
 from simulations.federation import Institution, JobOutcome, JobSpec, found, run_in_process
 from simulations.partition import PooledTable
+from simulations.placement import Masks, masks_for, placement_for
 
 ALL_COLUMNS = "all"
 
@@ -67,12 +68,32 @@ def run_alone(dictionary: DataDictionary, institution: Institution, spec: JobSpe
 
 
 def run_same_type(
-    dictionary: DataDictionary, institutions: tuple[Institution, ...], kind: str, spec: JobSpec
+    dictionary: DataDictionary, institutions: tuple[Institution, ...], kind: str, spec: JobSpec, masks: Masks
 ) -> JobOutcome:
-    """The institutions of one type, with the joint job's privacy."""
+    """The institutions of one type, with the joint job's privacy as far as their number allows.
+
+    Parameters
+    ----------
+    masks
+        As asked for.
+    """
     chosen = tuple(one for one in institutions if one.kind == kind)
-    own = replace(spec, name=f"same-type-{kind}")
+    own = replace(spec, name=f"same-type-{kind}", privacy=privacy_of_fewer(spec.privacy, len(chosen), masks))
     return run_in_process(found(dictionary, chosen, own), own)
+
+
+def privacy_of_fewer(privacy: PrivacyTerms, n_institutions: int, masks: Masks) -> PrivacyTerms:
+    """A joint job's terms for some of its institutions: local noise and no masks where they are too few.
+
+    Parameters
+    ----------
+    privacy
+        Terms of the joint job.
+    masks
+        As asked for.
+    """
+    placement = placement_for(privacy.placement, n_institutions, privacy.colluders)
+    return privacy.model_copy(update={"placement": placement, "masks": masks_for(masks, n_institutions)})
 
 
 def run_pooled(
@@ -102,5 +123,6 @@ def without_privacy(spec: JobSpec, name: str) -> JobSpec:
         unit=spec.privacy.unit,
         max_records_per_person=spec.privacy.max_records_per_person,
         max_attempts=spec.privacy.max_attempts,
+        max_drops=spec.privacy.max_drops,
     )
     return replace(spec, name=name, privacy=terms, noise_seed=None)

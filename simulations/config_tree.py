@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from fedcredit.errors import ConfigError
+from simulations.placement import Masks
 
 MAX_SEED = 2**32 - 1
 """Largest seed that scikit-learn's splits take."""
@@ -46,13 +47,14 @@ class SharesKeys(_Keys):
 class PrivacyKeys(_Keys):
     """What is promised, and by whom noise is added; ranges are checked where their meaning is known."""
 
-    placement: str | None
+    placement: str
     epsilon: float | None
     delta: float | None
     unit: Literal["record", "person"]
     max_records_per_person: int
     colluders: int
     max_attempts: int
+    max_drops: int
     shares: SharesKeys
 
 
@@ -94,6 +96,7 @@ class ConfigTree(_Keys):
     federation: FederationKeys
     seed: Seed
     noise: NoiseKeys
+    masks: Masks
     evaluation: EvaluationKeys
     runtime: Literal["in_process", "flower", "loopback"]
     compare: bool

@@ -6,6 +6,7 @@ here trains, aggregates or adds noise.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
@@ -22,12 +23,14 @@ from fedcredit.privacy.bits import BitSource, OsBitSource
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.privacy.ledger_entries import Account
 from fedcredit.privacy.statement import PrivacyStatement, statement
-from fedcredit.roster import Member, Roster
+from fedcredit.roster import FEWEST_MEMBERS, Member, Roster
 from fedcredit.wire.envelope import SigningKey
 from server.coordinator import Coordinator
 from server.progress import Progress
 from server.store import Decided, JobStore
 from simulations.central_noise import central_noise_of
+from simulations.placement import mask_label
+from simulations.plan_words import ENOUGH_OWNERS, fewest_owners
 from simulations.seeded_bits import SeededBitSource, seeded_identity
 
 NoiseLabel = Literal["os", "seeded (simulation)", "none"]
@@ -100,7 +103,7 @@ def found(dictionary: DataDictionary, institutions: tuple[Institution, ...], spe
         purpose=PURPOSE,
         coordinator=COORDINATOR,
         coordinator_key=coordinator_key.public,
-        roster=Roster(version=1, members=members),
+        roster=Roster(version=1, previous=None, expires=date.max, members=members),
         privacy=spec.privacy,
         shares=spec.shares,
         model=spec.model,
@@ -125,7 +128,7 @@ def custodian_of(
         key=key,
         roster=plan.roster,
         coordinators={COORDINATOR: federation.coordinator_key.public},
-        policy=_policy(plan, spec),
+        policy=_policy(federation, institution, spec),
     )
     return Custodian(
         site,
@@ -165,19 +168,22 @@ def run_in_process(
             )
             while (step := coordinator.next_step()) is not None:
                 coordinator.receive({name: custodians[name].handle(request) for name, request in step.requests.items()})
-        statements = {name: statement_of(federation.plan, custodian.ledger) for name, custodian in custodians.items()}
+        statements = {
+            one.id: statement_of(federation.plan, one.kind, custodians[one.id].ledger)
+            for one in federation.institutions
+        }
     finally:
         for custodian in custodians.values():
             custodian.ledger.close()
     return JobOutcome(federation.plan, coordinator.progress, statements)
 
 
-def statement_of(plan: Plan, ledger: Ledger) -> PrivacyStatement:
-    """What a job cost one institution, read from its own ledger."""
+def statement_of(plan: Plan, kind: str, ledger: Ledger) -> PrivacyStatement:
+    """What a job cost one institution of type `kind`, read from its own ledger."""
     job = ledger.job(plan.digest())
     accountant = ledger.account.accountant
     return statement(
-        plan, accountant, job.reserved if job else accountant.budget, job.spent if job else accountant.budget
+        plan, kind, accountant, job.reserved if job else accountant.budget, job.spent if job else accountant.budget
     )
 
 
@@ -188,14 +194,13 @@ def noise_label(spec: JobSpec) -> NoiseLabel:
     return "os" if spec.noise_seed is None else "seeded (simulation)"
 
 
-def _policy(plan: Plan, spec: JobSpec) -> Policy | NotPrivate:
-    terms = plan.privacy
-    if (
-        terms.placement is not Placement.LOCAL
-        or spec.noise_seed is not None
-        or terms.epsilon is None
-        or terms.delta is None
-    ):
+def _policy(federation: Federation, institution: Institution, spec: JobSpec) -> Policy | NotPrivate:
+    """A policy that accepts the plan and no less; none where an institution could not accept it."""
+    terms, n_members = federation.plan.privacy, len(federation.plan.members)
+    unmasked = mask_label(terms.masks, n_members) == "off (simulation)"
+    if unmasked or spec.noise_seed is not None or terms.placement not in (Placement.LOCAL, Placement.DISTRIBUTED):
+        return NotPrivate("public")
+    if terms.epsilon is None or terms.delta is None:
         return NotPrivate("public")
     return Policy(
         epsilon=terms.epsilon,
@@ -203,8 +208,13 @@ def _policy(plan: Plan, spec: JobSpec) -> Policy | NotPrivate:
         max_epsilon_per_job=terms.epsilon,
         unit=terms.unit,
         max_records_per_person=terms.max_records_per_person,
+        placements=(Placement.LOCAL, Placement.DISTRIBUTED),
         purposes=(PURPOSE,),
         refused_classes=(),
+        min_institutions=min(FEWEST_MEMBERS, n_members),
+        min_owners=min(ENOUGH_OWNERS, fewest_owners(federation.plan, federation.dictionary, institution.kind)),
+        max_drops=terms.max_drops,
+        assume_no_colluders=terms.colluders == 0,
     )
 
 

@@ -124,7 +124,7 @@ def outcome(follower: Follower) -> JobOutcome:
     plan, statements = follower.federation.plan, {}
     for one in follower.federation.institutions:
         with Ledger.open(ledger_path(follower.kept, one.id), follower.federation.keys[one.id]) as ledger:
-            statements[one.id] = statement_of(plan, ledger)
+            statements[one.id] = statement_of(plan, one.kind, ledger)
     return JobOutcome(plan, follower.progress, statements)
 
 

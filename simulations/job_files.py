@@ -18,6 +18,7 @@ from fedcredit.dictionary.schema import DataDictionary, Feature
 from fedcredit.planning import accountant_for
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.privacy.ledger_entries import Account
+from fedcredit.roster_file import SignedRoster, sign_roster, write_roster_file
 from simulations.federation import COORDINATOR, Federation, Institution
 
 _TARGET, _ROLE = "bad", "role"
@@ -70,7 +71,7 @@ def write_site(federation: Federation, institution: Institution, folder: Path, l
     (folder / "data.key").touch(mode=0o600)
     (folder / "data.key").write_text(_DATA_KEY.hex(), encoding="ascii")
     _write_yaml(folder / "dictionary.yaml", federation.dictionary.model_dump(mode="json"))
-    _write_yaml(folder / "roster.yaml", federation.plan.roster.model_dump(mode="json"))
+    write_roster_file(folder / "roster.yaml", _signed(federation))
     _write_yaml(folder / "mapping.yaml", _mapping(federation.dictionary, institution.kind))
     pq.write_table(_table(federation.dictionary, institution), folder / "table.parquet")
     plan = federation.plan
@@ -94,6 +95,12 @@ def write_site(federation: Federation, institution: Institution, folder: Path, l
     }
     _write_yaml(site, fields)
     return site
+
+
+def _signed(federation: Federation) -> SignedRoster:
+    """The roster with every member's signature: a simulation holds all keys."""
+    roster = federation.plan.roster
+    return SignedRoster(roster, {name: sign_roster(roster, key) for name, key in federation.keys.items()})
 
 
 def _mapping(dictionary: DataDictionary, kind: str) -> dict[str, Any]:

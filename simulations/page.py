@@ -149,6 +149,7 @@ def render_page(page: RunPage) -> str:
         outsiders_unstated=any(one.epsilon_outsider is None for one in page.result.privacy.values()),
         kinds=Counter(one.kind for one in page.plan.institutions),
         participants=_participants(page),
+        colluders=tables.colluder_headings(page.plan.n_colluders),
         terms=tables.deltas_and_units(list(page.result.privacy.values())) if page.result.privacy else "",
         views=[(view, tables.view_rows(page.result, view)) for view in tables.views_of(page.result)],
         figures=[(figure, Markup(inline_svg(figure.drawing, figure.name))) for figure in page.figures],  # noqa: S704 (drawn by us)
@@ -169,14 +170,8 @@ def _participants(page: RunPage) -> list[tuple[str, str, str, str, list[str]]]:
 
 
 def _epsilons(statements: Sequence[PrivacyStatement]) -> list[str]:
-    columns = (
-        [one.epsilon_t for one in statements],
-        [one.epsilon_all_others for one in statements],
-        [one.epsilon_outsider for one in statements],
-        [one.epsilon_planned for one in statements],
-        [one.epsilon_spent for one in statements],
-    )
-    return [tables.epsilon(tables.largest(column)) for column in columns]
+    charged = ([one.epsilon_planned for one in statements], [one.epsilon_spent for one in statements])
+    return [*tables.epsilons_if(statements), *(tables.epsilon(tables.largest(column)) for column in charged)]
 
 
 def _points_blocks(points: Sequence[Points]) -> list[_PointsBlock]:

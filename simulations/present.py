@@ -6,9 +6,9 @@ from typing import Protocol
 from rich.console import Console
 
 from server.progress import Progress
-from server.store import Decided
+from server.store import Decided, Outcome
 from simulations.results import PlanSummary, RunResult
-from simulations.tables import phase_line, plan_table, results_table
+from simulations.tables import phase_line, plan_table, results_table, trouble_line
 
 
 class Audience(Protocol):
@@ -62,7 +62,10 @@ class Narrator:
         self._since = time.monotonic()
 
     def decided(self, decided: Decided, progress: Progress) -> None:  # noqa: ARG002  (the protocol's signature)
-        """Print the phase's line when it is done, and redraw it before."""
+        """Print the phase's line when it is done, and redraw it before; say at once what did not go to plan."""
+        if decided.outcome is not Outcome.DONE:
+            self._console.print(trouble_line(decided))
+            return
         total = self._rounds if decided.phase == "train" else 1
         done = max(decided.round, 1)
         line = phase_line(

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from fedcredit.errors import DataError
 from fedcredit.privacy.statement import PrivacyStatement
+from simulations.placement import MaskLabel
 
 Noise = Literal["os", "seeded (simulation)", "none"]
 
@@ -72,6 +73,10 @@ class RunResult:
         Per institution.
     noise
         Where the noise came from.
+    placement
+        Who added the joint job's noise: ``distributed``, ``local``, ``central`` or ``none``.
+    masks
+        Whether the joint job's vectors were masked.
     seconds_start, seconds_total
         Until the first phase, and until the end.
     """
@@ -83,6 +88,8 @@ class RunResult:
     federated: Federated
     privacy: Mapping[str, PrivacyStatement]
     noise: Noise
+    placement: str
+    masks: MaskLabel
     seconds_start: float
     seconds_total: float
 
@@ -104,6 +111,8 @@ class RunResult:
             "federated": asdict(self.federated),
             "privacy": {name: asdict(statement) for name, statement in self.privacy.items()},
             "noise": self.noise,
+            "placement": self.placement,
+            "masks": self.masks,
             "seconds": {"start": self.seconds_start, "total": self.seconds_total},
         }
         return json.dumps(tree, indent=2, allow_nan=False) + "\n"
@@ -128,6 +137,8 @@ class RunResult:
                 federated=Federated(**tree["federated"]),
                 privacy={name: PrivacyStatement(**statement) for name, statement in tree["privacy"].items()},
                 noise=tree["noise"],
+                placement=tree["placement"],
+                masks=tree["masks"],
                 seconds_start=tree["seconds"]["start"],
                 seconds_total=tree["seconds"]["total"],
             )
@@ -169,12 +180,15 @@ class PlanSummary:
     n_colluders
         t: institutions that may collude with the coordinator.
     coordinator_sees
-        One sentence: single noised vectors, or only their sum.
+        End of a sentence: single noised vectors, or only their sum.
+    notes
+        What else a reader has to know: who adds the noise and why, masks, blocks with few owners.
     """
 
     institutions: tuple[InstitutionPlan, ...]
     n_colluders: int
     coordinator_sees: str
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
 
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.evaluation.summary import FederatedMetrics
-from fedcredit.plan import Placement, Plan
+from fedcredit.plan import Plan
 from fedcredit.planning import accountant_for
 from fedcredit.privacy.statement import planned_cost, statement
 from server.progress import Progress
@@ -25,6 +25,8 @@ from simulations.comparisons import ALL_COLUMNS, Scores, run_alone, run_pooled, 
 from simulations.dataset import institutions_of
 from simulations.federation import Federation, JobOutcome, JobSpec, found, noise_label, run_in_process
 from simulations.partition import PooledTable, deal, institution_ids, train_and_test
+from simulations.placement import mask_label
+from simulations.plan_words import coordinator_sees, plan_notes
 from simulations.results import (
     Federated,
     InstitutionPlan,
@@ -125,6 +127,8 @@ def execute(
         federated=_federated(released),
         privacy=outcome.statements,
         noise=noise_label(settings.job),
+        placement=outcome.plan.privacy.placement.value,
+        masks=mask_label(outcome.plan.privacy.masks, len(outcome.plan.members)),
         seconds_start=round(begun - prepared.started, 3),
         seconds_total=round(time.monotonic() - prepared.started, 3),
     )
@@ -137,7 +141,8 @@ def plan_summary(prepared: Prepared) -> PlanSummary:
     return PlanSummary(
         institutions=tuple(_institution_plan(prepared, plan, member.id) for member in plan.roster.members),
         n_colluders=plan.privacy.colluders,
-        coordinator_sees=_coordinator_sees(plan),
+        coordinator_sees=coordinator_sees(plan),
+        notes=plan_notes(plan, prepared.dictionary, prepared.settings.placement),
     )
 
 
@@ -165,9 +170,8 @@ def _compare(prepared: Prepared, outcome: JobOutcome, announce: Callable[[str], 
     same_type: dict[str, Scores] = {}
     for kind in kinds:
         announce(f"same type: {kind}")
-        same_type[kind] = score_outcome(dictionary, run_same_type(dictionary, institutions, kind, spec), table, test)[
-            kind
-        ]
+        rival = run_same_type(dictionary, institutions, kind, spec, prepared.settings.masks)
+        same_type[kind] = score_outcome(dictionary, rival, table, test)[kind]
     same_type[ALL_COLUMNS] = same_type[kinds[0]]
     alone: dict[str, tuple[str, Scores]] = {}
     for one in institutions:
@@ -194,18 +198,8 @@ def _federated(released: FederatedMetrics | None) -> Federated:
 def _institution_plan(prepared: Prepared, plan: Plan, institution: str) -> InstitutionPlan:
     member = next(one for one in plan.roster.members if one.id == institution)
     accountant = accountant_for(plan.privacy, plan.phases.train.sampling_rate)
-    numbers = statement(plan, accountant, planned_cost(plan, member.kind, accountant), Fraction(0))
+    numbers = statement(plan, member.kind, accountant, planned_cost(plan, member.kind, accountant), Fraction(0))
     columns: dict[str, int] = {}
     for feature in prepared.dictionary.owned_features(member.kind):
         columns[feature.block] = columns.get(feature.block, 0) + 1
     return InstitutionPlan(member.id, member.kind, member.public_size, columns, numbers)
-
-
-def _coordinator_sees(plan: Plan) -> str:
-    match plan.privacy.placement:
-        case Placement.NONE:
-            return "each institution's exact sums (no privacy)."
-        case Placement.CENTRAL:
-            return "each institution's exact sums (central noise; simulation only)."
-        case _:
-            return "each institution's own noised vectors (packets are not masked)."

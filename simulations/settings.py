@@ -16,14 +16,13 @@ from fedcredit.models.specs import ModelSpec
 from fedcredit.plan import EvaluationTerms, Placement, PrivacyTerms
 from fedcredit.planning import BudgetShares, evaluation_noise_stddev
 from fedcredit.privacy import gdp
+from fedcredit.privacy.shares import fewest_members
+from fedcredit.roster import FEWEST_MEMBERS
 from simulations.config_tree import ConfigTree, PrivacyKeys, first_problem, parse_config
 from simulations.dataset import DataSpec
 from simulations.federation import JobSpec
 from simulations.partition import TEST_FRACTION, SplitSpec
-
-_NOT_YET = {
-    "distributed": "privacy.placement=distributed needs secure aggregation, which this version lacks; use local."
-}
+from simulations.placement import AUTO, Masks, masks_for, placement_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +33,8 @@ class Settings:
     ----------
     job
         The joint job; comparisons derive theirs from it.
+    placement, masks
+        As asked for, ``auto`` included; `job` holds what follows from the number of institutions.
     run_dir
         Run folder, or None for one named by the time.
     """
@@ -43,6 +44,8 @@ class Settings:
     hospitals: int
     split: SplitSpec
     job: JobSpec
+    placement: str
+    masks: Masks
     seed: int
     runtime: str
     compare: bool
@@ -66,7 +69,7 @@ def read_settings(config: Mapping[str, Any], n_rows: int) -> Settings:
     """
     tree = parse_config(config)
     shares = BudgetShares(**tree.privacy.shares.model_dump())
-    privacy = _privacy_terms(tree.privacy, n_rows)
+    privacy = _privacy_terms(tree, n_rows)
     return Settings(
         data=data_spec(config),
         banks=tree.federation.banks,
@@ -80,6 +83,8 @@ def read_settings(config: Mapping[str, Any], n_rows: int) -> Settings:
             evaluation=_evaluation(tree, n_rows, privacy, shares),
             noise_seed=tree.noise.seed,
         ),
+        placement=tree.privacy.placement,
+        masks=tree.masks,
         seed=tree.seed,
         runtime=tree.runtime,
         compare=tree.compare,
@@ -113,25 +118,50 @@ def run_dir(config: Mapping[str, Any]) -> Path | None:
     return Path(place) if place is not None else None
 
 
-def _privacy_terms(privacy: PrivacyKeys, n_rows: int) -> PrivacyTerms:
-    placement, epsilon, delta = privacy.placement, privacy.epsilon, privacy.delta
-    if placement in _NOT_YET:
-        raise ConfigError(_NOT_YET[placement])
-    if placement not in {member.value for member in Placement}:
-        raise ConfigError(f"privacy.placement={placement!r} is unknown; choose local or central, or privacy=none.")
-    if placement != Placement.NONE:
+def _privacy_terms(tree: ConfigTree, n_rows: int) -> PrivacyTerms:
+    privacy, epsilon, delta = tree.privacy, tree.privacy.epsilon, tree.privacy.delta
+    n_institutions = tree.federation.banks + tree.federation.hospitals
+    placement = _placement(privacy, n_institutions)
+    if placement is not Placement.NONE:
         if epsilon is None:
             raise ConfigError("privacy.epsilon=None is no bound; set a number above 0, or privacy=none.")
         gdp.check_epsilon(epsilon)
         delta = gdp.default_delta(n_rows) if delta is None else delta
         gdp.check_delta(delta, n_rows)
     elif epsilon is not None or delta is not None:
-        raise ConfigError("privacy=none has no epsilon and no delta; remove them, or use privacy=local.")
-    terms = {**privacy.model_dump(exclude={"shares"}), "epsilon": epsilon, "delta": delta}
+        raise ConfigError("privacy=none has no epsilon and no delta; remove them, or use privacy=auto.")
+    chosen = {"placement": placement, "epsilon": epsilon, "delta": delta, "masks": _masks(tree.masks, n_institutions)}
+    terms = {**privacy.model_dump(exclude={"shares"}), **chosen}
     try:
         return PrivacyTerms.model_validate(terms)
     except ValidationError as error:
         raise ConfigError(first_problem(error, terms, "privacy")) from error
+
+
+def _placement(privacy: PrivacyKeys, n_institutions: int) -> Placement:
+    if privacy.placement == AUTO:
+        return placement_for(Placement.DISTRIBUTED, n_institutions, privacy.colluders)
+    if privacy.placement not in {member.value for member in Placement}:
+        raise ConfigError(
+            f"privacy.placement={privacy.placement!r} is unknown; choose auto, distributed, local or central, "
+            "or privacy=none."
+        )
+    fewest = fewest_members(privacy.colluders)
+    if privacy.placement == Placement.DISTRIBUTED and n_institutions < fewest:
+        raise ConfigError(
+            f"privacy.placement=distributed with privacy.colluders={privacy.colluders} needs {fewest} institutions or "
+            f"more, got {n_institutions}; add institutions, lower privacy.colluders, or use privacy.placement=local."
+        )
+    return Placement(privacy.placement)
+
+
+def _masks(asked: Masks, n_institutions: int) -> bool:
+    if asked == "on" and n_institutions < FEWEST_MEMBERS:
+        raise ConfigError(
+            f"masks=on needs {FEWEST_MEMBERS} institutions or more, got {n_institutions}: between two, each can work "
+            "out the other's vector from the sum; add institutions or use masks=auto."
+        )
+    return masks_for(asked, n_institutions)
 
 
 def _model(model: Mapping[str, Any]) -> ModelSpec:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedcredit.privacy.statement import PrivacyStatement
+from server.store import Decided, Outcome
 from simulations.results import (
     InstitutionPlan,
     Metrics,
@@ -32,20 +33,24 @@ _RELEASED = "Released estimate over all customers, each scored with its own type
 
 
 def plan_table(plan: PlanSummary) -> Group:
-    """Show what each institution brings and will spend, and what the numbers mean.
+    """Show what each institution brings and will spend, what ε becomes if others collude, and what the numbers mean.
 
     More than twelve institutions are shown as one row per type, each ε being the largest of the type.
     """
-    table = _table("Plan: what each institution will spend")
-    table.add_column("institution", no_wrap=True)
-    table.add_column("type")
-    table.add_column("rows", justify="right", no_wrap=True)
-    table.add_column("columns")
-    for heading in (f"ε coord.+{plan.n_colluders}", "ε all\nothers", "ε out-\nsiders"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name, members in plan_groups(plan.institutions):
-        table.add_row(*_plan_row(name, members))
-    return Group(table, Text(_plan_words(plan)))
+    rows = plan_groups(plan.institutions)
+    spent = _table("Plan: what each institution will spend")
+    spent.add_column("institution", no_wrap=True)
+    spent.add_column("type")
+    spent.add_column("rows", justify="right", no_wrap=True)
+    spent.add_column("columns")
+    spent.add_column(f"ε coord.+{plan.n_colluders}", justify="right", no_wrap=True)
+    for name, members in rows:
+        sizes = span([one.n_rows for one in members])
+        gate = epsilon(largest(one.privacy.epsilon_t for one in members))
+        spent.add_row(name, members[0].kind, sizes, block_columns(members[0]), gate)
+    if not _is_noised(plan):
+        return Group(spent, Text(_plan_words(plan)))
+    return Group(spent, _colluders_table(plan, rows), Text(_plan_words(plan)))
 
 
 def phase_line(phase: str, done: int, total: int, seconds: float, note: str = "") -> Text:
@@ -69,6 +74,18 @@ def phase_line(phase: str, done: int, total: int, seconds: float, note: str = ""
     if note:
         line.append(f"  {note}", style="dim")
     return line
+
+
+def trouble_line(decided: Decided) -> Text:
+    """Show an attempt that was given up, and what follows from it."""
+    attempt = f"{decided.phase} {decided.round}, attempt {decided.attempt}"
+    if decided.outcome is Outcome.ENDED:
+        follows = "cannot be tried again; the job goes on with what there is"
+    elif decided.rejoining:
+        follows = f"given up; {', '.join(decided.rejoining)} must join again"
+    else:
+        follows = f"given up; the next attempt asks {len(decided.members)} institutions, charged from the reserve"
+    return Text(f"{'again':<6}{attempt}: {follows}", style="yellow")
 
 
 def results_table(result: RunResult) -> Group:
@@ -196,28 +213,51 @@ def block_columns(plan: InstitutionPlan) -> str:
     return ", ".join(f"{block} {count}" for block, count in plan.columns.items())
 
 
-def _plan_row(name: str, members: Sequence[InstitutionPlan]) -> list[str]:
-    statements = [one.privacy for one in members]
-    epsilons = (
-        largest(statement.epsilon_t for statement in statements),
-        largest(statement.epsilon_all_others for statement in statements),
-        largest(statement.epsilon_outsider for statement in statements),
+def epsilons_if(statements: Sequence[PrivacyStatement]) -> list[str]:
+    """Print the largest ε against each set of colluders, in the order of `colluder_headings`."""
+    columns = (
+        [one.epsilon_outsider for one in statements],
+        [one.epsilon_t for one in statements],
+        [one.epsilon_one_colludes for one in statements],
+        [one.epsilon_half_collude for one in statements],
+        [one.epsilon_all_others for one in statements],
     )
-    rows = span([one.n_rows for one in members])
-    return [name, members[0].kind, rows, block_columns(members[0]), *map(epsilon, epsilons)]
+    return [epsilon(largest(column)) for column in columns]
+
+
+def colluder_headings(n_colluders: int) -> tuple[str, ...]:
+    """Name each set of colluders: nobody but the public, then the coordinator with ever more institutions."""
+    return ("outsiders", f"coord.+{n_colluders} (t)", "coord.+1", "coord.+half", "coord.+all others")
+
+
+def _colluders_table(plan: PlanSummary, rows: Sequence[tuple[str, list[InstitutionPlan]]]) -> Table:
+    table = _table("What ε becomes if they collude")
+    table.add_column("institution", no_wrap=True)
+    for heading in colluder_headings(plan.n_colluders):
+        table.add_column(heading.replace(" ", "\n", 1), justify="right", no_wrap=True)
+    for name, members in rows:
+        label = name if len(members) == 1 else f"{name} ({members[0].kind})"
+        table.add_row(label, *epsilons_if([one.privacy for one in members]))
+    return table
+
+
+def _is_noised(plan: PlanSummary) -> bool:
+    return any(one.privacy.epsilon_planned is not None for one in plan.institutions)
 
 
 def _plan_words(plan: PlanSummary) -> str:
+    seen = f"The coordinator sees {plan.coordinator_sees}"
+    if not _is_noised(plan):
+        return "\n".join(("No noise: this run gives no privacy guarantee.", *plan.notes, seen))
     statements = [one.privacy for one in plan.institutions]
-    if all(statement.epsilon_t is None for statement in statements):
-        return "No noise: this run gives no privacy guarantee."
     words = (
-        f"ε against: the coordinator with {plan.n_colluders} colluding institution(s); with all others; "
-        f"outsiders who see the model and sums. {deltas_and_units(statements)}"
+        f"ε against: outsiders who see the model and sums; the coordinator with {plan.n_colluders} colluding "
+        "institution(s), for which the noise is planned; with one; with half of the others; with all others. "
+        f"{deltas_and_units(statements)}"
     )
     if any(statement.epsilon_outsider is None for statement in statements):
         words += " Outsiders: none is stated where single packets are not masked."
-    return f"{words}\nThe coordinator sees {plan.coordinator_sees}"
+    return "\n".join((words, *plan.notes, seen))
 
 
 def _table(title: str) -> Table:

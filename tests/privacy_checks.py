@@ -14,24 +14,40 @@ from scipy import stats
 from fedcredit.custodian import custodian as custodian_module
 from fedcredit.custodian.custodian import Custodian
 from fedcredit.data.rows import Dataset, Rows, single
-from fedcredit.plan import Plan
+from fedcredit.ownership import owned_coordinates
+from fedcredit.plan import Placement, Plan
 from fedcredit.privacy.bits import OsBitSource
 from fedcredit.privacy.ledger import Ledger
+from fedcredit.privacy.shares import own_noise_variance
 from fedcredit.privacy.statement import mechanism
+from fedcredit.secure_aggregation.masks import MaskPlace, PairSecrets
 from fedcredit.wire.canonical import digest
 from fedcredit.wire.envelope import open_envelope
-from fedcredit.wire.messages import Contribution, JoinRequest, Message, Refusal, Role, RoundRequest
+from fedcredit.wire.messages import (
+    NO_TRANSCRIPT,
+    Contribution,
+    JoinRequest,
+    KeysReply,
+    KeysRequest,
+    Message,
+    Refusal,
+    Role,
+    RoundRequest,
+)
 from simulations.federation import Federation, custodian_of
 from tests import tiny
 
 # Chance of a false alarm per check, and of a missed wrong scale.
 ACCEPT, REJECT = 1e-9, 1e-20
 Noise = NDArray[np.float64]
+# Honest peers' signed joins, by plan: they join once, whoever restarts beside them.
+_PEERS_JOINS: dict[bytes, dict[str, bytes]] = {}
 
 
 def ask(consortium: Federation, custodian: Custodian, message: Message, key=None, sender="coordinator") -> Message:
     """A custodian's answer to one message, its signature checked."""
-    reply = open_envelope(custodian.handle((key or consortium.coordinator_key).seal(sender, message)))
+    asked = (key or consortium.coordinator_key).seal(sender, addressed(custodian, message))
+    reply = open_envelope(custodian.handle(asked))
     assert reply.sender == custodian.institution
     return reply.verify(consortium.keys[custodian.institution].public)
 
@@ -53,11 +69,63 @@ def restarted(bank: Custodian, **changes) -> Custodian:
 
 
 def joined(consortium: Federation, job, data: Dataset | None = None, place: int = 0) -> Custodian:
-    """A custodian of one institution, or of other rows in its stead, that has joined the job."""
+    """A custodian of one institution, or of other rows in its stead, that has joined the job and knows its peers."""
     one = consortium.institutions[place]
     custodian = custodian_of(consortium, replace(one, data=data) if data is not None else one, job, None)
     ask(consortium, custodian, JoinRequest(consortium.plan.to_bytes()))
+    agree(consortium, job, custodian)
     return custodian
+
+
+def agree(consortium: Federation, job, custodian: Custodian) -> tuple[bytes, ...]:
+    """Let a custodian that has joined agree on keys with honest peers; everybody's signed joins."""
+    plan = consortium.plan
+    if not plan.privacy.masks:
+        return ()
+    request = consortium.coordinator_key.seal("coordinator", JoinRequest(plan.to_bytes()))
+    if plan.digest() not in _PEERS_JOINS:
+        peers = [custodian_of(consortium, one, job, None) for one in consortium.institutions]
+        _PEERS_JOINS[plan.digest()] = {peer.institution: peer.handle(request) for peer in peers}
+    signed = {**_PEERS_JOINS[plan.digest()], custodian.institution: custodian.handle(request)}
+    joins = tuple(signed[name] for name in plan.members)
+    reply = ask(consortium, custodian, KeysRequest(plan.digest(), joins))
+    assert isinstance(reply, KeysReply), reply
+    return joins
+
+
+def addressed(custodian: Custodian, message: Message) -> Message:
+    """A round's request that names the keys which the custodian agreed on."""
+    pairs = pairs_of(custodian, message.plan_hash) if isinstance(message, RoundRequest) else None
+    return message if pairs is None else replace(message, transcript_hash=pairs.transcript.digest)
+
+
+def pairs_of(custodian: Custodian, plan_hash: bytes) -> PairSecrets | None:
+    """What the custodian shares with its peers; None before they have agreed."""
+    secrets = custodian._agreements._secrets.get(plan_hash)
+    return None if secrets is None else secrets.pairs
+
+
+def unmasked(custodian: Custodian, plan: Plan, sent: Contribution) -> NDArray[np.int64]:
+    """The vector of a message over all members, without the masks that its peers would cancel."""
+    vector = np.frombuffer(sent.vector, dtype="<i8").astype(np.int64)
+    pairs = pairs_of(custodian, sent.plan_hash)
+    if pairs is None:
+        return vector
+    place = MaskPlace(plan.job, sent.plan_hash, sent.role, sent.round, sent.attempt, sent.roster_hash, sent.model_hash)
+    return vector - pairs.mask(place, plan.members, vector.size).apply(np.zeros_like(vector))
+
+
+def ready(consortium: Federation, custodian: Custodian, role: Role, model_of: dict[Role, bytes]) -> Custodian:
+    """The custodian, training over if it is to evaluate."""
+    if role is Role.EVALUATE:
+        last = round_request(consortium, Role.TRAIN, model_of[Role.TRAIN], round_=consortium.plan.phases.train.rounds)
+        assert isinstance(ask(consortium, custodian, last), Contribution)
+    return custodian
+
+
+def reply_to(consortium: Federation, custodian: Custodian, request: RoundRequest) -> bytes:
+    """The exact bytes that leave."""
+    return custodian.handle(consortium.coordinator_key.seal("coordinator", addressed(custodian, request)))
 
 
 def models(consortium: Federation, job) -> dict[Role, bytes]:
@@ -72,7 +140,8 @@ def models(consortium: Federation, job) -> dict[Role, bytes]:
 
 
 def round_request(consortium: Federation, role: Role, model: bytes, attempt: int = 1, round_: int = 1) -> RoundRequest:
-    return RoundRequest(consortium.plan.digest(), role, round_, attempt, consortium.plan.members, model)
+    """A request over all members; `ask` fills in whose keys mask the sum."""
+    return RoundRequest(consortium.plan.digest(), role, round_, attempt, consortium.plan.members, model, NO_TRANSCRIPT)
 
 
 def exact_sums(custodian: Custodian, plan: Plan, role: Role, model: bytes) -> NDArray[np.int64]:
@@ -82,9 +151,12 @@ def exact_sums(custodian: Custodian, plan: Plan, role: Role, model: bytes) -> ND
 
 
 def noise_of(custodian: Custodian, plan: Plan, model: bytes, sent: Contribution) -> Noise:
-    """Noise in a message that left, in planned standard deviations."""
-    noise = np.frombuffer(sent.vector, dtype="<i8") - exact_sums(custodian, plan, sent.role, model)
-    return noise / plan.phases.of(sent.role).noise_variance[custodian._site.kind] ** 0.5
+    """Noise in a message that left, in planned standard deviations, where its institution owes any."""
+    kind = custodian._site.kind
+    noise = unmasked(custodian, plan, sent) - exact_sums(custodian, plan, sent.role, model)
+    if plan.privacy.placement is not Placement.DISTRIBUTED:
+        noise = noise[owned_coordinates(plan, custodian._site.dictionary, sent.role, kind)]
+    return noise / own_noise_variance(plan, kind, sent.role, len(plan.members)) ** 0.5
 
 
 def scale_p(noise: Noise, scale: float) -> float:

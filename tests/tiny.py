@@ -41,7 +41,8 @@ features:
      grid: {kind: signed_log, cells: 8, unit: 10}, monotone: decreasing,
      data_class: private, purpose: test, basis: test, reason: paid}
 """
-LOCAL = PrivacyTerms(placement=Placement.LOCAL, unit=PrivacyUnit.RECORD, epsilon=4.0, delta=1e-5)
+LOCAL = PrivacyTerms(placement=Placement.LOCAL, unit=PrivacyUnit.RECORD, epsilon=4.0, delta=1e-5, masks=True)
+SHARED = LOCAL.model_copy(update={"placement": Placement.DISTRIBUTED})
 NONE = PrivacyTerms(placement=Placement.NONE, unit=PrivacyUnit.RECORD)
 
 

@@ -1,10 +1,10 @@
 """The custodian: bytes in, bytes out, in one visible order.
 
-``guard → rehearse → contribute → noise → sign → commit (event and exact bytes in one fsynced transaction) → send``
+``guard → rehearse → contribute → noise → mask → sign → commit (event and exact bytes, one fsynced transaction) → send``
 
-(Masks of secure aggregation go between noise and sign.) The same message asked for again is answered with the
-stored bytes and is not charged. A higher attempt is a new message with new noise, charged from the plan's reserve.
-A restart draws new noise keys and refunds nothing.
+The same message asked for again is answered with the stored bytes and is not charged. A higher attempt is a new
+message with new noise, charged from the plan's reserve. A restart draws a new noise key and a new agreement key, whose
+epoch rises, and refunds nothing.
 
 A request that passed guard and rehearsal and then fails on the rows has met a fault of the software, and that it
 failed is one bit about the rows. So it fails once: the custodian answers nothing more until its operator has looked.
@@ -14,13 +14,12 @@ import logging
 import threading
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcredit.custodian.agreements import Agreements
 from fedcredit.custodian.contribute import contribute, rehearse
-from fedcredit.custodian.guard import guard_plan, guard_round
 from fedcredit.custodian.noise import (
     NoiseLaw,
     message_context,
@@ -28,29 +27,36 @@ from fedcredit.custodian.noise import (
     sampling_context,
     vector_context,
 )
+from fedcredit.custodian.open_jobs import OpenJobs, guard_sender
 from fedcredit.custodian.policy import Policy
 from fedcredit.custodian.site import NotPrivate, Site
 from fedcredit.data.rows import validate_rows
-from fedcredit.errors import BudgetError, ConfigError, LedgerError, PrivacyError, RefusalError, WireError
+from fedcredit.errors import BudgetError, LedgerError, PrivacyError, RefusalError, WireError
+from fedcredit.ownership import owned_coordinates
 from fedcredit.plan import Placement, Plan, parse_plan, plan_digest
 from fedcredit.privacy.bits import BitSource, OsBitSource
 from fedcredit.privacy.events import Charge, Slot
 from fedcredit.privacy.ledger import Ledger
-from fedcredit.privacy.ledger_entries import Job
+from fedcredit.privacy.shares import own_noise_variance
 from fedcredit.privacy.statement import mechanism, statement
+from fedcredit.secure_aggregation.masks import MaskPlace, PairSecrets
 from fedcredit.wire.canonical import canonical_json, digest
-from fedcredit.wire.envelope import envelope_hash, open_envelope
+from fedcredit.wire.envelope import Envelope, envelope_hash, open_envelope
 from fedcredit.wire.messages import (
     Contribution,
     IdentifyReply,
     IdentifyRequest,
-    JoinReply,
     JoinRequest,
+    KeysReply,
+    KeysRequest,
     Message,
     Receipt,
     Refusal,
     ReleaseRequest,
+    Role,
     RoundRequest,
+    StopReply,
+    StopRequest,
 )
 
 _LOG = logging.getLogger(__name__)
@@ -93,11 +99,9 @@ class Custodian:
             validate_rows(rows, site.dictionary, site.kind)
         self._site = site
         self._ledger = ledger
-        self._budget = _budget(site, ledger, new_noise_key, noise_law)
-        self._new_noise_key = new_noise_key
+        self._jobs = OpenJobs(site, ledger, _budget(site, ledger, new_noise_key, noise_law))
+        self._agreements = Agreements(site, ledger, new_noise_key)
         self._noise_law = noise_law
-        self._noise_keys: dict[bytes, BitSource] = {}
-        self._plans: dict[bytes, Plan] = {}
         self._turn = threading.Lock()
         self._stopped = False
 
@@ -144,6 +148,10 @@ class Custodian:
                 return self._seal(IdentifyReply(message.nonce))
             case JoinRequest():
                 return self._join(sender, message)
+            case KeysRequest():
+                return self._keys(sender, message)
+            case StopRequest():
+                return self._stop(sender, message)
             case RoundRequest():
                 return self._round(sender, message, envelope_hash(request))
             case ReleaseRequest():
@@ -153,26 +161,32 @@ class Custodian:
 
     def _authenticated(self, request: bytes) -> tuple[str, Message]:
         envelope = open_envelope(request)
+        return envelope.sender, envelope.verify(self._key_of(envelope))
+
+    def _key_of(self, envelope: Envelope) -> bytes:
+        """The pinned key of whoever may send a message of this kind."""
+        if envelope.kind == StopRequest.kind:
+            member = self._site.roster.member(envelope.sender)
+            if member is None:
+                raise RefusalError("member", f"{envelope.sender!r} is no member of this site's roster.")
+            return bytes.fromhex(member.public_key)
         public_key = self._site.coordinators.get(envelope.sender)
         if public_key is None:
             raise RefusalError("coordinator", f"coordinator {envelope.sender!r} is not on this site's list.")
-        return envelope.sender, envelope.verify(public_key)
+        return public_key
 
     def _join(self, sender: str, request: JoinRequest) -> bytes:
-        plan_hash = plan_digest(request.plan)
-        plan, cost = self._guarded(request.plan, sender)
-        self._ledger.reserve(
-            plan_hash,
-            request.plan,
-            cost,
-            cost * plan.privacy.reserve_percent / 100,
-            self._terms(plan, cost),
-            budget=self._budget,
-        )
-        self._guard_same_data(self._open_job(plan_hash))
-        self._plans[plan_hash] = plan
-        self._noise_key(plan_hash)
-        return self._seal(JoinReply(plan_hash, self._ledger.event_count))
+        plan = self._jobs.join(request.plan, sender)
+        return self._agreements.of(plan_digest(request.plan), plan).join
+
+    def _keys(self, sender: str, request: KeysRequest) -> bytes:
+        plan = self._jobs.plan(request.plan_hash, sender)
+        return self._seal(KeysReply(request.plan_hash, self._agreements.accept(plan, request)))
+
+    def _stop(self, sender: str, request: StopRequest) -> bytes:
+        event_count = self._jobs.stop(request.roster_hash, sender)
+        _LOG.warning("%s stopped every job under this site's roster", sender)
+        return self._seal(StopReply(request.roster_hash, event_count))
 
     def _round(self, sender: str, request: RoundRequest, request_hash: bytes) -> bytes:
         slot = Slot(request.plan_hash, request.role, request.round, request.attempt)
@@ -181,23 +195,26 @@ class Custodian:
             if stored.request_hash != request_hash:
                 raise RefusalError("replay", "this attempt was answered for another request; raise the attempt.")
             return stored.message
-        plan = self._open_plan(request.plan_hash, sender)
-        guard_round(plan, self._site, request)
-        self._guard_same_model(request)
+        plan = self._jobs.plan(request.plan_hash, sender)
+        self._jobs.guard_request(plan, request)
+        pairs = self._agreements.pairs(request) if plan.privacy.masks else None
         rehearse(self._site, plan, request.role, request.model)
-        return self._contribute(plan, slot, request, request_hash)
+        return self._contribute(plan, slot, request, request_hash, pairs)
 
-    def _contribute(self, plan: Plan, slot: Slot, request: RoundRequest, request_hash: bytes) -> bytes:
+    def _contribute(
+        self, plan: Plan, slot: Slot, request: RoundRequest, request_hash: bytes, pairs: PairSecrets | None
+    ) -> bytes:
         site, terms = self._site, plan.phases.of(request.role)
-        key = self._noise_key(request.plan_hash)
+        key = self._agreements.of(request.plan_hash, plan).noise
         roster_hash = plan.roster.attempt_digest(request.members)
         model_hash = digest("model", request.model)
         context = message_context(plan.job, request, roster_hash, model_hash)
+        variance = own_noise_variance(plan, site.kind, request.role, len(request.members))
         exact = self._exact(plan, request, key, sampling_context(context))
-        noise = self._noise_law(
-            request.role, terms.noise_variance[site.kind], terms.vector_length, key, vector_context(context, exact)
-        )
-        vector = np.add(exact, noise).astype("<i8").tobytes()
+        noise = self._noise_law(request.role, variance, terms.vector_length, key, vector_context(context, exact))
+        noised = self._where_noisy(plan, request.role, np.add(exact, noise))
+        masked = noised if pairs is None else _masked(plan, request, roster_hash, model_hash, pairs, noised)
+        vector = masked.astype("<i8").tobytes()
         charge = Charge(
             slot=slot,
             mechanism=mechanism(plan, site.kind, request.role),
@@ -205,15 +222,26 @@ class Custodian:
             roster_hash=roster_hash,
             model_hash=model_hash,
             vector_hash=digest("vector", vector),
-            members=len(request.members),
+            members=request.members,
             colluders=plan.privacy.colluders,
+            own_noise_variance=variance,
         )
 
         def seal(event_count: int, event_hash: bytes) -> bytes:
             place = (slot.plan_hash, slot.role, slot.round, slot.attempt)
             return self._seal(Contribution(*place, roster_hash, model_hash, vector, event_count, event_hash))
 
-        return self._ledger.commit(charge, seal)
+        try:
+            return self._ledger.commit(charge, seal)
+        except BudgetError:
+            self._jobs.reserve_is_used_up(request.plan_hash)
+            raise
+
+    def _where_noisy(self, plan: Plan, role: Role, noised: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Exact zeros where this institution's type owns nothing, unless it adds a share of everybody's noise there."""
+        if plan.privacy.placement is Placement.DISTRIBUTED:
+            return noised
+        return np.where(owned_coordinates(plan, self._site.dictionary, role, self._site.kind), noised, 0)
 
     def _exact(self, plan: Plan, request: RoundRequest, key: BitSource, context: bytes) -> NDArray[np.int64]:
         try:
@@ -230,10 +258,10 @@ class Custodian:
                 raise RefusalError("replay", "this job is over; its receipt names another model.")
             return stored.message
         # Not guarded again: a job that a new policy or new data would refuse must still be closed, to free its reserve.
-        job = self._open_job(request.plan_hash)
+        job = self._jobs.job(request.plan_hash)
         plan = parse_plan(job.plan)
-        _guard_sender(plan, sender)
-        numbers = statement(plan, self._ledger.account.accountant, job.reserved, job.spent)
+        guard_sender(plan, sender)
+        numbers = statement(plan, self._site.kind, self._ledger.account.accountant, job.reserved, job.spent)
         own_statement = canonical_json(
             {
                 "institution": self._site.institution,
@@ -250,95 +278,30 @@ class Custodian:
             return self._seal(Receipt(request.plan_hash, model_hash, own_statement, event_count))
 
         receipt = self._ledger.finish(request.plan_hash, request_hash, seal)
-        self._forget(request.plan_hash)
+        self._jobs.close(request.plan_hash)
+        self._agreements.forget(request.plan_hash)
         return receipt
-
-    def _guarded(self, data: bytes, sender: str) -> tuple[Plan, Fraction]:
-        """The plan and its cost, if policy, roster, dictionary and ledger allow it now."""
-        try:
-            plan = parse_plan(data)
-        except ConfigError as error:
-            raise RefusalError("plan", str(error)) from error
-        _guard_sender(plan, sender)
-        cost = guard_plan(self._site, plan, self._ledger.account.accountant)
-        self._guard_ledger(plan)
-        return plan, cost
-
-    def _guard_ledger(self, plan: Plan) -> None:
-        account = self._ledger.account
-        if account.unit != plan.privacy.unit.value:
-            raise RefusalError(
-                "unit",
-                f"this site's ledger counts in {account.unit}s, the plan in {plan.privacy.unit.value}s.",
-            )
-        if (account.accountant.mode == "not_private") != (plan.privacy.placement is Placement.NONE):
-            raise RefusalError("ledger", "a job without privacy and a job with privacy need ledgers of their own.")
-
-    def _guard_same_model(self, request: RoundRequest) -> None:
-        charged = [
-            event
-            for event in self._ledger.charges(request.plan_hash)
-            if (event["role"], event["round"]) == (request.role.name.lower(), request.round)
-        ]
-        if {event["model_hash"] for event in charged} - {digest("model", request.model).hex()}:
-            raise RefusalError("model", "an earlier attempt of this round used another model; send that one.")
-        if any(event["attempt"] >= request.attempt for event in charged):
-            raise RefusalError("attempt", "a higher attempt of this round was answered already; raise the attempt.")
-
-    def _guard_same_data(self, job: Job) -> None:
-        if job.terms["fingerprint"] != self._site.data.fingerprint.hex():
-            raise RefusalError("data", "this site's data changed since it joined the job; start a new job.")
-
-    def _open_job(self, plan_hash: bytes) -> Job:
-        job = self._ledger.job(plan_hash)
-        if job is None or job.closed:
-            raise RefusalError("job", "this job is not open here; join it first, or start a new one if it is over.")
-        if plan_digest(job.plan) != plan_hash:
-            raise LedgerError("the ledger holds another plan than it says; restore it from its newest backup.")
-        return job
-
-    def _open_plan(self, plan_hash: bytes, sender: str) -> Plan:
-        job = self._open_job(plan_hash)
-        self._guard_same_data(job)
-        if plan_hash not in self._plans:
-            # After a restart, which may have brought another policy, roster or dictionary.
-            self._plans[plan_hash], _ = self._guarded(job.plan, sender)
-        _guard_sender(self._plans[plan_hash], sender)
-        return self._plans[plan_hash]
-
-    def _noise_key(self, plan_hash: bytes) -> BitSource:
-        if plan_hash not in self._noise_keys:
-            self._noise_keys[plan_hash] = self._new_noise_key()
-        return self._noise_keys[plan_hash]
-
-    def _forget(self, plan_hash: bytes) -> None:
-        self._plans.pop(plan_hash, None)
-        key = self._noise_keys.pop(plan_hash, None)
-        if key is not None:
-            key.wipe()
-
-    def _terms(self, plan: Plan, cost: Fraction) -> dict[str, Any]:
-        numbers = statement(plan, self._ledger.account.accountant, cost, Fraction(0))
-        return {
-            "job": plan.job,
-            "purpose": plan.purpose,
-            "placement": plan.privacy.placement.value,
-            "epsilon_planned": numbers.epsilon_planned,
-            "delta": numbers.delta,
-            "unit": numbers.unit,
-            "fingerprint": self._site.data.fingerprint.hex(),
-        }
 
     def _seal(self, message: Message) -> bytes:
         return self._site.key.seal(self._site.institution, message)
 
     def _refuse(self, request: bytes, code: str, text: str) -> bytes:
+        _LOG.warning("%s refused a request (%s): %s", self._site.institution, code, text[:_LONGEST_REFUSAL])
         return self._seal(Refusal(envelope_hash(request), code, text[:_LONGEST_REFUSAL]))
 
 
-def _guard_sender(plan: Plan, sender: str) -> None:
-    if plan.coordinator != sender:
-        raise RefusalError("coordinator", f"this job is led by {plan.coordinator!r}; {sender!r} has no part in it.")
+def _masked(
+    plan: Plan,
+    request: RoundRequest,
+    roster_hash: bytes,
+    model_hash: bytes,
+    pairs: PairSecrets,
+    noised: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    place = MaskPlace(
+        plan.job, request.plan_hash, request.role, request.round, request.attempt, roster_hash, model_hash
+    )
+    return pairs.mask(place, request.members, noised.size).apply(noised)
 
 
 def _budget(site: Site, ledger: Ledger, new_noise_key: Callable[[], BitSource], noise_law: NoiseLaw) -> Fraction:

@@ -3,18 +3,21 @@
 Nothing here looks at a record. Every refusal has a short code and a sentence with the remedy.
 """
 
+from datetime import UTC, datetime
 from fractions import Fraction
 from math import isqrt
 
+from fedcredit.custodian.guard_members import guard_company, guard_members
 from fedcredit.custodian.policy import Policy
 from fedcredit.custodian.site import NotPrivate, Site
 from fedcredit.errors import ConfigError, PrivacyError, RefusalError
 from fedcredit.plan import Placement, Plan
 from fedcredit.privacy import gdp, rounded_gaussian
 from fedcredit.privacy.accounting import SAMPLER_SHARE, Accountant
+from fedcredit.privacy.shares import share_variance, sum_delta
 from fedcredit.privacy.statement import planned_cost
 from fedcredit.terms import derive
-from fedcredit.wire.messages import Role, RoundRequest
+from fedcredit.wire.messages import NO_TRANSCRIPT, Role, RoundRequest
 
 CAPACITY = 2**62
 # A draw is decided at high precision, in a fraction of a millisecond, with a chance of 2^-39 standard deviations.
@@ -38,6 +41,7 @@ def guard_plan(site: Site, plan: Plan, accountant: Accountant) -> Fraction:
     _guard_consortium(site, plan)
     _guard_terms(site, plan)
     _guard_numbers(plan)
+    guard_company(site, plan)
     if isinstance(site.policy, Policy):
         _guard_policy(site, site.policy, plan)
     try:
@@ -56,6 +60,7 @@ def guard_round(plan: Plan, site: Site, request: RoundRequest) -> None:
     RefusalError
         If the round, the attempt or the members are not the plan's.
     """
+    _guard_not_expired(plan)
     terms = plan.phases.of(request.role)
     if not 1 <= request.round <= terms.rounds:
         raise RefusalError(
@@ -70,6 +75,9 @@ def guard_round(plan: Plan, site: Site, request: RoundRequest) -> None:
     in_order = tuple(name for name in plan.members if name in asked)
     if request.members != in_order or site.institution not in asked:
         raise RefusalError("roster", "the attempt's members are not a part of the plan's roster that includes us.")
+    guard_members(site, plan, request.members)
+    if not plan.privacy.masks and request.transcript_hash != NO_TRANSCRIPT:
+        raise RefusalError("masks", "this plan has no masks, and the request names keys for them.")
     if (request.role is Role.PREFLIGHT) != (request.model == b""):
         raise RefusalError("model", "preflight carries no model and every later phase carries one.")
 
@@ -79,6 +87,7 @@ def _guard_consortium(site: Site, plan: Plan) -> None:
         raise RefusalError("coordinator", f"coordinator {plan.coordinator!r} is not on this site's list.")
     if plan.roster.digest() != site.roster.digest():
         raise RefusalError("roster", "the plan's roster is not the one this site pinned; exchange roster files.")
+    _guard_not_expired(plan)
     member = plan.roster.member(site.institution)
     if member is None or (member.kind, member.public_key) != (site.kind, site.key.public.hex()):
         raise RefusalError("roster", f"{site.institution} is not in the roster under this type and key.")
@@ -89,6 +98,11 @@ def _guard_consortium(site: Site, plan: Plan) -> None:
             "evaluation",
             f"this site set {site.evaluation_percent} % aside for evaluation, the plan {plan.evaluation_percent} %.",
         )
+
+
+def _guard_not_expired(plan: Plan) -> None:
+    if plan.roster.expired(datetime.now(UTC).date()):
+        raise RefusalError("roster", f"roster version {plan.roster.version} has expired; agree on the next one.")
 
 
 def _guard_terms(site: Site, plan: Plan) -> None:
@@ -151,11 +165,20 @@ def _guard_cost(policy: Policy | NotPrivate, plan: Plan, accountant: Accountant,
         )
     smallest = min(delta, policy.delta) if isinstance(policy, Policy) else delta
     for role in Role:
-        terms = plan.phases.of(role)
-        draws = terms.vector_length * terms.rounds * plan.privacy.max_attempts
-        loudest = max(terms.noise_variance.values())
-        if rounded_gaussian.sampler_delta(epsilon, draws, loudest) > smallest * SAMPLER_SHARE / 3:
+        if _delta_of_integers(plan, role, epsilon) > smallest * SAMPLER_SHARE / 3:
             raise RefusalError("noise", f"the integer sampler's share of delta is too large for {role.name}.")
+
+
+def _delta_of_integers(plan: Plan, role: Role, epsilon: float) -> float:
+    """What the distance of summed integer noise from a Gaussian adds to delta in one phase."""
+    terms = plan.phases.of(role)
+    draws = terms.vector_length * terms.rounds * plan.privacy.max_attempts
+    loudest = max(terms.noise_variance.values())
+    if plan.privacy.placement is not Placement.DISTRIBUTED:
+        return rounded_gaussian.sampler_delta(epsilon, draws, loudest)
+    members = len(plan.members)
+    share = share_variance(loudest, members, plan.privacy.colluders)
+    return rounded_gaussian.sampler_delta(epsilon, draws * members, loudest) + sum_delta(epsilon, draws, share, members)
 
 
 def _guard_policy(site: Site, policy: Policy, plan: Plan) -> None:

@@ -34,6 +34,15 @@ class Policy(BaseModel):
         Purposes that it takes part in, word for word as plans state them.
     refused_classes
         Classes of columns that never take part.
+    min_institutions
+        Fewest institutions over which a sum may be taken that includes this one.
+    min_owners
+        Under distributed noise, fewest institutions that share each of this one's blocks: with fewer, the released
+        sums of a block are nearly one institution's own.
+    max_drops
+        Most members of a roster that a plan may leave out of its sums.
+    assume_no_colluders
+        Accept distributed noise that is sized for no colluding institution at all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,9 +52,13 @@ class Policy(BaseModel):
     max_epsilon_per_job: float = Field(gt=0, allow_inf_nan=False)
     unit: PrivacyUnit
     max_records_per_person: int = Field(default=1, ge=1)
-    placements: tuple[Literal[Placement.LOCAL], ...] = (Placement.LOCAL,)
+    placements: tuple[Literal[Placement.LOCAL, Placement.DISTRIBUTED], ...] = (Placement.LOCAL,)
     purposes: tuple[str, ...] = Field(min_length=1)
     refused_classes: tuple[DataClass, ...] = ("sensitive-health",)
+    min_institutions: int = Field(default=3, ge=1)
+    min_owners: int = Field(default=3, ge=1)
+    max_drops: int = Field(default=1, ge=0)
+    assume_no_colluders: bool = False
 
     @model_validator(mode="after")
     def _joinable(self) -> Self:

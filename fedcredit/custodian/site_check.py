@@ -5,18 +5,19 @@ For the institution's own console only: the sentences about the table come from 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
 from fedcredit.custodian.policy import Policy, load_policy
 from fedcredit.custodian.service import check_socket
-from fedcredit.custodian.site_file import SiteFile, load_data_key, require_deployable, site_mapping
+from fedcredit.custodian.site_file import SiteFile, load_data_key, membership_problems, require_deployable, site_mapping
 from fedcredit.data.sources import open_source
 from fedcredit.dictionary.check import examine_table
 from fedcredit.dictionary.mapping import Mapping
 from fedcredit.dictionary.schema import DataDictionary, load_dictionary
 from fedcredit.errors import FedcreditError
-from fedcredit.roster import Roster, load_roster
+from fedcredit.roster_file import SignedRoster, read_roster_file
 from fedcredit.wire.envelope import SigningKey
 
 T = TypeVar("T")
@@ -45,8 +46,8 @@ def examine_site(file: SiteFile) -> SiteFindings:
     policy = _part(problems, partial(load_policy, file.policy)) if file.policy is not None else None
     key = _part(problems, lambda: SigningKey.load(file.identity_key))
     _part(problems, lambda: load_data_key(file.data_key))
-    roster = _part(problems, lambda: load_roster(file.roster))
-    if key is not None and roster is not None:
+    roster = _part(problems, lambda: read_roster_file(file.roster))
+    if roster is not None:
         problems += _roster_problems(file, roster, key)
     _part(problems, lambda: check_socket(file.socket))
     dictionary = _part(problems, lambda: load_dictionary(file.dictionary))
@@ -80,16 +81,14 @@ def _part(problems: list[str], read: Callable[[], T]) -> T | None:
         return None
 
 
-def _roster_problems(file: SiteFile, roster: Roster, key: SigningKey) -> list[str]:
-    member = roster.member(file.institution)
-    if member is None:
-        return [f"{file.institution} is not in roster {file.roster}; have it added with key {key.public.hex()}."]
-    out = []
-    if member.kind != file.kind:
-        out.append(f"roster {file.roster} has {file.institution} as a {member.kind}, SITE.yaml as a {file.kind}.")
-    if member.public_key != key.public.hex():
-        out.append(f"roster {file.roster} has another key for {file.institution}; this site's is {key.public.hex()}.")
-    return out
+def _roster_problems(file: SiteFile, signed: SignedRoster, key: SigningKey | None) -> list[str]:
+    out = [f"roster {file.roster} {fault}." for fault in signed.faults()]
+    if signed.roster.expired(datetime.now(UTC).date()):
+        out.append(
+            f"roster {file.roster} was valid until {signed.roster.expires}; have the members sign version "
+            f"{signed.roster.version + 1}."
+        )
+    return out if key is None else out + membership_problems(file, signed.roster, key)
 
 
 def _class_problems(file: SiteFile, policy: Policy, dictionary: DataDictionary) -> list[str]:

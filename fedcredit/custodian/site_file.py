@@ -19,7 +19,8 @@ from fedcredit.dictionary.problems import validation_problems
 from fedcredit.dictionary.schema import DataDictionary, load_dictionary
 from fedcredit.dictionary.strict_yaml import parse_yaml
 from fedcredit.errors import ConfigError
-from fedcredit.roster import load_roster
+from fedcredit.roster import Roster
+from fedcredit.roster_file import load_roster
 from fedcredit.wire.envelope import SigningKey
 from fedcredit.wire.public_keys import PublicKeyHex
 
@@ -108,6 +109,9 @@ def load_site(file: SiteFile) -> Site:
         If a file is unusable, or the table lacks a declared column. No value of a record is looked at.
     """
     policy = load_policy(file.policy) if file.policy is not None else _not_private(file)
+    key, roster = SigningKey.load(file.identity_key), load_roster(file.roster)
+    for problem in membership_problems(file, roster, key):
+        raise ConfigError(problem)
     dictionary = load_dictionary(file.dictionary)
     mapping = site_mapping(file, dictionary)
     if isinstance(policy, Policy):
@@ -117,12 +121,29 @@ def load_site(file: SiteFile) -> Site:
         kind=file.kind,
         dictionary=dictionary,
         data=_load_data(file, dictionary, mapping, policy),
-        key=SigningKey.load(file.identity_key),
-        roster=load_roster(file.roster),
+        key=key,
+        roster=roster,
         coordinators={name: bytes.fromhex(key) for name, key in file.coordinators.items()},
         policy=policy,
         evaluation_percent=None if mapping.split is not None else file.evaluation_percent,
     )
+
+
+def membership_problems(file: SiteFile, roster: Roster, key: SigningKey) -> list[str]:
+    """What keeps this site from being the roster's member of its name, one sentence each.
+
+    A site whose own key is pinned in a roster that all members signed has signed it itself, so nobody else can have
+    put another roster in its place.
+    """
+    member = roster.member(file.institution)
+    if member is None:
+        return [f"{file.institution} is not in roster {file.roster}; have it added with key {key.public.hex()}."]
+    out = []
+    if member.kind != file.kind:
+        out.append(f"roster {file.roster} has {file.institution} as a {member.kind}, SITE.yaml as a {file.kind}.")
+    if member.public_key != key.public.hex():
+        out.append(f"roster {file.roster} has another key for {file.institution}; this site's is {key.public.hex()}.")
+    return out
 
 
 def site_mapping(file: SiteFile, dictionary: DataDictionary) -> Mapping:

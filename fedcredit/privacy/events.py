@@ -40,8 +40,12 @@ class Charge:
         What was asked, for which members, on which model.
     vector_hash
         Hash of the noised vector that is about to leave.
-    members, colluders
-        Size n_a of the attempt's roster and number t of colluders that the noise was sized for.
+    members
+        Ids of the attempt's roster.
+    colluders
+        Number t of colluders that the noise was sized for.
+    own_noise_variance
+        Variance of the institution's own noise; under distributed noise its share.
     """
 
     slot: Slot
@@ -50,8 +54,9 @@ class Charge:
     roster_hash: bytes
     model_hash: bytes
     vector_hash: bytes
-    members: int
+    members: tuple[str, ...]
     colluders: int
+    own_noise_variance: int
 
     def body(self, cost: Fraction) -> dict[str, Any]:
         """The event as JSON values."""
@@ -68,8 +73,9 @@ class Charge:
                 "sampling_rate": self.mechanism.sampling_rate,
             },
             "cost": write_fraction(cost),
-            "members": self.members,
+            "members": list(self.members),
             "colluders": self.colluders,
+            "own_noise_variance": self.own_noise_variance,
             "request_hash": self.request_hash.hex(),
             "roster_hash": self.roster_hash.hex(),
             "model_hash": self.model_hash.hex(),

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 from typing import Any
 
 from fedcredit.privacy.accounting import Accountant
+
+_LONGEST_DENOMINATOR_BITS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +47,11 @@ class Job:
     retry_reserve: Fraction
     spent: Fraction
     closed: bool
+
+
+def kept_short(total: Fraction) -> Fraction:
+    """Round a sum up once its denominator is so long that many cheap jobs could make adding to it take hours."""
+    if total.denominator.bit_length() <= _LONGEST_DENOMINATOR_BITS:
+        return total
+    unit = 2 ** (_LONGEST_DENOMINATOR_BITS // 2)
+    return Fraction(ceil(total * unit), unit)

@@ -19,6 +19,10 @@ class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RELEASE_REQUEST: _ClassVar[Kind]
     RECEIPT: _ClassVar[Kind]
     REFUSAL: _ClassVar[Kind]
+    KEYS_REQUEST: _ClassVar[Kind]
+    KEYS_REPLY: _ClassVar[Kind]
+    STOP_REQUEST: _ClassVar[Kind]
+    STOP_REPLY: _ClassVar[Kind]
 
 class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -36,6 +40,10 @@ CONTRIBUTION: Kind
 RELEASE_REQUEST: Kind
 RECEIPT: Kind
 REFUSAL: Kind
+KEYS_REQUEST: Kind
+KEYS_REPLY: Kind
+STOP_REQUEST: Kind
+STOP_REPLY: Kind
 ROLE_UNSPECIFIED: Role
 PREFLIGHT: Role
 TRAIN: Role
@@ -74,28 +82,56 @@ class JoinRequest(_message.Message):
     def __init__(self, plan: _Optional[bytes] = ...) -> None: ...
 
 class JoinReply(_message.Message):
-    __slots__ = ("plan_hash", "event_count")
+    __slots__ = ("plan_hash", "event_count", "roster_version", "roster_hash", "agreement_key", "key_epoch", "nonce")
     PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
     EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ROSTER_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ROSTER_HASH_FIELD_NUMBER: _ClassVar[int]
+    AGREEMENT_KEY_FIELD_NUMBER: _ClassVar[int]
+    KEY_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
     plan_hash: bytes
     event_count: int
-    def __init__(self, plan_hash: _Optional[bytes] = ..., event_count: _Optional[int] = ...) -> None: ...
+    roster_version: int
+    roster_hash: bytes
+    agreement_key: bytes
+    key_epoch: int
+    nonce: bytes
+    def __init__(self, plan_hash: _Optional[bytes] = ..., event_count: _Optional[int] = ..., roster_version: _Optional[int] = ..., roster_hash: _Optional[bytes] = ..., agreement_key: _Optional[bytes] = ..., key_epoch: _Optional[int] = ..., nonce: _Optional[bytes] = ...) -> None: ...
+
+class KeysRequest(_message.Message):
+    __slots__ = ("plan_hash", "joins")
+    PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
+    JOINS_FIELD_NUMBER: _ClassVar[int]
+    plan_hash: bytes
+    joins: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, plan_hash: _Optional[bytes] = ..., joins: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class KeysReply(_message.Message):
+    __slots__ = ("plan_hash", "transcript_hash")
+    PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
+    TRANSCRIPT_HASH_FIELD_NUMBER: _ClassVar[int]
+    plan_hash: bytes
+    transcript_hash: bytes
+    def __init__(self, plan_hash: _Optional[bytes] = ..., transcript_hash: _Optional[bytes] = ...) -> None: ...
 
 class RoundRequest(_message.Message):
-    __slots__ = ("plan_hash", "role", "round", "attempt", "members", "model")
+    __slots__ = ("plan_hash", "role", "round", "attempt", "members", "model", "transcript_hash")
     PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    TRANSCRIPT_HASH_FIELD_NUMBER: _ClassVar[int]
     plan_hash: bytes
     role: Role
     round: int
     attempt: int
     members: _containers.RepeatedScalarFieldContainer[str]
     model: bytes
-    def __init__(self, plan_hash: _Optional[bytes] = ..., role: _Optional[_Union[Role, str]] = ..., round: _Optional[int] = ..., attempt: _Optional[int] = ..., members: _Optional[_Iterable[str]] = ..., model: _Optional[bytes] = ...) -> None: ...
+    transcript_hash: bytes
+    def __init__(self, plan_hash: _Optional[bytes] = ..., role: _Optional[_Union[Role, str]] = ..., round: _Optional[int] = ..., attempt: _Optional[int] = ..., members: _Optional[_Iterable[str]] = ..., model: _Optional[bytes] = ..., transcript_hash: _Optional[bytes] = ...) -> None: ...
 
 class Contribution(_message.Message):
     __slots__ = ("plan_hash", "role", "round", "attempt", "roster_hash", "model_hash", "vector", "event_count", "event_hash")
@@ -148,3 +184,17 @@ class Refusal(_message.Message):
     code: str
     text: str
     def __init__(self, request_hash: _Optional[bytes] = ..., code: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class StopRequest(_message.Message):
+    __slots__ = ("roster_hash",)
+    ROSTER_HASH_FIELD_NUMBER: _ClassVar[int]
+    roster_hash: bytes
+    def __init__(self, roster_hash: _Optional[bytes] = ...) -> None: ...
+
+class StopReply(_message.Message):
+    __slots__ = ("roster_hash", "event_count")
+    ROSTER_HASH_FIELD_NUMBER: _ClassVar[int]
+    EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    roster_hash: bytes
+    event_count: int
+    def __init__(self, roster_hash: _Optional[bytes] = ..., event_count: _Optional[int] = ...) -> None: ...

@@ -16,6 +16,7 @@ from fedcredit.errors import WireError
 from fedcredit.wire import fedcredit_pb2 as pb
 
 HASH_BYTES = 32
+NO_TRANSCRIPT = bytes(HASH_BYTES)
 MAX_MESSAGE_BYTES = 256 * 2**20
 
 
@@ -58,11 +59,37 @@ class JoinReply:
     kind: ClassVar[int] = pb.JOIN_REPLY
     plan_hash: bytes
     event_count: int
+    roster_version: int
+    roster_hash: bytes
+    agreement_key: bytes
+    key_epoch: int
+    nonce: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeysRequest:
+    """The signed joins of all members, envelope by envelope in roster order: with whose keys sums are masked."""
+
+    kind: ClassVar[int] = pb.KEYS_REQUEST
+    plan_hash: bytes
+    joins: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeysReply:
+    """The institution checked every join and will mask under this transcript."""
+
+    kind: ClassVar[int] = pb.KEYS_REPLY
+    plan_hash: bytes
+    transcript_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class RoundRequest:
-    """Ask for one contribution to a sum over `members`; `model` is empty in preflight."""
+    """Ask for one contribution to a sum over `members`; `model` is empty in preflight.
+
+    `transcript_hash` is `NO_TRANSCRIPT` where the plan has no masks.
+    """
 
     kind: ClassVar[int] = pb.ROUND_REQUEST
     plan_hash: bytes
@@ -71,11 +98,12 @@ class RoundRequest:
     attempt: int
     members: tuple[str, ...]
     model: bytes
+    transcript_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """One charged, noised integer vector; `vector` is little-endian int64."""
+    """One charged, noised and masked integer vector; `vector` is little-endian int64, modulo 2^64."""
 
     kind: ClassVar[int] = pb.CONTRIBUTION
     plan_hash: bytes
@@ -119,16 +147,37 @@ class Refusal:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class StopRequest:
+    """A member's word that no job under this roster may be answered any more."""
+
+    kind: ClassVar[int] = pb.STOP_REQUEST
+    roster_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StopReply:
+    """The institution wrote the stop into its ledger."""
+
+    kind: ClassVar[int] = pb.STOP_REPLY
+    roster_hash: bytes
+    event_count: int
+
+
 Message: TypeAlias = (
     IdentifyRequest
     | IdentifyReply
     | JoinRequest
     | JoinReply
+    | KeysRequest
+    | KeysReply
     | RoundRequest
     | Contribution
     | ReleaseRequest
     | Receipt
     | Refusal
+    | StopRequest
+    | StopReply
 )
 
 _BY_KIND: dict[int, tuple[type[Any], type[Any]]] = {
@@ -141,8 +190,24 @@ _BY_KIND: dict[int, tuple[type[Any], type[Any]]] = {
     pb.RELEASE_REQUEST: (ReleaseRequest, pb.ReleaseRequest),
     pb.RECEIPT: (Receipt, pb.Receipt),
     pb.REFUSAL: (Refusal, pb.Refusal),
+    pb.KEYS_REQUEST: (KeysRequest, pb.KeysRequest),
+    pb.KEYS_REPLY: (KeysReply, pb.KeysReply),
+    pb.STOP_REQUEST: (StopRequest, pb.StopRequest),
+    pb.STOP_REPLY: (StopReply, pb.StopReply),
 }
-_HASH_FIELDS = frozenset({"nonce", "plan_hash", "roster_hash", "model_hash", "event_hash", "request_hash"})
+_HASH_FIELDS = frozenset(
+    {
+        "nonce",
+        "plan_hash",
+        "roster_hash",
+        "model_hash",
+        "event_hash",
+        "request_hash",
+        "transcript_hash",
+        "agreement_key",
+    }
+)
+_REPEATED = frozenset({"members", "joins"})
 
 
 def encode_message(message: Message) -> bytes:
@@ -177,8 +242,8 @@ def decode_message(kind: int, payload: bytes) -> Message:
             raise WireError(
                 f"{message_type.__name__}.{name} has {len(values[name])} bytes, not {HASH_BYTES}: a foreign sender."
             )
-    if "members" in values:
-        values["members"] = tuple(values["members"])
+    for name in _REPEATED & values.keys():
+        values[name] = tuple(values[name])
     if "role" in values:
         values["role"] = _role(values["role"])
     message: Message = message_type(**values)

@@ -80,7 +80,9 @@ def test_the_other_sources_of_the_template_parse(kind, copied, source):
 def test_the_policy_template_promises_what_its_words_say(copied):
     policy = load_policy(copied / "policy.yaml")
     assert "sensitive-health" in policy.refused_classes
-    assert policy.placements == (Placement.LOCAL,)
+    assert policy.placements == (Placement.LOCAL, Placement.DISTRIBUTED)
+    assert (policy.min_institutions, policy.min_owners, policy.max_drops) == (3, 3, 1)
+    assert not policy.assume_no_colluders
     assert policy.unit is PrivacyUnit.RECORD
     assert policy.max_epsilon_per_job <= policy.epsilon <= 1.0
     assert policy.delta <= 1e-6
@@ -104,11 +106,15 @@ def test_the_check_list_names_commands_that_exist_in_order(kind):
     named = re.findall(r"`fedcredit (\w+) (\w+)", text)
     assert named == [
         ("custodian", "keygen"),
+        ("roster", "show"),
         ("dictionary", "check"),
+        ("roster", "sign"),
         ("custodian", "check"),
         ("ledger", "open"),
         ("custodian", "serve"),
         ("ledger", "show"),
+        ("roster", "stop"),
+        ("roster", "deliver"),
     ]
     groups = {group.name: group.typer_instance for group in app.registered_groups}
     for group, command in named:

@@ -23,6 +23,7 @@ STABLE_KEYS = (
     "privacy.epsilon",
     "privacy.delta",
     "privacy.placement",
+    "privacy.colluders",
     "privacy.unit",
     "noise.seed",
     "federation.banks",
@@ -30,6 +31,7 @@ STABLE_KEYS = (
     "federation.split",
     "federation.alpha",
     "federation.split_column",
+    "masks",
     "seed",
     "run.dir",
 )
@@ -58,7 +60,7 @@ def dotted(tree: dict, above: str = "") -> dict[str, object]:
 
 def test_there_are_files_to_test() -> None:
     assert Path("simulation.yaml") in FILES
-    assert len(GROUPED) >= 7
+    assert len(GROUPED) >= 9
 
 
 @pytest.mark.parametrize("path", GROUPED, ids=str)
@@ -79,7 +81,8 @@ def test_the_default_is_three_and_three_at_epsilon_one_from_the_operating_system
     settings = read_settings(config, N_ROWS)
     privacy = settings.job.privacy
     assert (settings.banks, settings.hospitals, settings.data.source) == (3, 3, "uci_credit")
-    assert (privacy.placement, privacy.epsilon, privacy.unit.value) == (Placement.LOCAL, 1.0, "record")
+    assert (privacy.placement, privacy.epsilon, privacy.unit.value) == (Placement.DISTRIBUTED, 1.0, "record")
+    assert (privacy.colluders, privacy.masks) == (1, True)
     assert privacy.delta == pytest.approx(1e-6)
     assert settings.job.noise_seed is None
     assert settings.compare
@@ -104,7 +107,17 @@ def test_an_unknown_key_is_refused_at_the_top(config: dict) -> None:
         read_settings({**config, "nonsense": 1}, N_ROWS)
 
 
-@pytest.mark.parametrize("key", ["seed", "compare", "privacy", "federation"])
+@pytest.mark.parametrize("name", ["auto", "distributed", "local", "none"])
+def test_privacy_files_differ_in_placement_and_promise_only(name: str) -> None:
+    auto, other = (compose_config([f"privacy={choice}"])["privacy"] for choice in ("auto", name))
+    assert other["placement"] == name
+    free = {"placement"} | ({"epsilon", "delta"} if name == "none" else set())
+    assert {key: value for key, value in auto.items() if key not in free} == {
+        key: value for key, value in other.items() if key not in free
+    }
+
+
+@pytest.mark.parametrize("key", ["seed", "compare", "masks", "privacy", "federation"])
 def test_a_missing_key_is_named(config: dict, key: str) -> None:
     del config[key]
     with pytest.raises(ConfigError, match=rf"^{key} is missing; set it"):

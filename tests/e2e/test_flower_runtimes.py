@@ -12,6 +12,7 @@ import pytest
 
 from fedcredit.errors import JobError
 from fedcredit.models.family import family_of
+from fedcredit.plan import Placement
 from fedcredit.wire.canonical import canonical_json
 from simulations.dataset import load
 from simulations.federation import JobOutcome
@@ -70,7 +71,9 @@ def model_of(outcome: JobOutcome) -> bytes:
 
 
 def test_the_model_is_the_same_bytes_in_every_runtime(tmp_path: Path, left_running: Callable[[], list[str]]) -> None:
-    prepared = small_job("privacy=none")
+    """With masks: what each custodian sends is uniform and never the same twice, the sums are."""
+    prepared = small_job("privacy=none", "federation.banks=2")
+    assert prepared.federation.plan.privacy.masks
     outcomes = {}
     for runtime in ("in_process", "flower", "loopback"):
         folder = tmp_path / runtime
@@ -82,6 +85,18 @@ def test_the_model_is_the_same_bytes_in_every_runtime(tmp_path: Path, left_runni
         assert (tmp_path / runtime / "released" / "model.json").read_bytes() == expected
         assert outcomes[runtime].statements == outcomes["in_process"].statements
     assert left_running() == []
+
+
+def test_masked_noise_shares_give_the_same_model_over_flower(tmp_path: Path) -> None:
+    prepared = small_job("federation.banks=2", "noise.seed=1")
+    terms = prepared.federation.plan.privacy
+    assert (terms.placement, terms.masks) == (Placement.DISTRIBUTED, True)
+    outcomes = []
+    for runtime in ("in_process", "flower"):
+        (tmp_path / runtime).mkdir()
+        run = runner_of(runtime)
+        outcomes.append(run(prepared.federation, prepared.settings.job, tmp_path / runtime, None))
+    assert model_of(outcomes[0]) == model_of(outcomes[1])
 
 
 def test_a_bare_flwr_run_works_in_a_clone_of_any_name(tmp_path: Path, left_running: Callable[[], list[str]]) -> None:

@@ -12,11 +12,15 @@ from fedcredit.wire.messages import (
     IdentifyRequest,
     JoinReply,
     JoinRequest,
+    KeysReply,
+    KeysRequest,
     Receipt,
     Refusal,
     ReleaseRequest,
     Role,
     RoundRequest,
+    StopReply,
+    StopRequest,
     encode_message,
 )
 
@@ -26,11 +30,26 @@ GOLDENS = {
     "identify request": (IdentifyRequest(A), ["0a20" + "aa" * 32]),  # 1: nonce, 32 bytes
     "join request": (JoinRequest(b"{}"), ["0a02" + "7b7d"]),  # 1: plan, canonical JSON
     "join reply": (
-        JoinReply(A, 7),
-        ["0a20" + "aa" * 32, "11" + "0700000000000000"],  # 1: plan hash; 2: event count, fixed 64 bit
+        JoinReply(A, 7, 2, B, C, 1, D),
+        [
+            "0a20" + "aa" * 32,  # 1: plan hash
+            "11" + "0700000000000000",  # 2: event count, fixed 64 bit
+            "1d" + "02000000",  # 3: roster version, fixed 32 bit
+            "2220" + "bb" * 32,  # 4: roster hash
+            "2a20" + "cc" * 32,  # 5: agreement key
+            "35" + "01000000",  # 6: key epoch, fixed 32 bit
+            "3a20" + "dd" * 32,  # 7: nonce
+        ],
     ),
+    "keys request": (
+        KeysRequest(A, (b"\x01", b"\x02\x03")),
+        ["0a20" + "aa" * 32, "1201" + "01", "1202" + "0203"],  # 1: plan hash; 2: joins
+    ),
+    "keys reply": (KeysReply(A, B), ["0a20" + "aa" * 32, "1220" + "bb" * 32]),  # 1: plan hash; 2: transcript hash
+    "stop request": (StopRequest(A), ["0a20" + "aa" * 32]),  # 1: roster hash
+    "stop reply": (StopReply(A, 3), ["0a20" + "aa" * 32, "11" + "0300000000000000"]),  # 2: event count
     "round request": (
-        RoundRequest(A, Role.TRAIN, 3, 1, ("bank-1", "bank-2"), b"\x01\x02"),
+        RoundRequest(A, Role.TRAIN, 3, 1, ("bank-1", "bank-2"), b"\x01\x02", B),
         [
             "0a20" + "aa" * 32,  # 1: plan hash
             "1002",  # 2: role TRAIN
@@ -39,6 +58,7 @@ GOLDENS = {
             "2a06" + b"bank-1".hex(),  # 5: first member
             "2a06" + b"bank-2".hex(),  # 5: second member
             "3202" + "0102",  # 6: model
+            "3a20" + "bb" * 32,  # 7: transcript hash
         ],
     ),
     "contribution": (

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fedcredit.errors import JobError, RefusalError
 from fedcredit.models.family import family_of
 from fedcredit.wire.canonical import canonical_json
+from fedcredit.wire.envelope import open_envelope
 from server.store import JobStore
 from simulations.federation import run_in_process
 from tests import tiny
@@ -113,15 +116,17 @@ def test_an_institution_that_lost_its_bytes_is_asked_again_with_a_higher_attempt
     driver = tiny.coordinator(consortium)
     tiny.run(driver, members, until="preflight")
     step = driver.next_step()
-    ahead = tiny.coordinator(consortium)
-    tiny.run(ahead, members, until="preflight")
-    ahead._asking.waiting["bank-1"] = 2
-    members["bank-1"].handle(ahead.next_step().requests["bank-1"])  # attempt 2 exists, attempt 1 never will
+    asked = open_envelope(step.requests["bank-1"]).verify(consortium.coordinator_key.public)
+    # Attempt 2 exists at the bank, so attempt 1 never will.
+    members["bank-1"].handle(consortium.coordinator_key.seal("coordinator", replace(asked, attempt=2)))
     driver.receive({name: members[name].handle(request) for name, request in step.requests.items()})
     retry = driver.next_step()
-    assert (list(retry.requests), retry.attempt) == (["bank-1"], 2)
-    driver.receive({"bank-1": members["bank-1"].handle(retry.requests["bank-1"])})
-    assert driver.next_step().phase == "train"
+    assert (list(retry.requests), retry.phase, retry.attempt) == (list(consortium.plan.members), "preflight", 2)
+    tiny.run(driver, members, until="train")
+    counts = driver.progress.preflight.counts
+    assert [abs(float(count.sum()) - n) < 300 for count, n in zip(counts, (1200, 900, 900, 300), strict=True)]
+    charges = {name: len(one.ledger.charges(consortium.plan.digest())) for name, one in members.items()}
+    assert charges == {"bank-1": 1, "bank-2": 2, "hospital-1": 2}
 
 
 def test_one_institution_cannot_speak_for_another():

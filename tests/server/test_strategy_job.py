@@ -71,11 +71,11 @@ def test_the_grid_changes_nothing(coordinator_on, served, clock, expected) -> No
     assert set(coordinator.receipts()) == {"bank-1", "bank-2", "hospital-1"}
 
 
-@pytest.mark.parametrize("crash_at", range(1, 8))
+@pytest.mark.parametrize("crash_at", range(1, 9))
 def test_a_job_that_was_cut_off_ends_with_the_same_model(
     crash_at: int, coordinator_on, served, clock, expected, monkeypatch
 ) -> None:
-    """Once before each exchange: identification, join, preflight, two rounds, evaluation, release."""
+    """Once before each exchange: identification, join, keys, preflight, two rounds, evaluation, release."""
     pushes = []
     push = served.push_messages
 
@@ -93,4 +93,4 @@ def test_a_job_that_was_cut_off_ends_with_the_same_model(
     strategy_of(resumed, clock).start(served)
     assert released(resumed) == expected
     # One identification of the new run, and the exchanges that were not decided.
-    assert len(pushes) - before == 1 + 6 - max(crash_at - 2, 0)
+    assert len(pushes) - before == 1 + 7 - max(crash_at - 2, 0)

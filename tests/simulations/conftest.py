@@ -17,6 +17,8 @@ def privacy(epsilon: float | None) -> PrivacyStatement:
     return PrivacyStatement(
         epsilon_outsider=None,
         epsilon_t=epsilon,
+        epsilon_one_colludes=epsilon,
+        epsilon_half_collude=epsilon,
         epsilon_all_others=epsilon,
         epsilon_planned=epsilon,
         epsilon_spent=None if epsilon is None else epsilon * 0.948,
@@ -44,6 +46,8 @@ def run_result() -> RunResult:
         federated=Federated(0.742, 0.689, 0.795, 0.401, 0.1432),
         privacy={name: privacy(1.0) for name in KINDS},
         noise="os",
+        placement="local",
+        masks="off (simulation)",
         seconds_start=1.4,
         seconds_total=21.7,
     )
@@ -54,4 +58,9 @@ def plan_summary() -> PlanSummary:
     institutions = tuple(
         InstitutionPlan(name, kind, 4000, {"applicant": 5, kind: 12}, privacy(1.0)) for name, kind in KINDS.items()
     )
-    return PlanSummary(institutions, 1, "each institution's own noised vector: packets are not masked.")
+    return PlanSummary(
+        institutions,
+        1,
+        "each institution's own noised vector: packets are not masked.",
+        ("Noise placement: local (as asked for).", "Masks: off (simulation)."),
+    )

@@ -50,11 +50,14 @@ def refused(folder: Path, overrides: list[str]) -> str:
 COMPOSED = {
     "nonsense=1": "'nonsense'",
     "privacy.epsilom=1": "'privacy.epsilom'",
-    "privacy=weak": "local none",
+    "privacy=weak": "auto distributed local none",
     "privacy.epsilon=[1": "cannot be composed",
     "privacy.epsilon=1,2": "--multirun",
     "data=file data.dictionary=x.yaml": "data.path has no value",
     "privacy=none privacy.epsilon=1": "remove them",
+    "privacy=distributed federation.banks=1 federation.hospitals=1": "needs 3 institutions or more, got 2",
+    "privacy=distributed privacy.colluders=5": "needs 7 institutions or more, got 6",
+    "masks=on federation.banks=1 federation.hospitals=1": "masks=on needs 3 institutions or more, got 2",
 }
 VALUES = {
     # Refused by a key's type or range.
@@ -88,8 +91,10 @@ VALUES = {
     "privacy.delta=0": "delta=0",
     "privacy.delta=nan": "delta=nan",
     f"privacy.delta={1 / N_ROWS}": f"for N={N_ROWS}",
-    "privacy.placement=distributed": "this version lacks; use local",
-    "privacy.placement=remote": "choose local or central",
+    "privacy.placement=remote": "choose auto, distributed, local or central",
+    "privacy.placement=null": "privacy.placement=None",
+    "masks=maybe": "'auto', 'on' or 'off'",
+    "masks=false": "masks=False",
     "privacy.max_records_per_person=2": "unit: person",
     "privacy.max_records_per_person=0": "privacy.max_records_per_person=0",
     "privacy.colluders=-1": "privacy.colluders=-1",

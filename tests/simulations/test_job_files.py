@@ -1,6 +1,7 @@
 """A simulated federation written as a deployment's files is the same federation."""
 
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from fedcredit.data.rows import Dataset, single
 from fedcredit.data.uci import uci_dictionary
 from fedcredit.errors import ConfigError
 from fedcredit.privacy.ledger import Ledger
+from fedcredit.roster_file import read_roster_file
 from server.job import open_job
 from simulations.federation import Federation, Institution, JobSpec, found
 from simulations.flower_runner import on_loopback
@@ -31,7 +33,9 @@ def every_cell(kind: str, start: int) -> Dataset:
 
 @pytest.fixture(scope="module")
 def spec() -> JobSpec:
-    return read_settings(compose_config(["privacy=none"]), 4 * N_ROWS).job
+    return read_settings(
+        compose_config(["privacy=none", "federation.banks=1", "federation.hospitals=1"]), 4 * N_ROWS
+    ).job
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +58,14 @@ def test_a_custodian_reads_back_the_same_cells(federation: Federation, tmp_path:
         assert site.roster.digest() == federation.plan.roster.digest()
         assert site.key.public == federation.keys[one.id].public
         Ledger.open(tmp_path / f"{one.id}.ledger", site.key).close()
+
+
+def test_the_roster_of_a_site_carries_every_signature(federation: Federation, tmp_path: Path) -> None:
+    site_file = write_site(federation, federation.institutions[1], tmp_path / "a", tmp_path / "l", tmp_path / "c.sock")
+    signed = read_roster_file(load_site_file(site_file).roster)
+    assert signed.roster == federation.plan.roster
+    assert signed.faults() == []
+    assert not signed.roster.expired(date.max)
 
 
 def test_the_coordinator_opens_the_same_job(federation: Federation, tmp_path: Path) -> None:

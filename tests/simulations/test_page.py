@@ -87,6 +87,10 @@ def test_it_holds_privacy_results_figures_points_and_limits(page: RunPage) -> No
     for words in (
         "δ = 1e-05; unit: record; adjacency",
         "packets are not masked",
+        "placement: local · masks: off (simulation)",
+        "<li>Noise placement: local (as asked for).</li>",
+        "ε coord.+1 (t)",
+        "ε coord.+half",
         "What this does not cover",
         "0.948",
         "alone*: bank-2",
@@ -111,9 +115,45 @@ def test_a_run_without_noise_claims_nothing(page: RunPage) -> None:
         )
         for name, one in page.result.privacy.items()
     }
-    text = render_page(replace(page, result=replace(page.result, privacy=privacy, noise="none")))
+    result = replace(page.result, privacy=privacy, noise="none", placement="none")
+    text = render_page(replace(page, result=result))
+    assert "No noise was added" in text
     assert "no privacy guarantee" in text
+    central = render_page(replace(page, result=replace(result, noise="os", placement="central")))
+    assert "No noise was added" not in central
+    assert "no privacy guarantee" in central
     assert "adds noise to everything" not in text
+
+
+@pytest.mark.parametrize(("masks", "placement"), [("on", "distributed"), ("off (simulation)", "local")])
+def test_the_headline_is_the_plan(page: RunPage, masks: str, placement: str) -> None:
+    """Shares of noise without masks leave more to be seen than was planned, which the headline says."""
+    privacy = {name: replace(one, epsilon_t=9.0) for name, one in page.result.privacy.items()}
+    result = replace(page.result, privacy=privacy, masks=masks, placement=placement)
+    text = render_page(replace(page, result=result))
+    assert "ε 1<small>coordinator with 1 colluding</small>" in text
+    shortcut = replace(result, masks="off (simulation)", placement="distributed")
+    text = render_page(replace(page, result=shortcut))
+    assert "ε 1<small>coordinator with 1 colluding, had vectors been masked</small>" in text
+
+
+def test_each_epsilon_stands_in_its_column(page: RunPage) -> None:
+    numbers = ("outsider", "t", "one_colludes", "half_collude", "all_others", "planned", "spent")
+    values = {f"epsilon_{name}": 2.0 + index for index, name in enumerate(numbers)}
+    privacy = {name: replace(one, **values) for name, one in page.result.privacy.items()}
+    text = render_page(replace(page, result=replace(page.result, privacy=privacy)))
+    row = text[text.index('<tr><th scope="row">bank-1</th>') :]
+    assert re.findall(r"<td[^>]*>([\d.]+)</td>", row[: row.index("</tr>")]) == [f"{2 + index}" for index in range(7)]
+    headings = re.findall(r'<th scope="col" class="n">(ε [^<]*)</th>', text)
+    assert headings == [
+        "ε outsiders",
+        "ε coord.+1 (t)",
+        "ε coord.+1",
+        "ε coord.+half",
+        "ε coord.+all others",
+        "ε planned",
+        "ε spent",
+    ]
 
 
 def test_missing_figures_are_named(page: RunPage) -> None:

@@ -9,7 +9,7 @@ from simulations.results import Federated, Metrics, ModelResult, RunResult
 
 def test_json_has_the_names_that_others_script_against(run_result: RunResult) -> None:
     tree = json.loads(run_result.to_json())
-    assert set(tree) == {"models", "federated", "privacy", "noise", "seconds"}
+    assert set(tree) == {"models", "federated", "privacy", "noise", "placement", "masks", "seconds"}
     assert set(tree["models"]) == {"joint", "same_type", "pooled", "alone"}
     assert tree["models"]["joint"]["auc"] == 0.7611
     assert tree["models"]["alone"]["bank-1"]["n_test"] == 6000
@@ -19,13 +19,15 @@ def test_json_has_the_names_that_others_script_against(run_result: RunResult) ->
     assert set(tree["privacy"]["hospital-1"]) == {
         "epsilon_outsider",
         "epsilon_t",
+        "epsilon_one_colludes",
+        "epsilon_half_collude",
         "epsilon_all_others",
         "epsilon_planned",
         "epsilon_spent",
         "delta",
         "unit",
     }
-    assert tree["noise"] == "os"
+    assert (tree["noise"], tree["placement"], tree["masks"]) == ("os", "local", "off (simulation)")
     assert tree["seconds"] == {"start": 1.4, "total": 21.7}
 
 

@@ -96,9 +96,12 @@ def test_metrics_have_their_stable_names(metrics) -> None:
         assert model["n_test"] == 200
         assert 0 < model["auc"] < 1
     assert set(metrics["federated"]) == {"auc", "auc_low", "auc_high", "ks", "brier"}
-    numbers = {"epsilon_outsider", "epsilon_t", "epsilon_all_others", "epsilon_planned", "epsilon_spent"}
+    against = {"outsider", "t", "one_colludes", "half_collude", "all_others"}
+    numbers = {f"epsilon_{name}" for name in against | {"planned", "spent"}}
     assert all(set(own) == numbers | {"delta", "unit"} for own in metrics["privacy"].values())
     assert metrics["noise"] == "os"
+    assert metrics["placement"] == "local"
+    assert metrics["masks"] == "off (fewer than 3 institutions)"
     assert 0 < metrics["seconds"]["start"] < metrics["seconds"]["total"]
 
 

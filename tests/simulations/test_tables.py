@@ -1,9 +1,11 @@
 import io
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from rich.console import Console, RenderableType
 
+from fedcredit.privacy.statement import PrivacyStatement
+from server.store import Decided, Outcome
 from simulations.results import Federated, Metrics, ModelResult, PlanSummary, RunResult, SweepPoint
 from simulations.tables import (
     largest,
@@ -12,6 +14,7 @@ from simulations.tables import (
     plan_table,
     results_table,
     sweep_table,
+    trouble_line,
     view_rows,
 )
 
@@ -22,19 +25,32 @@ def shown(renderable: RenderableType, width: int = 100) -> str:
     return out.getvalue()
 
 
+def lines_of(text: str, start: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip().startswith(start)]
+
+
 def test_plan_names_every_number_with_its_terms(plan_summary: PlanSummary) -> None:
     first = plan_summary.institutions[0]
-    changed = replace(
-        first, privacy=replace(first.privacy, epsilon_t=1.25, epsilon_all_others=3.5, epsilon_outsider=0.5)
-    )
+    collude = {"epsilon_one_colludes": 1.5, "epsilon_half_collude": 2.25, "epsilon_all_others": 3.5}
+    changed = replace(first, privacy=replace(first.privacy, epsilon_t=1.25, epsilon_outsider=0.5, **collude))
     text = shown(plan_table(replace(plan_summary, institutions=(changed, *plan_summary.institutions[1:]))))
-    (line,) = (line for line in text.splitlines() if "bank-1" in line)
-    assert line.split()[-3:] == ["1.25", "3.5", "0.5"]
-    assert "4,000" in line
-    assert "applicant 5, bank 12" in line
-    assert "δ = 1e-05; unit: record" in text
-    assert "coordinator with 1 colluding" in text
-    assert "packets are not masked" in text
+    plan, collusion = lines_of(text, "bank-1")
+    assert plan.split()[-1] == "1.25"
+    assert "4,000" in plan
+    assert "applicant 5, bank 12" in plan
+    assert collusion.split() == ["bank-1", "0.5", "1.25", "1.5", "2.25", "3.5"]
+    assert text.index("What ε becomes if they collude") < text.index(collusion)
+    words = " ".join(text.split())
+    assert "outsiders" in words
+    assert "coordinator with 1 colluding" in words
+    assert "δ = 1e-05; unit: record" in words
+    assert "packets are not masked" in words
+
+
+def test_plan_says_placement_and_masks(plan_summary: PlanSummary) -> None:
+    words = " ".join(shown(plan_table(plan_summary)).split())
+    for note in plan_summary.notes:
+        assert note in words
 
 
 @pytest.mark.parametrize("width", [80, 100, 140])
@@ -48,18 +64,35 @@ def test_many_institutions_become_one_row_per_type(plan_summary: PlanSummary) ->
     banks = [replace(bank, institution=f"bank-{i}", n_rows=100 + i) for i in range(20)]
     banks[7] = replace(banks[7], privacy=replace(bank.privacy, epsilon_t=2.5))
     text = shown(plan_table(replace(plan_summary, institutions=(*banks, hospital))))
-    (line,) = (line for line in text.splitlines() if "20 institutions" in line)
-    assert "100-119" in line
-    assert "2.5" in line
+    plan, collusion = lines_of(text, "20 institutions")
+    assert "100-119" in plan
+    assert plan.split()[-1] == "2.5"
+    assert collusion.split()[2:] == ["(bank)", "none", "2.5", "1", "1", "1"]
     assert "bank-3" not in text
 
 
 def test_without_noise_the_plan_says_so(plan_summary: PlanSummary) -> None:
     bank = plan_summary.institutions[0]
-    nothing = replace(bank.privacy, epsilon_t=None, epsilon_all_others=None, epsilon_planned=None, delta=None)
+    nothing = PrivacyStatement(**{**dict.fromkeys(asdict(bank.privacy)), "unit": "record"})
     text = shown(plan_table(replace(plan_summary, institutions=(replace(bank, privacy=nothing),))))
     assert "no privacy guarantee" in text
     assert "none" in text
+    assert "collude" not in text
+
+
+def test_central_noise_is_not_called_no_noise(plan_summary: PlanSummary) -> None:
+    bank = plan_summary.institutions[0]
+    central = replace(
+        bank.privacy,
+        epsilon_outsider=1.0,
+        epsilon_t=None,
+        epsilon_one_colludes=None,
+        epsilon_half_collude=None,
+        epsilon_all_others=None,
+    )
+    text = shown(plan_table(replace(plan_summary, institutions=(replace(bank, privacy=central),))))
+    assert lines_of(text, "bank-1")[1].split() == ["bank-1", "1", "none", "none", "none", "none"]
+    assert "No noise" not in text
 
 
 def test_a_missing_epsilon_is_the_largest() -> None:
@@ -132,3 +165,11 @@ def test_mean_and_sd_does_not_hide_missing_runs() -> None:
     assert mean_and_sd([0.5, 0.7]) == "0.6000 ± 0.1414"
     assert mean_and_sd([0.5, None]) == "n/a (1 of 2 missing)"
     assert mean_and_sd([]) == "n/a (0 of 0 missing)"
+
+
+def test_what_did_not_go_to_plan_is_said():
+    given_up = Decided("train", 3, 1, Outcome.AGAIN, ("bank-1", "bank-2", "bank-3"))
+    assert "train 3, attempt 1: given up; the next attempt asks 3 institutions" in trouble_line(given_up).plain
+    rejoin = Decided("train", 3, 1, Outcome.AGAIN, ("bank-1", "bank-2"), ("bank-2",))
+    assert "bank-2 must join again" in trouble_line(rejoin).plain
+    assert "goes on with what there is" in trouble_line(Decided("train", 3, 3, Outcome.ENDED, ())).plain

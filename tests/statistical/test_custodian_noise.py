@@ -33,7 +33,7 @@ def noises():
         model_of = checks.models(consortium, job)
         for place in range(len(consortium.institutions)):
             custodian = checks.joined(consortium, job, place=place)
-            assert custodian._new_noise_key is OsBitSource
+            assert custodian._agreements._new_noise_key is OsBitSource
             for role, round_ in planned(consortium.plan):
                 request = checks.round_request(consortium, role, model_of[role], round_=round_)
                 sent = checks.ask(consortium, custodian, request)
@@ -77,6 +77,7 @@ def test_retries_restarts_and_other_jobs_draw_anew():
     afresh = custodian_of(consortium, consortium.institutions[0], job, None)
     for custodian in (afresh, Custodian(afresh._site, checks.joined(consortium, job).ledger)):
         checks.ask(consortium, custodian, JoinRequest(plan.to_bytes()))
+        checks.agree(consortium, job, custodian)
         sent = checks.ask(consortium, custodian, checks.round_request(consortium, Role.PREFLIGHT, b""))
         gathered.append(checks.noise_of(custodian, plan, b"", sent))
     checks.check_independent(gathered)

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from fedcredit.cli import main
+from fedcredit.roster import Roster
+from fedcredit.roster_file import SignedRoster, sign_roster, write_roster_file
 from fedcredit.wire.envelope import SigningKey
 from tests import tiny
 
@@ -23,6 +25,7 @@ POLICY = {
     "max_epsilon_per_job": 4.0,
     "unit": "record",
     "purposes": ["joint credit scorecard (simulation)"],
+    "min_institutions": 2,
 }
 
 
@@ -39,6 +42,7 @@ class Site:
 
     folder: Path
     coordinator: SigningKey
+    other: SigningKey
 
     @property
     def file(self) -> Path:
@@ -60,6 +64,19 @@ class Site:
 
     def key(self) -> SigningKey:
         return SigningKey.load(self.key_path)
+
+    @property
+    def roster(self) -> Path:
+        return self.folder / "roster.yaml"
+
+    def change_roster(self, keys: Mapping[str, SigningKey] | None = None, **changes: object) -> None:
+        """Set fields of the roster and have its members sign it."""
+        values = {**yaml.safe_load(self.roster.read_text()), **changes}
+        values.pop("signatures", None)
+        roster = Roster.model_validate(values)
+        keys = {"bank-1": self.key(), "bank-2": self.other, **(keys or {})}
+        signatures = {member.id: sign_roster(roster, keys[member.id]) for member in roster.members}
+        write_roster_file(self.roster, SignedRoster(roster, signatures))
 
 
 def table(n: int = 300) -> str:
@@ -106,7 +123,7 @@ def site(folder, cli) -> Site:
         {"id": "bank-2", "kind": "bank", "public_size": 300, "public_key": other.public.hex()},
     ]
     (folder / "dictionary.yaml").write_bytes(tiny.DICTIONARY)
-    (folder / "roster.yaml").write_text(yaml.safe_dump({"version": 1, "members": members}))
+    (folder / "roster.yaml").write_text(yaml.safe_dump({"version": 1, "expires": "9999-12-31", "members": members}))
     (folder / "policy.yaml").write_text(yaml.safe_dump(POLICY))
     (folder / "policy.yaml").chmod(0o644)
     (folder / "rows.csv").write_text(table())
@@ -126,7 +143,9 @@ def site(folder, cli) -> Site:
     }
     (folder / "SITE.yaml").write_text(yaml.safe_dump(fields))
     (folder / "SITE.yaml").chmod(0o644)
-    return Site(folder, coordinator)
+    made = Site(folder, coordinator, other)
+    made.change_roster()
+    return made
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import os
 import signal
 import socket as sockets
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
@@ -77,7 +78,7 @@ def test_check_of_a_good_site(cli, site):
 def test_check_lists_every_problem_at_once(cli, site):
     (site.folder / "policy.yaml").chmod(0o666)
     (site.folder / "keys" / "data.key").chmod(0o644)
-    site.change("roster.yaml", members=yaml.safe_load((site.folder / "roster.yaml").read_text())["members"][1:])
+    site.change_roster(members=yaml.safe_load(site.roster.read_text())["members"][1:], expires="2020-12-31")
     rows = (site.folder / "rows.csv").read_text().replace(",age,", ",years,")
     (site.folder / "rows.csv").write_text(rows.replace(",0\n", ",good\n"))
     site.change("SITE.yaml", socket="d" * 120)
@@ -90,24 +91,49 @@ def test_check_lists_every_problem_at_once(cli, site):
         "chmod go-w",
         "chmod 600",
         "is not in roster",
+        "valid until 2020-12-31; have the members sign version 2",
         "socket path",
         "column 'age' is missing",
         "labels are neither",
         "every labelled row is bad",
     ):
         assert sum(words in line for line in problems) == 1, words
-    assert len(problems) == 7
+    assert len(problems) == 8
 
 
 def test_check_names_a_roster_that_does_not_know_this_key(cli, site):
-    members = yaml.safe_load((site.folder / "roster.yaml").read_text())["members"]
-    members[0] |= {"public_key": SigningKey.generate().public.hex(), "kind": "hospital"}
-    site.change("roster.yaml", members=members)
+    members, stranger = yaml.safe_load(site.roster.read_text())["members"], SigningKey.generate()
+    members[0] |= {"public_key": stranger.public.hex(), "kind": "hospital"}
+    site.change_roster({"bank-1": stranger}, members=members)
     ran = cli("custodian", "check", site.file)
     assert ran.code == 1
     assert len(ran.err.splitlines()) == 2
     assert "as a hospital" in ran.err
     assert f"this site's is {site.key().public.hex()}" in ran.err
+
+
+def test_check_names_signatures_that_a_roster_lacks(cli, site):
+    signatures = yaml.safe_load(site.roster.read_text())["signatures"]
+    site.change("roster.yaml", signatures={"bank-1": signatures["bank-2"], "bank-3": signatures["bank-1"]})
+    ran = cli("custodian", "check", site.file)
+    assert ran.code == 1
+    problems = ran.err.splitlines()
+    assert len(problems) == 3
+    assert all(f"roster {site.roster}" in line for line in problems)
+    for line, words in zip(
+        problems,
+        ("is not signed by bank-2; each runs", "signature of bank-1 does not hold", "signature of bank-3, who is no"),
+        strict=True,
+    ):
+        assert words in line
+
+
+def test_check_takes_a_roster_on_its_last_day(cli, site):
+    """The day may end while the test runs: tomorrow is a last day that has not passed either."""
+    today = datetime.now(UTC).date()
+    for last, code in ((today + timedelta(1), 0), (today - timedelta(1), 1)):
+        site.change_roster(expires=last.isoformat())
+        assert cli("custodian", "check", site.file).code == code
 
 
 def test_check_names_columns_of_a_refused_class(cli, site):
@@ -160,6 +186,22 @@ def split_by_column(site):
     site.change("SITE.yaml", mapping="mapping.yaml")
 
 
+def other_ledger(site):
+    """The ledger was opened with another key than the roster's."""
+    site.key_path.unlink()
+    new = SigningKey.generate()
+    new.save(site.key_path)
+    members = yaml.safe_load(site.roster.read_text())["members"]
+    site.change_roster(members=[members[0] | {"public_key": new.public.hex()}, members[1]])
+
+
+def unknown_kind(site):
+    """Roster and site agree on a type that the dictionary does not know."""
+    members = yaml.safe_load(site.roster.read_text())["members"]
+    site.change_roster(members=[members[0] | {"kind": "shop"}, members[1]])
+    site.change("SITE.yaml", kind="shop")
+
+
 REFUSED = {
     "no site file": (lambda site: site.file.unlink(), "does not exist"),
     "no YAML": (lambda site: site.file.write_text("{"), "is not valid YAML"),
@@ -192,11 +234,20 @@ REFUSED = {
     "open identity": (lambda site: (site.folder / "keys/identity.pem").chmod(0o640), "chmod 600"),
     "other identity": (
         lambda site: ((site.folder / "keys/identity.pem").unlink(), SigningKey.generate().save(site.key_path)),
-        "does not hold",
+        "another key for bank-1",
+    ),
+    "other ledger": (other_ledger, "does not hold"),
+    "no roster": (lambda site: site.roster.unlink(), "roster file"),
+    "unsigned roster": (lambda site: site.change("roster.yaml", signatures=None), "is not signed by bank-1, bank-2"),
+    "changed roster": (lambda site: site.change("roster.yaml", expires="2999-12-31"), "changed after it was signed"),
+    "roster of others": (
+        lambda site: site.change_roster(members=yaml.safe_load(site.roster.read_text())["members"][1:]),
+        "bank-1 is not in roster",
     ),
     "short data key": (lambda site: (site.folder / "keys/data.key").write_text("00ff"), "has 2 bytes"),
     "no dictionary": (lambda site: (site.folder / "dictionary.yaml").unlink(), "data dictionary"),
-    "unknown kind": (lambda site: site.change("SITE.yaml", kind="shop"), "no institution type 'shop'"),
+    "other kind": (lambda site: site.change("SITE.yaml", kind="hospital"), "as a bank, SITE.yaml as a hospital"),
+    "unknown kind": (unknown_kind, "no institution type 'shop'"),
     "no table": (lambda site: (site.folder / "rows.csv").unlink(), "there is no file"),
     "empty table": (lambda site: (site.folder / "rows.csv").write_text(""), "is empty"),
     "no column": (lambda site: (site.folder / "rows.csv").write_text("id,bad\n1,1\n"), "3 columns: age, status, bill"),

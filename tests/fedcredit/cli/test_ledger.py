@@ -11,9 +11,9 @@ from fedcredit.plan import EvaluationTerms
 from fedcredit.planning import BudgetShares, JobRequest, make_plan
 from fedcredit.privacy import gdp
 from fedcredit.privacy.ledger import Ledger
-from fedcredit.roster import load_roster
+from fedcredit.roster_file import load_roster
 from fedcredit.wire.envelope import open_envelope
-from fedcredit.wire.messages import Contribution, JoinReply, JoinRequest, Role, RoundRequest
+from fedcredit.wire.messages import NO_TRANSCRIPT, Contribution, JoinReply, JoinRequest, Role, RoundRequest
 from tests import tiny
 
 
@@ -39,7 +39,7 @@ def join_and_answer_once(site):
         coordinator="coordinator",
         coordinator_key=site.coordinator.public,
         roster=load_roster(file.roster),
-        privacy=tiny.LOCAL.model_copy(update={"epsilon": 2.0}),
+        privacy=tiny.LOCAL.model_copy(update={"epsilon": 2.0, "masks": False}),
         shares=BudgetShares(),
         model=tiny.spec().model,
         evaluation=EvaluationTerms(score_bins=10),
@@ -48,7 +48,7 @@ def join_and_answer_once(site):
     plan = make_plan(request, own.dictionary)
     with Ledger.open(file.ledger, own.key) as ledger:
         custodian = Custodian(own, ledger)
-        first = RoundRequest(plan.digest(), Role.PREFLIGHT, 1, 1, plan.members, b"")
+        first = RoundRequest(plan.digest(), Role.PREFLIGHT, 1, 1, plan.members, b"", NO_TRANSCRIPT)
         for message, expected in ((JoinRequest(plan.to_bytes()), JoinReply), (first, Contribution)):
             reply = open_envelope(custodian.handle(site.coordinator.seal("coordinator", message)))
             assert isinstance(reply.verify(own.key.public), expected)
@@ -119,8 +119,8 @@ def test_show_lists_what_left_and_what_is_set_aside(cli, site):
     job = plan.digest().hex()[:16]
     preflight = plan.phases.preflight
     cost = float(Fraction(preflight.sensitivity_squared["bank"], preflight.noise_variance["bank"]))
-    assert [row[0] for row in words] == ["open", "join", "charge"]
-    assert words[2] == ["charge", job, "preflight", "1", "1", f"{cost:.3g}"]
+    assert [row[0] for row in words] == ["open", "join", "epoch", "charge"]
+    assert words[-1] == ["charge", job, "preflight", "1", "1", f"{cost:.3g}"]
     # The whole job is set aside at join, and no message changes that.
     assert "population bank-1-cards, unit record, mode gaussian" in shown.out
     assert "epsilon 2.0000 of 4.0" in shown.out

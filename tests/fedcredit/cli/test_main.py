@@ -10,7 +10,7 @@ def test_version(cli):
     assert (ran.code, ran.out, ran.err) == (0, f"{__version__}\n", "")
 
 
-@pytest.mark.parametrize("arguments", [(), ("custodian",), ("ledger",), ("dictionary",)])
+@pytest.mark.parametrize("arguments", [(), ("custodian",), ("ledger",), ("dictionary",), ("roster",)])
 def test_without_a_command_it_helps(cli, arguments):
     ran = cli(*arguments)
     assert "Usage" in ran.out + ran.err

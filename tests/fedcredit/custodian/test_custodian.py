@@ -6,11 +6,13 @@ import pytest
 from fedcredit.custodian.custodian import Custodian
 from fedcredit.custodian.noise import no_noise
 from fedcredit.errors import PrivacyError
+from fedcredit.ownership import owned_coordinates
 from fedcredit.plan import Plan
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.wire.canonical import canonical_json, parse_json
 from fedcredit.wire.envelope import SigningKey, open_envelope
 from fedcredit.wire.messages import (
+    NO_TRANSCRIPT,
     Contribution,
     JoinReply,
     JoinRequest,
@@ -23,6 +25,7 @@ from fedcredit.wire.messages import (
 from simulations.federation import custodian_of
 from simulations.seeded_bits import SeededBitSource
 from tests import tiny
+from tests.privacy_checks import addressed, agree, ask, changed, refused, unmasked
 
 MEMBERS = ("bank-1", "bank-2", "hospital-1")
 
@@ -37,29 +40,15 @@ def bank(consortium):
     return custodian_of(consortium, consortium.institutions[0], tiny.spec(), None)
 
 
-def ask(consortium, custodian, message, key=None, sender="coordinator"):
-    reply = custodian.handle((key or consortium.coordinator_key).seal(sender, message))
-    envelope = open_envelope(reply)
-    assert envelope.sender == custodian.institution
-    return envelope.verify(consortium.keys[custodian.institution].public)
-
-
 def join(consortium, custodian, plan: Plan | None = None):
-    return ask(consortium, custodian, JoinRequest((plan or consortium.plan).to_bytes()))
+    reply = ask(consortium, custodian, JoinRequest((plan or consortium.plan).to_bytes()))
+    if plan is None and isinstance(reply, JoinReply):
+        agree(consortium, tiny.spec(), custodian)
+    return reply
 
 
 def preflight(consortium, attempt=1, members=MEMBERS):
-    return RoundRequest(consortium.plan.digest(), Role.PREFLIGHT, 1, attempt, members, b"")
-
-
-def refused(message, code):
-    assert isinstance(message, Refusal), message
-    assert message.code == code, message.text
-    return True
-
-
-def changed(plan: Plan, **changes) -> Plan:
-    return Plan.model_validate({**plan.model_dump(), **changes})
+    return RoundRequest(consortium.plan.digest(), Role.PREFLIGHT, 1, attempt, members, b"", NO_TRANSCRIPT)
 
 
 def test_join_then_contribute(consortium, bank):
@@ -71,7 +60,7 @@ def test_join_then_contribute(consortium, bank):
 
 def test_a_resend_is_the_stored_bytes_and_costs_nothing(consortium, bank):
     join(consortium, bank)
-    request = consortium.coordinator_key.seal("coordinator", preflight(consortium))
+    request = consortium.coordinator_key.seal("coordinator", addressed(bank, preflight(consortium)))
     first = bank.handle(request)
     spent = bank.ledger.job(consortium.plan.digest()).spent
     assert bank.handle(request) == first
@@ -167,7 +156,7 @@ def test_too_little_noise_for_the_stated_epsilon_is_refused(consortium, bank, ro
 
 
 def test_no_noise_at_all_is_refused(consortium, bank):
-    plan = tiny.federation(tiny.spec(tiny.NONE)).plan
+    plan = tiny.federation(tiny.spec(tiny.NONE.model_copy(update={"masks": True}))).plan
     stripped = changed(
         plan, roster=consortium.plan.roster.model_dump(), coordinator_key=consortium.plan.coordinator_key
     )
@@ -194,7 +183,7 @@ def test_a_second_job_beyond_the_budget_is_refused(consortium, bank):
 
 def test_rounds_beyond_the_plan_are_refused(consortium, bank):
     join(consortium, bank)
-    beyond = RoundRequest(consortium.plan.digest(), Role.PREFLIGHT, 2, 1, MEMBERS, b"")
+    beyond = RoundRequest(consortium.plan.digest(), Role.PREFLIGHT, 2, 1, MEMBERS, b"", NO_TRANSCRIPT)
     refused(ask(consortium, bank, beyond), "round")
 
 
@@ -217,7 +206,9 @@ def test_a_retry_on_another_model_is_refused(consortium):
     assert isinstance(ask(consortium, bank, message), Contribution)
     other = bytearray(message.model)
     other[-1] ^= 1
-    retry = RoundRequest(message.plan_hash, message.role, message.round, 2, message.members, bytes(other))
+    retry = RoundRequest(
+        message.plan_hash, message.role, message.round, 2, message.members, bytes(other), message.transcript_hash
+    )
     refused(ask(consortium, bank, retry), "model")
 
 
@@ -248,27 +239,46 @@ def test_a_policy_refuses_any_other_noise(consortium, bank):
         Custodian(site, ledger, new_noise_key=lambda: SeededBitSource(1, "bank-1"))
 
 
-def test_a_restart_keeps_the_outbox_and_refunds_nothing(consortium, tmp_path):
+def test_a_restart_keeps_the_outbox_raises_the_epoch_and_refunds_nothing(consortium, tmp_path):
     job, one = tiny.spec(), consortium.institutions[0]
     bank = custodian_of(consortium, one, job, tmp_path / "ledger.sqlite")
-    join(consortium, bank)
-    request = consortium.coordinator_key.seal("coordinator", preflight(consortium))
+    first = join(consortium, bank)
+    request = consortium.coordinator_key.seal("coordinator", addressed(bank, preflight(consortium)))
     sent = bank.handle(request)
     spent = bank.ledger.job(consortium.plan.digest()).spent
     bank.ledger.close()
     again = Custodian(bank._site, Ledger.open(tmp_path / "ledger.sqlite", consortium.keys["bank-1"]))
     assert again.handle(request) == sent
     assert again.ledger.job(consortium.plan.digest()).spent == spent
+    refused(ask(consortium, again, preflight(consortium, 2)), "keys-missing")
+    second = join(consortium, again)
+    assert (first.key_epoch, second.key_epoch) == (1, 2)
+    assert first.agreement_key != second.agreement_key
     assert isinstance(ask(consortium, again, preflight(consortium, 2)), Contribution)
 
 
-def test_noise_is_added_to_every_coordinate(consortium, bank):
-    """Zeros would say which columns an institution owns, and an unnoised count would be exact."""
+def test_noise_is_added_wherever_the_type_owns_a_coordinate_and_masks_everywhere(consortium, bank):
+    """An unnoised count would be exact; what the institution does not own is an exact zero under its masks."""
     join(consortium, bank)
-    vector = np.frombuffer(ask(consortium, bank, preflight(consortium)).vector, dtype="<i8")
+    sent = ask(consortium, bank, preflight(consortium))
+    owned = owned_coordinates(consortium.plan, consortium.dictionary, Role.PREFLIGHT, "bank")
     scale = consortium.plan.phases.preflight.scale
-    assert np.mean(vector % scale == 0) < 0.05
+    vector = unmasked(bank, consortium.plan, sent)
+    assert np.mean(vector[owned] % scale == 0) < 0.05
+    assert not vector[~owned].any()
     assert np.all(np.abs(vector) < 2**40)
+    masked = np.frombuffer(sent.vector, dtype="<i8")
+    assert np.mean(np.abs(masked.astype(np.float64)) > 2**50) > 0.95
+
+
+def test_a_share_of_distributed_noise_is_added_everywhere():
+    job = tiny.spec(tiny.SHARED)
+    consortium = tiny.federation(job)
+    bank = custodian_of(consortium, consortium.institutions[0], job, None)
+    ask(consortium, bank, JoinRequest(consortium.plan.to_bytes()))
+    agree(consortium, job, bank)
+    vector = unmasked(bank, consortium.plan, ask(consortium, bank, preflight(consortium)))
+    assert np.mean(vector % consortium.plan.phases.preflight.scale == 0) < 0.05
 
 
 def test_who_owns_less_adds_less_noise_for_the_same_epsilon(consortium):

@@ -17,6 +17,7 @@ from fedcredit.wire.canonical import canonical_json, length_prefixed, parse_json
 from fedcredit.wire.envelope import SigningKey, open_envelope, verify_signature
 from fedcredit.wire.messages import (
     MAX_MESSAGE_BYTES,
+    NO_TRANSCRIPT,
     Contribution,
     IdentifyRequest,
     JoinReply,
@@ -86,7 +87,10 @@ def test_a_fault_on_the_rows_is_one_bit_and_no_more(consortium, monkeypatch, pre
     for after in (request, preflight, IdentifyRequest(bytes(32)), JoinRequest(consortium.plan.to_bytes())):
         refused(ask(consortium, struck, after), "stopped")
     assert not struck.ledger.charges(consortium.plan.digest())
-    assert isinstance(ask(consortium, restarted(struck), preflight), Contribution)
+    afresh = restarted(struck)
+    ask(consortium, afresh, JoinRequest(consortium.plan.to_bytes()))
+    checks.agree(consortium, tiny.spec(), afresh)
+    assert isinstance(ask(consortium, afresh, preflight), Contribution)
 
 
 def test_with_public_data_a_fault_stops_nothing(consortium, monkeypatch):
@@ -116,8 +120,9 @@ def test_sums_of_another_form_never_reach_the_noise(consortium, bank, monkeypatc
 
 
 def test_score_bins_that_do_not_fit_are_a_malformed_request(consortium, bank):
-    final = checks.models(consortium, tiny.spec())[Role.EVALUATE][8:]
-    narrow = ScoredModel(0, 3, final).encode()
+    model_of = checks.models(consortium, tiny.spec())
+    narrow = ScoredModel(0, 3, model_of[Role.EVALUATE][8:]).encode()
+    checks.ready(consortium, bank, Role.EVALUATE, model_of)
     refused(ask(consortium, bank, round_request(consortium, Role.EVALUATE, narrow)), "wire")
 
 
@@ -133,6 +138,8 @@ def test_a_second_coordinator_has_no_part_in_the_firsts_job(consortium, bank, pr
         ReleaseRequest(consortium.plan.digest(), b"{}"),
     ):
         refused(ask(consortium, shared, message, key=rival, sender="rival"), "coordinator")
+    ask(consortium, shared, JoinRequest(consortium.plan.to_bytes()))
+    checks.agree(consortium, tiny.spec(), shared)
     assert isinstance(ask(consortium, shared, preflight), Contribution)
     refused(ask(consortium, shared, preflight, key=rival, sender="rival"), "replay")
 
@@ -238,7 +245,7 @@ def test_a_refusal_does_not_send_back_what_it_was_sent(consortium, bank, preflig
 
 
 def test_a_crowd_of_members_is_refused_at_once(consortium, bank):
-    crowd = RoundRequest(consortium.plan.digest(), Role.PREFLIGHT, 1, 1, ("bank-1",) * 200_000, b"")
+    crowd = RoundRequest(consortium.plan.digest(), Role.PREFLIGHT, 1, 1, ("bank-1",) * 200_000, b"", NO_TRANSCRIPT)
     refused(ask(consortium, bank, crowd), "roster")
 
 
@@ -262,20 +269,44 @@ def test_a_failure_inside_leaves_as_a_word(consortium, tmp_path, preflight):
 def test_a_job_that_is_over_cannot_be_joined_again(consortium, bank):
     assert isinstance(ask(consortium, bank, ReleaseRequest(consortium.plan.digest(), b"{}")), Receipt)
     refused(ask(consortium, bank, JoinRequest(consortium.plan.to_bytes())), "ledger")
-    assert not bank._noise_keys
+    assert not bank._agreements._secrets
 
 
-def test_any_order_of_phases_and_rounds_costs_what_it_costs(consortium, bank):
+def test_a_job_goes_forward_only_and_costs_what_it_costs(consortium, bank):
     model_of = checks.models(consortium, tiny.spec())
-    order = [(Role.EVALUATE, 1), (Role.TRAIN, 2), (Role.TRAIN, 1), (Role.PREFLIGHT, 1)]
-    sent = [ask(consortium, bank, round_request(consortium, role, model_of[role], 1, round_)) for role, round_ in order]
+    tried = [
+        (Role.EVALUATE, 1, "order"),
+        (Role.PREFLIGHT, 1, None),
+        (Role.EVALUATE, 1, "order"),
+        (Role.TRAIN, 1, None),
+        (Role.EVALUATE, 1, "order"),
+        (Role.TRAIN, 2, None),
+        (Role.EVALUATE, 1, None),
+    ]
+    sent = []
+    for role, round_, code in tried:
+        reply = ask(consortium, bank, round_request(consortium, role, model_of[role], 1, round_))
+        if code is None:
+            assert isinstance(reply, Contribution), reply
+            sent.append(reply)
+        else:
+            refused(reply, code)
     checks.check_charged(bank.ledger, consortium.plan, "bank", sent)
     job = bank.ledger.job(consortium.plan.digest())
     assert job.spent == job.reserved - job.retry_reserve
 
 
+@pytest.mark.parametrize(("role", "round_"), [(Role.PREFLIGHT, 1), (Role.TRAIN, 1)])
+def test_what_is_over_is_over(consortium, bank, role, round_):
+    model_of = checks.models(consortium, tiny.spec())
+    assert isinstance(
+        ask(consortium, bank, round_request(consortium, Role.TRAIN, model_of[Role.TRAIN], 1, 2)), Contribution
+    )
+    refused(ask(consortium, bank, round_request(consortium, role, model_of[role], 1, round_)), "order")
+
+
 def test_one_request_from_many_threads_is_one_charge(consortium, bank, preflight):
-    asked = consortium.coordinator_key.seal("coordinator", preflight)
+    asked = consortium.coordinator_key.seal("coordinator", checks.addressed(bank, preflight))
     replies = []
     threads = [threading.Thread(target=lambda: replies.append(bank.handle(asked))) for _ in range(8)]
     for thread in threads:
@@ -293,7 +324,7 @@ def test_many_requests_for_one_attempt_are_one_charge(consortium, bank):
     replies = []
 
     def send(members):
-        request = RoundRequest(consortium.plan.digest(), Role.PREFLIGHT, 1, 1, members, b"")
+        request = RoundRequest(consortium.plan.digest(), Role.PREFLIGHT, 1, 1, members, b"", NO_TRANSCRIPT)
         replies.append(ask(consortium, bank, request))
 
     threads = [threading.Thread(target=send, args=(members,)) for members in subsets]

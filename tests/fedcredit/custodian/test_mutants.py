@@ -35,20 +35,24 @@ def model_of(consortium, job):
 
 
 def answers(consortium, job, model_of, role=Role.EVALUATE, attempts=(1,)):
-    """A fresh custodian's messages of one phase."""
+    """A fresh custodian's messages of one phase, behind that of the last training round."""
     bank = checks.joined(consortium, job)
     requests = [checks.round_request(consortium, role, model_of[role], attempt) for attempt in attempts]
+    if role is Role.EVALUATE:
+        rounds = consortium.plan.phases.train.rounds
+        requests.insert(0, checks.round_request(consortium, Role.TRAIN, model_of[Role.TRAIN], round_=rounds))
     return bank, [checks.ask(consortium, bank, request) for request in requests]
 
 
 def noises(consortium, job, model_of, role, attempts):
     bank, sent = answers(consortium, job, model_of, role, attempts)
+    sent = [one for one in sent if one.role is role]
     return [checks.noise_of(bank, consortium.plan, model_of[role], one) for one in sent]
 
 
 def pooled_noise(consortium, job, model_of):
     """Enough coordinates to tell a wrong scale apart."""
-    own = [noises(consortium, job, model_of, Role.EVALUATE, (1,)) for _ in range(3)]
+    own = [noises(consortium, job, model_of, Role.EVALUATE, (1,)) for _ in range(6)]
     return np.concatenate([noise for one in own for noise in one])
 
 
@@ -114,11 +118,10 @@ def test_a_true_count_as_divisor_is_noticed(consortium, job, model_of, role, mon
 def test_a_size_that_depends_on_the_rows_is_noticed(consortium, job, model_of, monkeypatch):
     data = consortium.institutions[0].data
     request = checks.round_request(consortium, Role.PREFLIGHT, b"")
-    asked = consortium.coordinator_key.seal("coordinator", request)
 
     def replies():
         banks = [checks.joined(consortium, job, one) for one in (data, checks.without(data, Role.PREFLIGHT, [0]))]
-        return [bank.handle(asked) for bank in banks]
+        return [checks.reply_to(consortium, bank, request) for bank in banks]
 
     checks.check_same_outside(*replies())
     seal = Custodian._seal

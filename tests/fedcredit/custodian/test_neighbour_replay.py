@@ -10,13 +10,13 @@ import pytest
 from fedcredit.data.rows import Dataset, single
 from fedcredit.errors import WireError
 from fedcredit.plan import Placement, PrivacyTerms, PrivacyUnit
-from fedcredit.wire.messages import Contribution, Refusal, Role, RoundRequest
+from fedcredit.wire.messages import Contribution, Refusal, Role
 from tests import privacy_checks as checks
 from tests import tiny
 
 CAP = 3
 PERSON = PrivacyTerms(
-    placement=Placement.LOCAL, unit=PrivacyUnit.PERSON, max_records_per_person=CAP, epsilon=4.0, delta=1e-5
+    placement=Placement.LOCAL, unit=PrivacyUnit.PERSON, max_records_per_person=CAP, epsilon=4.0, delta=1e-5, masks=True
 )
 
 
@@ -31,6 +31,9 @@ class World:
 
     def custodian(self, data: Dataset, place: int):
         return checks.joined(self.consortium, self.job, data, place)
+
+    def ready(self, data: Dataset, place: int, role: Role):
+        return checks.ready(self.consortium, self.custodian(data, place), role, self.models)
 
     def exact(self, data: Dataset, role: Role, place: int):
         return checks.exact_sums(self.custodian(data, place), self.plan, role, self.models[role])
@@ -113,9 +116,8 @@ def test_a_person_at_the_cap_changes_no_more_than_what_is_charged(persons, role,
 def test_neighbours_look_alike_from_outside(records, role, kind, place, name, label):
     data = extreme(kind, name, label)
     request = checks.round_request(records.consortium, role, records.models[role])
-    asked = records.consortium.coordinator_key.seal("coordinator", request)
     replies = [
-        records.custodian(one, place).handle(asked)
+        checks.reply_to(records.consortium, records.ready(one, place, role), request)
         for one in (data, checks.without(data, role, [0]), checks.with_flipped(data, role, 0), emptied(data))
     ]
     for reply in replies[1:]:
@@ -163,10 +165,10 @@ def _sums_or_none(custodian, plan, role, model):
 
 @pytest.mark.parametrize("role", [Role.TRAIN, Role.EVALUATE])
 def test_a_hostile_model_is_refused_in_the_same_words_for_all(records, role):
-    request = RoundRequest(records.plan.digest(), role, 1, 1, records.plan.members, records.models[role][:-1])
+    request = checks.round_request(records.consortium, role, records.models[role][:-1])
     data = extreme("bank", "mixed", 0)
     replies = [
-        checks.ask(records.consortium, records.custodian(one, 0), request)
+        checks.ask(records.consortium, records.ready(one, 0, role), request)
         for one in (data, checks.without(data, role, [0]), emptied(data))
     ]
     assert {type(reply) for reply in replies} == {Refusal}
@@ -175,9 +177,9 @@ def test_a_hostile_model_is_refused_in_the_same_words_for_all(records, role):
 
 def test_an_institution_without_rows_contributes_like_any_other(records):
     nobody = records.custodian(emptied(extreme("bank", "mixed", 0)), 0)
+    last = {Role.TRAIN: records.plan.phases.train.rounds}
     for role in Role:
-        sent = checks.ask(
-            records.consortium, nobody, checks.round_request(records.consortium, role, records.models[role])
-        )
+        request = checks.round_request(records.consortium, role, records.models[role], round_=last.get(role, 1))
+        sent = checks.ask(records.consortium, nobody, request)
         assert isinstance(sent, Contribution)
         assert np.any(np.frombuffer(sent.vector, dtype="<i8"))

@@ -22,7 +22,9 @@ TENTH = Mechanism(10_000, 100_000)  # mu² = 1/10
 
 def charge(round_: int, attempt: int = 1, plan: bytes = PLAN, mechanism: Mechanism = TENTH) -> Charge:
     slot = Slot(plan, Role.TRAIN, round_, attempt)
-    return Charge(slot, mechanism, bytes(32), bytes(32), bytes(32), bytes(32), 3, 1)
+    return Charge(
+        slot, mechanism, bytes(32), bytes(32), bytes(32), bytes(32), ("bank-1", "bank-2", "bank-3"), 1, 100_000
+    )
 
 
 def seal(count: int, head: bytes) -> bytes:

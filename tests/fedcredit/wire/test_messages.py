@@ -10,11 +10,15 @@ from fedcredit.wire.messages import (
     IdentifyRequest,
     JoinReply,
     JoinRequest,
+    KeysReply,
+    KeysRequest,
     Receipt,
     Refusal,
     ReleaseRequest,
     Role,
     RoundRequest,
+    StopReply,
+    StopRequest,
     decode_message,
     encode_message,
 )
@@ -27,8 +31,12 @@ MESSAGES = st.one_of(
     st.builds(IdentifyRequest, HASH),
     st.builds(IdentifyReply, HASH),
     st.builds(JoinRequest, st.binary()),
-    st.builds(JoinReply, HASH, COUNT),
-    st.builds(RoundRequest, HASH, ROLE, SMALL, SMALL, st.lists(st.text(), max_size=4).map(tuple), st.binary()),
+    st.builds(JoinReply, HASH, COUNT, SMALL, HASH, HASH, SMALL, HASH),
+    st.builds(KeysRequest, HASH, st.lists(st.binary(max_size=50), max_size=4).map(tuple)),
+    st.builds(KeysReply, HASH, HASH),
+    st.builds(StopRequest, HASH),
+    st.builds(StopReply, HASH, COUNT),
+    st.builds(RoundRequest, HASH, ROLE, SMALL, SMALL, st.lists(st.text(), max_size=4).map(tuple), st.binary(), HASH),
     st.builds(Contribution, HASH, ROLE, SMALL, SMALL, HASH, HASH, st.binary(), COUNT, HASH),
     st.builds(ReleaseRequest, HASH, st.binary()),
     st.builds(Receipt, HASH, HASH, st.binary(), COUNT),
@@ -41,7 +49,7 @@ def test_every_message_survives_the_wire(message):
     assert decode_message(message.kind, encode_message(message)) == message
 
 
-@given(st.integers(1, 9), st.binary(max_size=200))
+@given(st.integers(1, 13), st.binary(max_size=200))
 def test_foreign_bytes_are_refused_or_canonical(kind, data):
     try:
         message = decode_message(kind, data)
@@ -73,7 +81,7 @@ def test_hash_of_the_wrong_length_is_refused():
 def test_unknown_kind_and_role_are_refused():
     with pytest.raises(WireError, match="kind 99"):
         decode_message(99, b"")
-    request = pb.RoundRequest(plan_hash=bytes(32), round=1, attempt=1)
+    request = pb.RoundRequest(plan_hash=bytes(32), round=1, attempt=1, transcript_hash=bytes(32))
     with pytest.raises(WireError, match="role 0"):
         decode_message(pb.ROUND_REQUEST, request.SerializeToString())
 

@@ -1,0 +1,36 @@
+"""Which institution type owns which coordinate of a phase's vector: public, from the dictionary alone.
+
+Only owners have rows behind a coordinate. Under local noise everybody else sends an exact zero there, so that a sum
+holds its owners' noise and no more.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcredit import preflight
+from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.evaluation import phase
+from fedcredit.models.family import family_of
+from fedcredit.plan import Plan
+from fedcredit.wire.messages import Role
+
+
+def owned_coordinates(plan: Plan, dictionary: DataDictionary, role: Role, kind: str) -> NDArray[np.bool_]:
+    """Coordinates of a phase's vector that an institution type owns; shape (vector_length,)."""
+    match role:
+        case Role.PREFLIGHT:
+            return preflight.owned_coordinates(dictionary, kind)
+        case Role.TRAIN:
+            return family_of(plan.model.family).owned_coordinates(plan.model, dictionary, kind)
+        case Role.EVALUATE:
+            return phase.owned_coordinates(dictionary, plan.evaluation, kind)
+
+
+def owners_of_blocks(plan: Plan, dictionary: DataDictionary, kind: str, members: tuple[str, ...]) -> dict[str, int]:
+    """Number of members behind each block that `kind` owns, and behind its intercept (under the type's own name)."""
+    kinds = [member.kind for member in plan.roster.members if member.id in members]
+    blocks = {
+        block: sum(block in dictionary.institution_type(other).owns for other in kinds)
+        for block in dictionary.institution_type(kind).owns
+    }
+    return {**blocks, f"{kind} intercept": kinds.count(kind)}

@@ -1,0 +1,49 @@
+"""The ledger's chain: each event hashes the one before, and the institution signs every head.
+
+Cutting an event out, changing it or putting one in breaks every later hash; only the owner of the key could sign a
+new chain, and its peers would see that heads they were told of are not in it.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from fedcredit.errors import LedgerError
+from fedcredit.privacy.events import GENESIS, decode_body, event_hash
+from fedcredit.wire.canonical import length_prefixed
+from fedcredit.wire.envelope import verify_signature
+from fedcredit.wire.messages import Role
+
+_ROLE_NAMES = {int(role): role.name.lower() for role in Role}
+
+
+def bytes_to_sign(head: bytes) -> bytes:
+    """What an event's signature covers."""
+    return length_prefixed("ledger-signature", head)
+
+
+def verify_chain(rows: Iterable[tuple[Any, ...]], public_key: bytes) -> None:
+    """Check order, hashes, signatures, and that the columns say what the bodies say.
+
+    Parameters
+    ----------
+    rows
+        Per event: seq, kind, plan_hash, role, round, attempt, body, previous hash, hash, signature.
+
+    Raises
+    ------
+    LedgerError
+        At the first event that does not hold.
+    """
+    previous = GENESIS
+    count = 0
+    for seq, kind, plan_hash, role, round_, attempt, body, before, hash_, signature in rows:
+        count += 1
+        values = decode_body(body)
+        columns = (kind, None if plan_hash is None else plan_hash.hex(), _ROLE_NAMES.get(role), round_, attempt)
+        stated = tuple(values.get(name) for name in ("event", "plan_hash", "role", "round", "attempt"))
+        chained = seq == count and before == previous and hash_ == event_hash(previous, body)
+        if not chained or columns != stated or not verify_signature(public_key, bytes_to_sign(hash_), signature):
+            raise LedgerError(f"ledger event {seq} does not hold; restore the ledger from its newest backup.")
+        previous = hash_
+    if count == 0:
+        raise LedgerError("the ledger holds no opening event; restore it from its newest backup.")

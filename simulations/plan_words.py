@@ -34,10 +34,10 @@ def coordinator_sees(plan: Plan) -> str:
     placement = plan.privacy.placement
     if not plan.privacy.masks:
         return _SINGLE[placement]
-    blur = "exactly" if placement is Placement.NONE else "at √2 times the noise or more"
+    blur = "exactly" if placement is Placement.NONE else "under the noise that docs/threat-model.md states"
     return (
-        f"{_MASKED[placement]} If it varies the members between attempts, the difference of two sums shows one "
-        f"institution's own totals, {blur}."
+        f"{_MASKED[placement]} If it varies the members between attempts or rounds, the difference of two sums shows "
+        f"one institution's own totals, {blur}."
     )
 
 

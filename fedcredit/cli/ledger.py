@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from fedcredit.custodian.policy import load_policy
 from fedcredit.custodian.site_file import SiteFile, load_site_file
 from fedcredit.errors import ConfigError
+from fedcredit.plan import parse_plan
 from fedcredit.planning import mixed_accountant
 from fedcredit.privacy.accounting import Accountant, GaussianAccountant, NoAccountant
 from fedcredit.privacy.events import read_fraction
@@ -44,9 +46,10 @@ def show(site: SiteArgument) -> None:
     file = load_site_file(site)
     with Ledger.open(file.ledger, SigningKey.load(file.identity_key)) as ledger:
         account, committed = ledger.account, ledger.committed()
-        table = Table("event", "job", "role", "round", "attempt", "cost")
+        job = Column("job", no_wrap=True)
+        table = Table("event", job, "role", "round", "attempt", "cost", "members", box=box.SIMPLE_HEAD, pad_edge=False)
         for event in ledger.events():
-            table.add_row(*_row(event))
+            table.add_row(*_row(event), _company(ledger, event))
     console = Console()
     console.print(table)
     console.print(f"population {account.population}, unit {account.unit}, mode {account.accountant.mode}")
@@ -75,6 +78,15 @@ def _row(event: Mapping[str, Any]) -> list[str]:
     cost = f"{float(read_fraction(event['cost'])):.3g}" if "cost" in event else ""
     words = [str(event.get(name, "")) for name in ("role", "round", "attempt")]
     return [event["event"], event.get("plan_hash", "")[:16], *words, cost]
+
+
+def _company(ledger: Ledger, event: Mapping[str, Any]) -> str:
+    """With whom a message was summed: sums over varying members are how a coordinator would single somebody out."""
+    job = ledger.job(bytes.fromhex(event["plan_hash"])) if "members" in event else None
+    if job is None:
+        return ""
+    left_out = [name for name in parse_plan(job.plan).members if name not in event["members"]]
+    return f"{len(event['members'])}" + (f", without {', '.join(left_out)}" if left_out else "")
 
 
 def _budget(file: SiteFile, mode: str) -> tuple[str, Accountant]:

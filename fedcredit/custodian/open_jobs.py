@@ -142,13 +142,17 @@ class OpenJobs:
             raise RefusalError("ledger", "a job without privacy and a job with privacy need ledgers of their own.")
 
     def _guard_roster(self, plan: Plan) -> None:
-        """Once a roster was agreed to, neither an older one is nor another one of its version."""
-        version, roster_hash = plan.roster.version, plan.roster.digest().hex()
+        """Once a roster was agreed to, neither an older one is, nor another of its version, nor one that skips it."""
+        roster = plan.roster
         for join in self._ledger.notes("join"):
-            seen = join["terms"]["roster_version"], join["terms"]["roster_hash"]
-            if version < seen[0] or (version == seen[0] and roster_hash != seen[1]):
+            version, roster_hash = join["terms"]["roster_version"], join["terms"]["roster_hash"]
+            if roster.version < version or (roster.version == version and roster.digest().hex() != roster_hash):
                 raise RefusalError(
-                    "roster", f"roster version {seen[0]} was agreed to here; the plan has an older or another one."
+                    "roster", f"roster version {version} was agreed to here; the plan has an older or another one."
+                )
+            if roster.version == version + 1 and roster.previous != roster_hash:
+                raise RefusalError(
+                    "roster", f"roster version {roster.version} does not follow the version {version} agreed to here."
                 )
 
     def _guard_not_stopped(self, plan: Plan) -> None:

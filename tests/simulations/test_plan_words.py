@@ -85,7 +85,7 @@ def test_what_the_coordinator_sees(placement) -> None:
     masked, single = (coordinator_sees(plan_of(placement, 2, 1, masks=masks)) for masks in ("on", "off"))
     assert "sums over all members of an attempt" in masked
     assert "varies the members" in masked
-    assert ("√2 times the noise or more" in masked) is (placement is not Placement.NONE)
+    assert ("under the noise that docs/threat-model.md states" in masked) is (placement is not Placement.NONE)
     assert single.startswith("each institution's")
     assert "sums over all members" not in single
 

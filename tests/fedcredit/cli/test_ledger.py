@@ -114,13 +114,13 @@ def test_show_lists_what_left_and_what_is_set_aside(cli, site):
     plan = join_and_answer_once(site)
     shown = cli("ledger", "show", site.file)
     assert shown.code == 0
-    rows = [line.split("│")[1:-1] for line in shown.out.splitlines() if "│" in line]
-    words = [[cell.strip() for cell in row] for row in rows]
+    table = shown.out[: shown.out.index("population")]
+    words = [line.split() for line in table.splitlines() if line.split() and "─" not in line][1:]
     job = plan.digest().hex()[:16]
     preflight = plan.phases.preflight
     cost = float(Fraction(preflight.sensitivity_squared["bank"], preflight.noise_variance["bank"]))
     assert [row[0] for row in words] == ["open", "join", "epoch", "charge"]
-    assert words[-1] == ["charge", job, "preflight", "1", "1", f"{cost:.3g}"]
+    assert words[-1] == ["charge", job, "preflight", "1", "1", f"{cost:.3g}", "2"]
     # The whole job is set aside at join, and no message changes that.
     assert "population bank-1-cards, unit record, mode gaussian" in shown.out
     assert "epsilon 2.0000 of 4.0" in shown.out

@@ -143,3 +143,35 @@ policy: policy.yaml
 ledger: l.sqlite
 socket: s.sock
 """
+
+
+def under(consortium, roster):
+    """The plan of another job under another roster."""
+    return changed(consortium.plan, job="second", roster=roster.model_dump(mode="json"))
+
+
+def on_roster(bank, roster):
+    larger = bank._site.policy.model_copy(update={"epsilon": 100.0, "max_epsilon_per_job": 100.0})
+    return restarted(bank, roster=roster, policy=larger)
+
+
+def test_the_next_roster_follows_the_one_that_was_agreed_to(consortium, bank):
+    roster = consortium.plan.roster
+    following = roster.model_copy(update={"version": 2, "previous": roster.digest().hex()})
+    reply = ask(consortium, on_roster(bank, following), JoinRequest(under(consortium, following).to_bytes()))
+    refused(reply, "budget")  # the roster is accepted; the ledger holds one job only
+    stranger = roster.model_copy(update={"version": 2, "previous": "00" * 32})
+    reply = ask(consortium, on_roster(bank, stranger), JoinRequest(under(consortium, stranger).to_bytes()))
+    refused(reply, "roster")
+
+
+def test_an_older_roster_and_another_of_the_same_version_are_refused(consortium, bank):
+    roster = consortium.plan.roster
+    later = roster.model_copy(update={"version": 3, "previous": "00" * 32})
+    ahead = on_roster(bank, later)
+    plan = under(consortium, later)
+    ahead.ledger.note("join", {"terms": {"roster_version": 4, "roster_hash": "11" * 32}}, plan_hash=bytes(32))
+    refused(ask(consortium, ahead, JoinRequest(plan.to_bytes())), "roster")
+    moved = roster.model_copy(update={"expires": roster.expires.replace(year=2030)})
+    other = on_roster(bank, moved)
+    refused(ask(consortium, other, JoinRequest(under(consortium, moved).to_bytes())), "roster")

@@ -4,12 +4,16 @@ A key that served in another job, or an older key of a peer that has restarted s
 signature holds: whoever got hold of an old key could unmask everything that is masked with it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from fedcredit.errors import RefusalError
 from fedcredit.secure_aggregation.agreement import secret_class
 from fedcredit.secure_aggregation.transcript import PeerKey, Transcript
+
+# Far more restarts than a job survives; every transcript is a row of the ledger, and a member can sign any number of
+# joins.
+MOST_TRANSCRIPTS = 1000
 
 
 def keys_event(transcript: Transcript) -> dict[str, Any]:
@@ -20,7 +24,7 @@ def keys_event(transcript: Transcript) -> dict[str, Any]:
     }
 
 
-def guard_peer_keys(plan_hash: bytes, transcript: Transcript, accepted: Iterable[dict[str, Any]]) -> None:
+def guard_peer_keys(plan_hash: bytes, transcript: Transcript, accepted: Sequence[dict[str, Any]]) -> None:
     """Check a transcript against every transcript accepted before.
 
     Parameters
@@ -31,35 +35,47 @@ def guard_peer_keys(plan_hash: bytes, transcript: Transcript, accepted: Iterable
     Raises
     ------
     RefusalError
-        If a key served before in another job or under another name or epoch, or an epoch went down.
+        If a key served before in another job or under another name or epoch, an epoch went down, or the job has had
+        more transcripts than any honest one.
     """
-    for event in accepted:
-        same_job = event["plan_hash"] == plan_hash.hex()
-        for peer in transcript.peers:
-            if same_job:
-                _guard_epoch(peer, event["keys"])
-            elif any(_same_key(peer, known) for known in event["keys"].values()):
-                raise RefusalError(
-                    "keys-reused", f"{peer.institution} uses an agreement key of another job; it must draw a new one."
-                )
+    offered = {peer.institution: _written(peer) for peer in transcript.peers}
+    of_this_job = [event["keys"] for event in accepted if event["plan_hash"] == plan_hash.hex()]
+    if len(of_this_job) >= MOST_TRANSCRIPTS:
+        raise RefusalError("keys-many", f"this job has had {MOST_TRANSCRIPTS} key transcripts; start a new job.")
+    for keys in of_this_job:
+        for institution, known in keys.items():
+            _guard_epoch(institution, known, offered)
+    elsewhere = {
+        known["secret_class"]
+        for event in accepted
+        if event["plan_hash"] != plan_hash.hex()
+        for known in event["keys"].values()
+    }
+    for institution, own in offered.items():
+        if own["secret_class"] in elsewhere:
+            raise RefusalError(
+                "keys-reused", f"{institution} uses an agreement key of another job; it must draw a new one."
+            )
 
 
-def _guard_epoch(peer: PeerKey, accepted: dict[str, dict[str, Any]]) -> None:
-    for institution, known in accepted.items():
-        same_key = _same_key(peer, known)
-        if institution != peer.institution:
-            if same_key:
-                raise RefusalError("keys-reused", f"{peer.institution} uses a key that was {institution}'s.")
-        elif peer.key_epoch < known["key_epoch"]:
-            raise RefusalError("keys-epoch", f"{institution} has restarted since; send the join of its newest epoch.")
-        elif same_key != (peer.key_epoch == known["key_epoch"]):
-            raise RefusalError("keys-epoch", f"{institution} must have one agreement key per epoch, and has not.")
-
-
-def _same_key(peer: PeerKey, known: dict[str, Any]) -> bool:
-    """Whether two public keys give the same secrets, which different bytes can."""
-    return secret_class(peer.agreement_key) == secret_class(bytes.fromhex(known["agreement_key"]))
+def _guard_epoch(institution: str, known: dict[str, Any], offered: dict[str, dict[str, Any]]) -> None:
+    for name, own in offered.items():
+        same_key = own["secret_class"] == known["secret_class"]
+        if name != institution and same_key:
+            raise RefusalError("keys-reused", f"{name} uses a key that was {institution}'s.")
+    if institution not in offered:
+        return
+    own = offered[institution]
+    if own["key_epoch"] < known["key_epoch"]:
+        raise RefusalError("keys-epoch", f"{institution} has restarted since; send the join of its newest epoch.")
+    if (own["secret_class"] == known["secret_class"]) != (own["key_epoch"] == known["key_epoch"]):
+        raise RefusalError("keys-epoch", f"{institution} must have one agreement key per epoch, and has not.")
 
 
 def _written(peer: PeerKey) -> dict[str, Any]:
-    return {"agreement_key": peer.agreement_key.hex(), "key_epoch": peer.key_epoch}
+    # The class tells keys of different bytes but equal secrets from different keys.
+    return {
+        "agreement_key": peer.agreement_key.hex(),
+        "secret_class": secret_class(peer.agreement_key).hex(),
+        "key_epoch": peer.key_epoch,
+    }

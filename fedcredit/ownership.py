@@ -12,6 +12,7 @@ from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.evaluation import phase
 from fedcredit.models.family import family_of
 from fedcredit.plan import Plan
+from fedcredit.roster import Roster
 from fedcredit.wire.messages import Role
 
 
@@ -26,11 +27,17 @@ def owned_coordinates(plan: Plan, dictionary: DataDictionary, role: Role, kind: 
             return phase.owned_coordinates(dictionary, plan.evaluation, kind)
 
 
-def owners_of_blocks(plan: Plan, dictionary: DataDictionary, kind: str, members: tuple[str, ...]) -> dict[str, int]:
+def owners_of_blocks(roster: Roster, dictionary: DataDictionary, kind: str, members: tuple[str, ...]) -> dict[str, int]:
     """Number of members behind each block that `kind` owns, and behind its intercept (under the type's own name)."""
-    kinds = [member.kind for member in plan.roster.members if member.id in members]
+    kinds = [member.kind for member in roster.members if member.id in members]
     blocks = {
         block: sum(block in dictionary.institution_type(other).owns for other in kinds)
         for block in dictionary.institution_type(kind).owns
     }
     return {**blocks, f"{kind} intercept": kinds.count(kind)}
+
+
+def fewest_owners(roster: Roster, dictionary: DataDictionary, members: tuple[str, ...]) -> int:
+    """Number of members behind the block or intercept that has the fewest, of those that anybody among them owns."""
+    kinds = {member.kind for member in roster.members if member.id in members}
+    return min(min(owners_of_blocks(roster, dictionary, kind, members).values()) for kind in kinds)

@@ -54,6 +54,8 @@ class PrivacyTerms(BaseModel):
         Number t of institutions that the coordinator may be in league with.
     max_drops
         Most members of the roster that may be left out of the job's sums.
+    min_owners
+        Under ``distributed``, fewest members of an attempt behind each block and intercept that any of them owns.
     masks
         Whether vectors are masked, so that the coordinator learns sums over three institutions or more only.
     """
@@ -69,6 +71,7 @@ class PrivacyTerms(BaseModel):
     max_attempts: int = Field(default=3, ge=1, le=10)
     colluders: int = Field(default=1, ge=0, le=10_000)
     max_drops: int = Field(default=1, ge=0, le=10_000)
+    min_owners: int = Field(default=3, ge=1, le=10_000)
     masks: bool = False
 
     @model_validator(mode="after")

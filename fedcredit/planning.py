@@ -14,6 +14,7 @@ from fractions import Fraction
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import PrivacyError
 from fedcredit.models.specs import ModelSpec
+from fedcredit.ownership import fewest_owners
 from fedcredit.plan import EvaluationTerms, Phases, PhaseTerms, Placement, Plan, PrivacyTerms
 from fedcredit.privacy import gdp, rdp, rounded_gaussian
 from fedcredit.privacy.accounting import (
@@ -87,6 +88,7 @@ def make_plan(request: JobRequest, dictionary: DataDictionary) -> Plan:
     if privacy.delta is not None:
         gdp.check_delta(privacy.delta, request.roster.total_size)
     _check_members(privacy, members)
+    _check_owners(privacy, request.roster, dictionary)
     derived = derive(dictionary, request.model, request.evaluation, privacy.max_records_per_person)
     rounds = {Role.PREFLIGHT: 1, Role.TRAIN: request.model.rounds, Role.EVALUATE: 1}
     accountant = accountant_for(privacy, derived[Role.TRAIN].sampling_rate)
@@ -114,6 +116,18 @@ def make_plan(request: JobRequest, dictionary: DataDictionary) -> Plan:
         evaluation_percent=request.evaluation_percent,
         model=request.model,
     )
+
+
+def _check_owners(privacy: PrivacyTerms, roster: Roster, dictionary: DataDictionary) -> None:
+    """Shared noise with too few owners of a block would hide records, and no owner's own totals."""
+    if privacy.placement is not Placement.DISTRIBUTED:
+        return
+    fewest = fewest_owners(roster, dictionary, tuple(member.id for member in roster.members))
+    if fewest < privacy.min_owners:
+        raise PrivacyError(
+            f"a block or intercept has {fewest} owners, fewer than privacy.min_owners={privacy.min_owners}; lower that "
+            "if every owner's policy allows it, or use privacy.placement=local."
+        )
 
 
 def evaluation_noise_stddev(privacy: PrivacyTerms, shares: BudgetShares, groupings: int, n_institutions: int) -> float:

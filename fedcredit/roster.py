@@ -28,7 +28,7 @@ class Member(BaseModel):
     id: InstitutionId
     kind: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
     # Shown on consoles before it is signed: letters and plain punctuation, nothing that could hide a line.
-    region: str = Field(default="unspecified", pattern=r"^[\w .,'()/&-]{1,63}$")
+    region: str = Field(default="unspecified", pattern=r"^[A-Za-z0-9 .,'()/&_-]{1,63}$")
     public_size: int = Field(gt=0, le=10**12)
     public_key: PublicKeyHex
 

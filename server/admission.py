@@ -12,7 +12,7 @@ from fedcredit.errors import RefusalError
 from fedcredit.plan import Plan, plan_digest
 from fedcredit.secure_aggregation.transcript import transcript_digest
 from fedcredit.wire.canonical import digest, parse_json
-from fedcredit.wire.envelope import open_envelope
+from fedcredit.wire.envelope import envelope_hash, open_envelope
 from fedcredit.wire.messages import (
     Contribution,
     IdentifyReply,
@@ -72,24 +72,29 @@ def identity(plan: Plan, request: bytes, reply: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request of the job and the hashes that an answer to it must carry."""
+    """A request of the job, the hash of its exact bytes, and the hashes that an answer to it must carry."""
 
     request: Request
+    request_hash: bytes
     hashes: tuple[bytes, ...]
 
 
-def question(plan: Plan, request: Request) -> Question:
-    """Bind a request to the plan, the attempt's roster and the model."""
+def question(plan: Plan, request: Request, sealed: bytes) -> Question:
+    """Bind a request to its envelope, the plan, the attempt's roster and the model."""
+    return Question(request, envelope_hash(sealed), _answers_hashes(plan, request))
+
+
+def _answers_hashes(plan: Plan, request: Request) -> tuple[bytes, ...]:
     match request:
         case JoinRequest():
-            return Question(request, (plan_digest(request.plan), plan.roster.digest()))
+            return plan_digest(request.plan), plan.roster.digest()
         case KeysRequest():
-            return Question(request, (request.plan_hash, transcript_digest(request.plan_hash, request.joins)))
+            return request.plan_hash, transcript_digest(request.plan_hash, request.joins)
         case RoundRequest():
             roster_hash = plan.roster.attempt_digest(request.members)
-            return Question(request, (request.plan_hash, roster_hash, digest("model", request.model)))
+            return request.plan_hash, roster_hash, digest("model", request.model)
         case ReleaseRequest():
-            return Question(request, (request.plan_hash, digest("model", request.model)))
+            return request.plan_hash, digest("model", request.model)
 
 
 def answers(plan: Plan, institution: str, asked: Question, reply: Message) -> bool:

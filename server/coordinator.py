@@ -28,6 +28,7 @@ from fedcredit.wire.messages import (
     NO_TRANSCRIPT,
     Contribution,
     IdentifyRequest,
+    JoinReply,
     JoinRequest,
     KeysRequest,
     Receipt,
@@ -37,6 +38,7 @@ from fedcredit.wire.messages import (
     RoundRequest,
 )
 from server.admission import Question, Request, answers, authenticated, identity, plausible_sum, question, vector_of
+from server.joins import join_fault
 from server.progress import Progress, advance, owned_by, request_model, start
 from server.store import Decided, JobStore, Outcome
 from server.verdict import Asking, sentence, verdict
@@ -143,8 +145,7 @@ class Coordinator:
         """What to deliver now; None when the job is done."""
         if self.done:
             return None
-        progress = self.progress
-        sealed = self._key.seal(self.plan.coordinator, self._request())
+        progress, sealed = self.progress, self._sealed()
         return Step(
             progress.next_phase, progress.next_round, progress.attempt, dict.fromkeys(self._asking.waiting, sealed)
         )
@@ -162,7 +163,7 @@ class Coordinator:
         JobError
             If fewer institutions than the quorum are left; the store keeps every earlier step.
         """
-        asked = question(self.plan, self._request())
+        asked = question(self.plan, self._request(), self._sealed())
         for name in tuple(self._asking.waiting):
             self._take(name, asked, replies.get(name))
         if not self._asking.waiting:
@@ -171,6 +172,10 @@ class Coordinator:
     def _ask(self) -> Asking:
         progress = self.progress
         return Asking(list(progress.joining if progress.next_phase == "join" else progress.members))
+
+    def _sealed(self) -> bytes:
+        """The request's exact bytes: the same every time, so that an answer can be told to be to this one."""
+        return self._key.seal(self.plan.coordinator, self._request())
 
     def _request(self) -> Request:
         phase, progress = self.progress.next_phase, self.progress
@@ -193,33 +198,41 @@ class Coordinator:
         )
 
     def _joins(self) -> tuple[bytes, ...]:
-        """Everybody's latest signed join, in roster order."""
+        """The latest signed join of everybody who has keys, in roster order."""
         packets = self._store.packets("join")
-        return tuple(packets[name] for name in self.plan.members if name in packets)
+        return tuple(packets[name] for name in self.progress.keyed)
 
     def _take(self, name: str, asked: Question, reply: bytes | None) -> None:
         asking = self._asking
-        if reply is None:
-            asking.silences[name] = asking.silences.get(name, 0) + 1
-            if asking.silences[name] > _RESENDS:
-                asking.refuse(name, "silent", "no answer in time")
-            return
         try:
-            message = authenticated(self.plan, name, reply)
+            message = None if reply is None else authenticated(self.plan, name, reply)
         except (WireError, RefusalError) as error:
             asking.refuse(name, "foreign", sentence(str(error)))
             return
-        if isinstance(message, Refusal):
+        if isinstance(message, Refusal) and message.request_hash != asked.request_hash:
+            message = None  # an answer to something else, sent again by whoever carries the packets
+        if message is None or reply is None:
+            asking.silences[name] = asking.silences.get(name, 0) + 1
+            if asking.silences[name] > _RESENDS:
+                asking.refuse(name, "silent", "no answer in time")
+        elif isinstance(message, Refusal):
             asking.refuse(name, message.code, sentence(f"{message.code}: {message.text}"))
-        elif answers(self.plan, name, asked, message):
-            asking.answer(name, message, reply)
-        else:
+        elif not answers(self.plan, name, asked, message):
             asking.refuse(name, "foreign", "answered with something that was not asked for")
+        elif isinstance(message, JoinReply) and (fault := join_fault(self.plan, name, reply, self._known_joins())):
+            asking.refuse(name, "foreign", sentence(f"its join cannot be used: {fault}"))
+        else:
+            asking.answer(name, message, reply)
+
+    def _known_joins(self) -> dict[str, bytes]:
+        """Joins taken before, in this step or earlier, of members in the job."""
+        taken = {**self._store.packets("join"), **{name: packet for name, (_, packet) in self._asking.answered.items()}}
+        return {name: packet for name, packet in taken.items() if name in self.progress.members}
 
     def _decide(self) -> None:
         # Whatever fails below, the step is asked again.
         asking, self._asking = self._asking, self._ask()
-        found = verdict(self.plan, self.progress, asking, self._quorum)
+        found = verdict(self.plan, self.dictionary, self.progress, asking, self._quorum)
         decided = Decided(
             self.progress.next_phase,
             self.progress.next_round,

@@ -37,6 +37,8 @@ class Progress:
         Whom phase join asks: all at first, later those that have lost their keys.
     resume
         Step (phase, round, attempt) that waits until keys are agreed on again; None before preflight.
+    keyed
+        Members whose joins make the key transcript: those in the job when keys were last agreed on.
     agreements
         How often phase join was over.
     rounds_trained
@@ -55,6 +57,7 @@ class Progress:
     attempt: int = 1
     joining: tuple[str, ...] = ()
     resume: tuple[str, int, int] | None = None
+    keyed: tuple[str, ...] = ()
     agreements: int = 0
     rounds_trained: int = 0
     preflight: Preflight | None = None
@@ -82,7 +85,7 @@ def advance(plan: Plan, dictionary: DataDictionary, progress: Progress, decided:
 def _done(plan: Plan, dictionary: DataDictionary, progress: Progress, decided: Decided) -> Progress:
     match decided.phase:
         case "join":
-            joined = replace(progress, agreements=progress.agreements + 1, joining=())
+            joined = replace(progress, agreements=progress.agreements + 1, joining=(), keyed=progress.members)
             return _at(joined, "keys", decided.round, decided.attempt) if plan.privacy.masks else _after_keys(joined)
         case "keys":
             return _after_keys(progress)

@@ -36,7 +36,7 @@ def release_files(coordinator: Coordinator) -> dict[str, bytes]:
         "plan.json": plan.to_bytes(),
         "model.json": canonical_json(family.release(progress.state)),
         "evaluation.json": _pretty(asdict(metrics) if metrics is not None else {}),
-        "job.json": _pretty(job_summary(plan, progress)),
+        "job.json": _pretty({**job_summary(plan, progress), "receipts": sorted(coordinator.receipts())}),
     }
     for name, receipt in coordinator.receipts().items():
         files[f"receipts/{name}.json"] = receipt.statement

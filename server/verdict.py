@@ -9,8 +9,10 @@ with the model so far, and without an evaluation the model is released without o
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import JobError
-from fedcredit.plan import Plan
+from fedcredit.ownership import fewest_owners
+from fedcredit.plan import Placement, Plan
 from fedcredit.wire.messages import Message
 from server.progress import Progress
 from server.store import Outcome
@@ -19,9 +21,6 @@ CHARGED = ("preflight", "train", "evaluate")
 _LONGEST_REASON = 500
 _LOST_KEYS = frozenset({"keys-missing", "keys-stale", "keys-own"})
 _LOST_BYTES = frozenset({"attempt", "replay"})
-_SPENT = frozenset({"budget"})
-# From a member whose training was given up before it took part.
-_UNTRAINED = frozenset({"order"})
 _MOST_AGREEMENTS = 50
 
 
@@ -66,20 +65,22 @@ class Verdict:
     rejoining: tuple[str, ...] = ()
 
 
-def verdict(plan: Plan, progress: Progress, asking: Asking, quorum: int) -> Verdict:
+def verdict(plan: Plan, dictionary: DataDictionary, progress: Progress, asking: Asking, quorum: int) -> Verdict:
     """Decide an attempt in which nobody is left to ask.
 
     Raises
     ------
     JobError
-        If too few institutions are left, a first join was refused, or preflight cannot be paid again.
+        If too few institutions are left for the quorum or for a block, a first join was refused, preflight cannot be
+        paid again, or nobody took the release.
     """
-    charged = progress.next_phase in CHARGED
+    if progress.next_phase == "release":
+        return _released(progress, asking)
     members, lost_keys = _left(plan, progress, asking, quorum)
-    if len(members) < quorum or _refused_at_first(progress, asking):
+    if len(members) < quorum or _refused_at_first(progress, asking) or not _owned(plan, dictionary, members):
         raise JobError(_too_few(progress, len(members), asking))
-    if charged and asking.refused:
-        if _with(asking, _no_more(progress)) or progress.attempt >= plan.privacy.max_attempts:
+    if progress.next_phase in CHARGED and asking.refused:
+        if _with(asking, _no_more(plan, progress, asking)) or progress.attempt >= plan.privacy.max_attempts:
             return _ended(progress, members)
         return Verdict(Outcome.AGAIN, members, lost_keys)
     if lost_keys and progress.attempt >= _MOST_AGREEMENTS:
@@ -87,9 +88,23 @@ def verdict(plan: Plan, progress: Progress, asking: Asking, quorum: int) -> Verd
     return Verdict(Outcome.AGAIN if lost_keys else Outcome.DONE, members, lost_keys)
 
 
+def _released(progress: Progress, asking: Asking) -> Verdict:
+    """No sum is taken any more: the job is done with the receipts that came, and its members stay as they are."""
+    if not asking.answered:
+        raise JobError(_too_few(progress, 0, asking))
+    return Verdict(Outcome.DONE, progress.members)
+
+
+def _owned(plan: Plan, dictionary: DataDictionary, members: tuple[str, ...]) -> bool:
+    """Whether enough members are left behind each block, where noise is shared; each custodian would refuse fewer."""
+    if plan.privacy.placement is not Placement.DISTRIBUTED:
+        return True
+    return fewest_owners(plan.roster, dictionary, members) >= plan.privacy.min_owners
+
+
 def _left(plan: Plan, progress: Progress, asking: Asking, quorum: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Who is in the job from here on, and who of them must join again."""
-    spent = set(_with(asking, _no_more(progress)))
+    spent = set(_with(asking, _no_more(plan, progress, asking)))
     lost_keys, lost_bytes = _lost(progress, asking)
     without = _staying(progress, asking, spent)
     patient = progress.attempt == 1 or progress.attempt + 1 < plan.privacy.max_attempts
@@ -98,9 +113,20 @@ def _left(plan: Plan, progress: Progress, asking: Asking, quorum: int) -> tuple[
     return without, ()
 
 
-def _no_more(progress: Progress) -> frozenset[str]:
-    """Refusals after which the step can be done by nobody, and the job goes on without it."""
-    return {"preflight": _SPENT, "train": _SPENT, "evaluate": _SPENT | _UNTRAINED}.get(progress.next_phase, frozenset())
+def _no_more(plan: Plan, progress: Progress, asking: Asking) -> frozenset[str]:
+    """Refusals after which the step can be done by nobody, and the job goes on without it.
+
+    Each only where an honest member can have cause for it: a reserve is used up by retries, not by a first attempt; an
+    evaluation comes too early only after training was given up; a stop stops everybody.
+    """
+    if progress.next_phase not in CHARGED:
+        return frozenset()
+    codes = {"budget"} if progress.attempt > 1 else set()
+    if progress.next_phase == "evaluate" and progress.rounds_trained < plan.phases.train.rounds:
+        codes.add("order")
+    if not asking.answered and {code for code, _ in asking.refused.values()} == {"stop"}:
+        codes.add("stop")
+    return frozenset(codes)
 
 
 def _staying(progress: Progress, asking: Asking, forgiven: Collection[str]) -> tuple[str, ...]:

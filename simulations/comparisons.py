@@ -124,5 +124,6 @@ def without_privacy(spec: JobSpec, name: str) -> JobSpec:
         max_records_per_person=spec.privacy.max_records_per_person,
         max_attempts=spec.privacy.max_attempts,
         max_drops=spec.privacy.max_drops,
+        min_owners=spec.privacy.min_owners,
     )
     return replace(spec, name=name, privacy=terms, noise_seed=None)

@@ -55,6 +55,7 @@ class PrivacyKeys(_Keys):
     colluders: int
     max_attempts: int
     max_drops: int
+    min_owners: int
     shares: SharesKeys
 
 

@@ -17,6 +17,7 @@ from fedcredit.custodian.site import NotPrivate, Site
 from fedcredit.data.rows import Dataset
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.models.specs import ModelSpec
+from fedcredit.ownership import fewest_owners
 from fedcredit.plan import EvaluationTerms, Placement, Plan, PrivacyTerms
 from fedcredit.planning import BudgetShares, JobRequest, accountant_for, make_plan
 from fedcredit.privacy.bits import BitSource, OsBitSource
@@ -30,7 +31,6 @@ from server.progress import Progress
 from server.store import Decided, JobStore
 from simulations.central_noise import central_noise_of
 from simulations.placement import mask_label
-from simulations.plan_words import ENOUGH_OWNERS, fewest_owners
 from simulations.seeded_bits import SeededBitSource, seeded_identity
 
 NoiseLabel = Literal["os", "seeded (simulation)", "none"]
@@ -91,20 +91,25 @@ class Federation:
 
 
 def found(dictionary: DataDictionary, institutions: tuple[Institution, ...], spec: JobSpec) -> Federation:
-    """Draw keys, write the roster and calibrate the plan."""
+    """Draw keys, write the roster and calibrate the plan.
+
+    Simulated institutions consent to sharing a block with fewer owners than the job asks for, where there are no more.
+    """
     keys = {institution.id: _identity(spec, institution.id) for institution in institutions}
     members = tuple(
         Member(id=one.id, kind=one.kind, public_size=one.size, public_key=keys[one.id].public.hex())
         for one in institutions
     )
     coordinator_key = _identity(spec, COORDINATOR)
+    roster = Roster(version=1, previous=None, expires=date.max, members=members)
+    owners = fewest_owners(roster, dictionary, tuple(keys))
     request = JobRequest(
         job=spec.name,
         purpose=PURPOSE,
         coordinator=COORDINATOR,
         coordinator_key=coordinator_key.public,
-        roster=Roster(version=1, previous=None, expires=date.max, members=members),
-        privacy=spec.privacy,
+        roster=roster,
+        privacy=spec.privacy.model_copy(update={"min_owners": min(spec.privacy.min_owners, owners)}),
         shares=spec.shares,
         model=spec.model,
         evaluation=spec.evaluation,
@@ -128,7 +133,7 @@ def custodian_of(
         key=key,
         roster=plan.roster,
         coordinators={COORDINATOR: federation.coordinator_key.public},
-        policy=_policy(federation, institution, spec),
+        policy=_policy(federation, spec),
     )
     return Custodian(
         site,
@@ -194,7 +199,7 @@ def noise_label(spec: JobSpec) -> NoiseLabel:
     return "os" if spec.noise_seed is None else "seeded (simulation)"
 
 
-def _policy(federation: Federation, institution: Institution, spec: JobSpec) -> Policy | NotPrivate:
+def _policy(federation: Federation, spec: JobSpec) -> Policy | NotPrivate:
     """A policy that accepts the plan and no less; none where an institution could not accept it."""
     terms, n_members = federation.plan.privacy, len(federation.plan.members)
     unmasked = mask_label(terms.masks, n_members) == "off (simulation)"
@@ -212,7 +217,7 @@ def _policy(federation: Federation, institution: Institution, spec: JobSpec) -> 
         purposes=(PURPOSE,),
         refused_classes=(),
         min_institutions=min(FEWEST_MEMBERS, n_members),
-        min_owners=min(ENOUGH_OWNERS, fewest_owners(federation.plan, federation.dictionary, institution.kind)),
+        min_owners=terms.min_owners,
         max_drops=terms.max_drops,
         assume_no_colluders=terms.colluders == 0,
     )

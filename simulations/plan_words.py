@@ -41,11 +41,6 @@ def coordinator_sees(plan: Plan) -> str:
     )
 
 
-def fewest_owners(plan: Plan, dictionary: DataDictionary, kind: str) -> int:
-    """Number of institutions behind the block or intercept of `kind` that has the fewest."""
-    return min(owners_of_blocks(plan, dictionary, kind, plan.members).values())
-
-
 def readable_stddev(plan: Plan, role: Role) -> float:
     """Least noise, in records, that hides one institution's totals from the only other owner of its block.
 
@@ -95,18 +90,25 @@ def _owners_note(plan: Plan, dictionary: DataDictionary) -> str:
     if plan.privacy.placement not in (Placement.LOCAL, Placement.DISTRIBUTED) or len(plan.members) == 1:
         return ""
     kinds = dict.fromkeys(member.kind for member in plan.roster.members)
-    owners = {block: n for kind in kinds for block, n in owners_of_blocks(plan, dictionary, kind, plan.members).items()}
+    owners: dict[str, int] = {}
+    for kind in kinds:
+        owners |= owners_of_blocks(plan.roster, dictionary, kind, plan.members)
     few = ", ".join(f"{block} {n}" for block, n in owners.items() if n < ENOUGH_OWNERS)
     if not few:
-        return f"Every block and intercept has {min(owners.values())} owners or more (min_owners: {ENOUGH_OWNERS})."
+        return f"Every block and intercept has {min(owners.values())} owners or more{_kept(plan)}."
     consent = ""
     if plan.privacy.placement is Placement.DISTRIBUTED:
-        consent = f"; their policies must allow it (min_owners: {min(owners.values())})"
+        consent = f"; their policies must allow it (min_owners: {plan.privacy.min_owners})"
     noise = _per_cell({role: readable_stddev(plan, role) for role in Role})
     return (
         f"Fewer than {ENOUGH_OWNERS} institutions own: {few}{consent}. Another member can read an owner's totals there "
         f"at noise whose standard deviation in records is {noise}, or more."
     )
+
+
+def _kept(plan: Plan) -> str:
+    shared = plan.privacy.placement is Placement.DISTRIBUTED
+    return f", and keeps {plan.privacy.min_owners} whoever drops out (min_owners)" if shared else ""
 
 
 def _per_cell(stddevs: dict[Role, float]) -> str:

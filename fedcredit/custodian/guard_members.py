@@ -31,6 +31,8 @@ def guard_company(site: Site, plan: Plan) -> None:
             raise RefusalError(
                 "colluders", "this site's policy does not assume that nobody colludes; plan for one colluder or more."
             )
+        if distributed:
+            _guard_owners_allowed(policy, plan)
         if terms.max_drops > policy.max_drops:
             raise RefusalError(
                 "drops", f"the plan may leave out {terms.max_drops} members; this site's policy, {policy.max_drops}."
@@ -55,14 +57,12 @@ def guard_members(site: Site, plan: Plan, members: tuple[str, ...]) -> None:
         raise RefusalError("members", f"a sum over {len(members)} institutions; this plan needs {fewest} at least.")
     if len(plan.members) - len(members) > terms.max_drops:
         raise RefusalError("drops", f"the plan allows {terms.max_drops} members of its roster to be left out.")
-    if not isinstance(policy, Policy):
-        return
-    if len(members) < policy.min_institutions:
+    if distributed:
+        _guard_owners(site, plan, members)
+    if isinstance(policy, Policy) and len(members) < policy.min_institutions:
         raise RefusalError(
             "members", f"a sum over {len(members)} institutions; this site's policy needs {policy.min_institutions}."
         )
-    if distributed:
-        _guard_owners(site, policy, plan, members)
 
 
 def _guard_shares(site: Site, plan: Plan) -> None:
@@ -75,15 +75,22 @@ def _guard_shares(site: Site, plan: Plan) -> None:
             raise RefusalError("noise", str(error)) from error
 
 
-def _guard_owners(site: Site, policy: Policy, plan: Plan, members: tuple[str, ...]) -> None:
+def _guard_owners_allowed(policy: Policy, plan: Plan) -> None:
+    if plan.privacy.min_owners < policy.min_owners:
+        raise RefusalError(
+            "owners",
+            f"the plan lets {plan.privacy.min_owners} members share a block; this site's policy needs "
+            f"{policy.min_owners}, because the released sums of so few are nearly one institution's own.",
+        )
+
+
+def _guard_owners(site: Site, plan: Plan, members: tuple[str, ...]) -> None:
     try:
-        owners = owners_of_blocks(plan, site.dictionary, site.kind, members)
+        owners = owners_of_blocks(plan.roster, site.dictionary, site.kind, members)
     except ConfigError as error:
         raise RefusalError("roster", str(error)) from error
     for block, number in owners.items():
-        if number < policy.min_owners:
+        if number < plan.privacy.min_owners:
             raise RefusalError(
-                "owners",
-                f"{number} of the members share {block!r}; this site's policy needs {policy.min_owners}, because the "
-                "released sums of so few are nearly one institution's own.",
+                "owners", f"{number} of the members share {block!r}; the plan needs {plan.privacy.min_owners}."
             )

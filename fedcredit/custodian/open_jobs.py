@@ -142,7 +142,7 @@ class OpenJobs:
             raise RefusalError("ledger", "a job without privacy and a job with privacy need ledgers of their own.")
 
     def _guard_roster(self, plan: Plan) -> None:
-        """Once a roster was agreed to, neither an older one is, nor another of its version, nor one that skips it."""
+        """Once a roster was agreed to, no older one is, nor another of its version; the next must name it."""
         roster = plan.roster
         for join in self._ledger.notes("join"):
             version, roster_hash = join["terms"]["roster_version"], join["terms"]["roster_hash"]

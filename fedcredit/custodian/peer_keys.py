@@ -11,9 +11,8 @@ from fedcredit.errors import RefusalError
 from fedcredit.secure_aggregation.agreement import secret_class
 from fedcredit.secure_aggregation.transcript import PeerKey, Transcript
 
-# Far more restarts than a job survives; every transcript is a row of the ledger, and a member can sign any number of
-# joins.
-MOST_TRANSCRIPTS = 1000
+# More restarts than a job survives; every transcript is a row of the ledger, and a coordinator can make up any number.
+MOST_TRANSCRIPTS = 100
 
 
 def keys_event(transcript: Transcript) -> dict[str, Any]:
@@ -35,8 +34,8 @@ def guard_peer_keys(plan_hash: bytes, transcript: Transcript, accepted: Sequence
     Raises
     ------
     RefusalError
-        If a key served before in another job or under another name or epoch, an epoch went down, or the job has had
-        more transcripts than any honest one.
+        If a member's key served it before in another job or epoch, or another member in this job, an epoch went down,
+        or the job has had more transcripts than any honest one.
     """
     offered = {peer.institution: _written(peer) for peer in transcript.peers}
     of_this_job = [event["keys"] for event in accepted if event["plan_hash"] == plan_hash.hex()]
@@ -45,14 +44,15 @@ def guard_peer_keys(plan_hash: bytes, transcript: Transcript, accepted: Sequence
     for keys in of_this_job:
         for institution, known in keys.items():
             _guard_epoch(institution, known, offered)
+    # By member: a colluder that published an honest peer's key as its own must not spoil it for other jobs.
     elsewhere = {
-        known["secret_class"]
+        (institution, known["secret_class"])
         for event in accepted
         if event["plan_hash"] != plan_hash.hex()
-        for known in event["keys"].values()
+        for institution, known in event["keys"].items()
     }
     for institution, own in offered.items():
-        if own["secret_class"] in elsewhere:
+        if (institution, own["secret_class"]) in elsewhere:
             raise RefusalError(
                 "keys-reused", f"{institution} uses an agreement key of another job; it must draw a new one."
             )

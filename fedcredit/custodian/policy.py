@@ -37,8 +37,8 @@ class Policy(BaseModel):
     min_institutions
         Fewest institutions over which a sum may be taken that includes this one.
     min_owners
-        Under distributed noise, fewest institutions that share each of this one's blocks: with fewer, the released
-        sums of a block are nearly one institution's own.
+        Under distributed noise, fewest institutions that a plan may let share one of this one's blocks: with fewer,
+        the released sums of a block are nearly one institution's own.
     max_drops
         Most members of a roster that a plan may leave out of its sums.
     assume_no_colluders

@@ -1,9 +1,13 @@
 """Plain sentences for what pydantic finds wrong in a file that a person wrote."""
 
 from collections.abc import Mapping, Sequence
+from reprlib import Repr
 from typing import Any
 
 from pydantic import ValidationError
+
+_ABRIDGED = Repr()
+_ABRIDGED.maxstring = _ABRIDGED.maxother = 120
 
 _PLAIN = {
     "missing": "is missing; add it",
@@ -75,5 +79,6 @@ def _inner(here: object, step: int | str) -> object:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    # Not repr: a few lines of nested YAML aliases are one small object with a text longer than any memory.
+    text = _ABRIDGED.repr(value)
     return text if len(text) <= 60 else text[:57] + "…"

@@ -63,6 +63,8 @@ def parse_yaml(text: bytes, what: str, error: type[ConfigError] = ConfigError) -
         mark = fault.problem_mark or fault.context_mark
         line = f" at line {mark.line + 1}" if mark else ""
         raise error(f"{what} is not valid YAML{line}: {fault.problem or fault.context}; correct that line") from None
+    except RecursionError:
+        raise error(f"{what} is nested too deeply; no document of ours is") from None
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as fault:
         raise error(f"{what} is not valid YAML: {fault}; save it as UTF-8 text") from None
     if not isinstance(document, dict):

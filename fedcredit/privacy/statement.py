@@ -77,15 +77,22 @@ def planned_cost(plan: Plan, kind: str, accountant: Accountant, noise: Fraction 
     Parameters
     ----------
     noise
-        Noise that the observer faces, in parts of the plan's variance; 1 is what is charged.
+        Noise that the observer faces, in parts of the plan's variance; 1 is what is charged. The reserve buys retries
+        at the charged cost; which phase they are of is the coordinator's choice, so the dearest for this observer
+        counts.
     """
+    charged = {role: accountant.cost(mechanism(plan, kind, role)) for role in Role}
+    reserve = sum((charged[role] * plan.phases.of(role).rounds for role in Role), Fraction(0)) * (
+        plan.reserve_factor - 1
+    )
+    faced = {role: accountant.cost(_faced(mechanism(plan, kind, role), noise)) for role in Role}
+    messages = sum((faced[role] * plan.phases.of(role).rounds for role in Role), Fraction(0))
+    dearest = max((faced[role] / charged[role] for role in Role if charged[role]), default=Fraction(0))
+    return messages + reserve * dearest
 
-    def faced(role: Role) -> Mechanism:
-        charged = mechanism(plan, kind, role)
-        return replace(charged, noise_variance=int(charged.noise_variance * noise))
 
-    messages = sum((accountant.cost(faced(role)) * plan.phases.of(role).rounds for role in Role), Fraction(0))
-    return messages * plan.reserve_factor
+def _faced(charged: Mechanism, noise: Fraction) -> Mechanism:
+    return replace(charged, noise_variance=int(charged.noise_variance * noise))
 
 
 def statement(plan: Plan, kind: str, accountant: Accountant, planned: Fraction, spent: Fraction) -> PrivacyStatement:

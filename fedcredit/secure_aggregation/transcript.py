@@ -91,6 +91,22 @@ def read_transcript(
     return Transcript(transcript_digest(plan_hash, joins), peers)
 
 
+def read_join(plan_hash: bytes, roster: Roster, join: bytes) -> PeerKey:
+    """Check one join by itself: who signed it, and for which job.
+
+    Raises
+    ------
+    RefusalError
+        With code ``keys-member``, ``keys-signature``, ``keys-job`` or ``keys-epoch``.
+    """
+    envelope = _opened(join)
+    member = roster.member(envelope.sender)
+    if member is None:
+        raise RefusalError("keys-member", f"a join of {envelope.sender!r}, who is not in the pinned roster.")
+    job = (plan_hash, roster.version, roster.digest())
+    return _checked(job, envelope, bytes.fromhex(member.public_key))
+
+
 def transcript_digest(plan_hash: bytes, joins: tuple[bytes, ...]) -> bytes:
     """Hash of a job's joins, exact envelope by exact envelope; 32 bytes."""
     return digest("join-transcript", plan_hash, *joins)

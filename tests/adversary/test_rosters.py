@@ -236,7 +236,7 @@ def test_a_block_has_too_few_owners(caplog, monkeypatch):
 
     attacker, reply = run()
     attacker.refused(caplog, "hospital-1", "owners", reply)
-    monkeypatch.setattr(guard_members, "_guard_owners", mutants.nothing)
+    monkeypatch.setattr(guard_members, "_guard_owners_allowed", mutants.nothing)
     attacker = Attacker(consortium(3, hospitals=1), ["bank-3"]).start()
     attacker.ask_all()
     (only,) = safe(attacker)

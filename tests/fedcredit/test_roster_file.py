@@ -209,3 +209,12 @@ def test_what_cannot_be_written(tmp_path, place):
     with pytest.raises(ConfigError, match="cannot be written"):
         write_roster_file(tmp_path / place, make.signed(make.roster()))
     assert [one.name for one in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_file_whose_aliases_unfold_to_more_than_any_memory_is_refused_at_once(path):
+    """Nine references to nine references to …: under a kilobyte, and 9^12 items if it were ever written out."""
+    levels = [f"  - &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 12)]
+    bomb = "\n".join(["previous:", "  - &l0 [x, x, x, x, x, x, x, x, x]", *levels])
+    path.write_text(f"version: 2\n{bomb}\nexpires: 2030-01-01\nmembers: []\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="previous"):
+        load_roster(path)

@@ -11,8 +11,8 @@ from fedcredit import preflight
 from fedcredit.custodian.custodian import Custodian
 from fedcredit.errors import JobError
 from fedcredit.plan import Placement
-from fedcredit.wire.envelope import open_envelope
-from fedcredit.wire.messages import Refusal, Role
+from fedcredit.wire.envelope import envelope_hash, open_envelope
+from fedcredit.wire.messages import Refusal, Role, StopRequest
 from server.progress import noise_variance
 from server.results import release_files
 from server.store import Outcome
@@ -178,6 +178,92 @@ def test_a_plan_of_one_attempt_ends_training_with_the_first_that_fails():
     assert (driver.done, driver.progress.rounds_trained, driver.progress.evaluation) == (True, 0, None)
 
 
+@pytest.mark.parametrize("code", ["budget", "attempt", "keys-missing"])
+def test_an_old_refusal_sent_again_is_silence(consortium, members, code):
+    """Whoever carries the packets can repeat them: it must not end training or cost an attempt."""
+    driver = tiny.coordinator(consortium)
+    tiny.run(driver, members, until="train")
+    old = consortium.keys["bank-1"].seal("bank-1", Refusal(bytes(32), code, "from another job"))
+    driver.receive({**answers(driver, members), "bank-1": old})
+    assert (driver.next_step().phase, driver.progress.attempt) == ("train", 1)
+    assert list(driver.next_step().requests) == ["bank-1"]
+    tiny.run(driver, members)
+    assert (driver.done, driver.progress.rounds_trained) == (True, 2)
+
+
+def test_a_reserve_that_was_never_touched_is_not_used_up(consortium, members):
+    driver = tiny.coordinator(consortium, quorum=4)
+    tiny.run(driver, members, until="train")
+    asked = driver.next_step().requests["bank-1"]
+    spent = consortium.keys["bank-1"].seal("bank-1", Refusal(envelope_hash(asked), "budget", "all gone"))
+    driver.receive({**answers(driver, members), "bank-1": spent})
+    assert (driver.next_step().phase, driver.progress.attempt) == ("train", 2)
+    assert "bank-1" not in driver.institutions
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"agreement_key": bytes(32)}, "would make the pair's secret public"),
+        ({"key_epoch": 0}, "epochs start at 1"),
+        ({"roster_version": 7}, "roster version 7"),
+    ],
+)
+def test_an_unusable_join_is_its_senders_fault_and_nobody_elses(consortium, members, change, words):
+    driver = tiny.coordinator(consortium)
+    replies = answers(driver, members)
+    join = open_envelope(replies["bank-2"]).verify(consortium.keys["bank-2"].public)
+    bad = consortium.keys["bank-2"].seal("bank-2", replace(join, **change))
+    with pytest.raises(JobError, match=rf"bank-2: its join cannot be used: .*{words}"):
+        driver.receive({**replies, "bank-2": bad})
+    tiny.run(driver, members)
+    assert driver.done
+
+
+def test_a_member_on_an_old_copy_of_its_ledger_is_left_out_when_it_rejoins(consortium, members, job):
+    driver = tiny.coordinator(consortium, quorum=4)
+    tiny.run(driver, members, until="train")
+    members["bank-2"] = tiny.custodians(consortium, job)["bank-2"]  # an empty ledger: epoch 1 again, with another key
+    tiny.run(driver, members)
+    assert driver.done
+    assert "bank-2" not in driver.institutions
+
+
+def test_a_member_that_is_gone_for_good_does_not_keep_the_model_from_the_others(consortium, members):
+    driver = tiny.coordinator(consortium)
+    tiny.run(driver, members, until="release")
+    for _ in range(2):
+        driver.receive(answers(driver, members, ("bank-3",)))
+    assert driver.done
+    assert json.loads(release_files(driver)["job.json"])["receipts"] == sorted(set(KINDS) - {"bank-3"})
+
+
+def test_a_stop_ends_the_job_with_the_model_so_far(consortium, members):
+    driver = tiny.coordinator(consortium)
+    tiny.run(driver, members, until="train")
+    driver.receive(answers(driver, members))
+    stop = consortium.keys["bank-1"].seal("bank-1", StopRequest(consortium.plan.roster.digest()))
+    for member in members.values():
+        member.handle(stop)
+    tiny.run(driver, members)
+    assert (driver.done, driver.progress.rounds_trained, driver.progress.evaluation) == (True, 1, None)
+    assert all(not one.ledger.open_jobs() for one in members.values())
+
+
+def test_too_few_owners_of_a_block_stop_the_job_before_anybody_is_left_out():
+    job = tiny.spec(tiny.SHARED)
+    consortium = consortium_of(job, FOUR_BANKS | {"hospital-1": "hospital", "hospital-2": "hospital"})
+    members = tiny.custodians(consortium, job)
+    driver = tiny.coordinator(consortium, quorum=3)
+    assert consortium.plan.privacy.min_owners == 2
+    tiny.run(driver, members, until="train")
+    driver.receive(answers(driver, members, ("hospital-1",)))
+    with pytest.raises(JobError, match="hospital-1: no answer"):
+        driver.receive(answers(driver, members, ("hospital-1",)))
+    tiny.run(driver, members)  # it is back: the same attempt is completed
+    assert (driver.done, len(driver.institutions)) == (True, 6)
+
+
 @pytest.mark.parametrize("cut", range(1, 12))
 def test_a_coordinator_that_dies_anywhere_among_retries_releases_the_same_sums(consortium, job, tmp_path, cut):
     """One member silent in preflight, another restarted in training; the store is opened anew after `cut` exchanges."""
@@ -207,10 +293,10 @@ def test_training_that_can_be_tried_no_more_ends_with_the_model_so_far(members, 
     tiny.run(driver, members, until="train")
     driver.receive(answers(driver, members))
     assert driver.progress.rounds_trained == 1
-    spent = Refusal(bytes(32), "budget", "the job's reservation is used up; end the job with the model so far.")
-    lost = Refusal(bytes(32), "attempt", "a higher attempt of this round was answered already; raise the attempt.")
-    for refusal in (lost, spent):
+    for code in ("attempt", "budget"):
         replies = answers(driver, members)
+        asked = driver.next_step().requests["bank-1"]
+        refusal = Refusal(envelope_hash(asked), code, "as an honest member would, who has lost its bytes")
         driver.receive({**replies, "bank-1": consortium.keys["bank-1"].seal("bank-1", refusal)})
     assert driver.next_step().phase == "evaluate"
     assert driver.institutions == tuple(KINDS)

@@ -19,6 +19,7 @@ def test_merge_keys_work_and_may_be_overridden():
         (b"\xff\xfe\x00", "doc is not valid YAML"),
         (b"- 1", "doc holds no keys at its top level"),
         (b"", "doc holds no keys at its top level"),
+        (b"a: " + b"[" * 5000 + b"]" * 5000, "doc is nested too deeply"),
         (b"#" * (MAX_BYTES + 1), "more than the 1000000 that are read"),
     ],
 )

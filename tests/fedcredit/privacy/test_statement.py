@@ -7,6 +7,7 @@ import pytest
 from fedcredit.errors import PrivacyError
 from fedcredit.plan import Placement, Plan, PrivacyTerms
 from fedcredit.planning import accountant_for
+from fedcredit.privacy.accounting import Mechanism
 from fedcredit.privacy.shares import own_noise_variance
 from fedcredit.privacy.statement import PrivacyStatement, planned_cost, statement
 from fedcredit.wire.messages import Role
@@ -132,3 +133,27 @@ def test_own_noise_is_the_share_of_this_attempt() -> None:
             assert own_noise_variance(local, kind, role, 3) == local.phases.of(role).noise_variance[kind]
     with pytest.raises(PrivacyError, match="got 2"):
         own_noise_variance(plan, "bank", Role.TRAIN, 2)
+
+
+def sampled(plan: Plan) -> Plan:
+    """The same plan with sampled training, whose cost does not fall with the noise as an unsampled one's does."""
+    train = plan.phases.train.model_copy(update={"sampling_rate": 0.05, "rounds": 50})
+    return plan.model_copy(update={"phases": plan.phases.model_copy(update={"train": train})})
+
+
+@pytest.mark.parametrize("noise", [Fraction(5, 4), Fraction(2, 3), Fraction(1, 4)])
+@pytest.mark.parametrize("retried", list(Role))
+def test_the_reserve_counts_at_what_the_observer_learns_most_from(noise: Fraction, retried: Role) -> None:
+    """Whichever phase the coordinator spends the whole reserve on."""
+    plan = sampled(plan_of(tiny.SHARED))
+    accountant = accountant_for(plan.privacy, 0.05)
+
+    def cost(role: Role, part: Fraction) -> Fraction:
+        terms = plan.phases.of(role)
+        variance = int(terms.noise_variance["bank"] * part)
+        return accountant.cost(Mechanism(terms.sensitivity_squared["bank"], variance, terms.sampling_rate))
+
+    planned = {part: sum(cost(role, part) * plan.phases.of(role).rounds for role in Role) for part in (1, noise)}
+    reserve = planned[1] * (plan.reserve_factor - 1)
+    learned = planned[noise] + reserve / cost(retried, Fraction(1)) * cost(retried, noise)
+    assert planned_cost(plan, "bank", accountant, noise) >= learned

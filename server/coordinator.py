@@ -38,7 +38,7 @@ from fedcredit.wire.messages import (
     RoundRequest,
 )
 from server.admission import Question, Request, answers, authenticated, identity, plausible_sum, question, vector_of
-from server.joins import join_fault
+from server.joins import JoinBook
 from server.progress import Progress, advance, owned_by, request_model, start
 from server.store import Decided, JobStore, Outcome
 from server.verdict import Asking, sentence, verdict
@@ -103,7 +103,7 @@ class Coordinator:
         if self.plan.dictionary != dictionary.digest().hex() or self.plan.coordinator_key != key.public.hex():
             raise JobError("the plan names another dictionary or coordinator key; use the ones it was made with.")
         self._plan_bytes, self._plan_hash = plan, self.plan.digest()
-        self.dictionary = dictionary
+        self.dictionary, self._join_book = dictionary, JoinBook(self.plan)
         self._key, self._store, self._on_decided = key, store, on_decided
         self._quorum = max(len(self.plan.members) if quorum is None else quorum, _fewest(self.plan))
         self.progress = start(self.plan)
@@ -219,7 +219,7 @@ class Coordinator:
             asking.refuse(name, message.code, sentence(f"{message.code}: {message.text}"))
         elif not answers(self.plan, name, asked, message):
             asking.refuse(name, "foreign", "answered with something that was not asked for")
-        elif isinstance(message, JoinReply) and (fault := join_fault(self.plan, name, reply, self._known_joins())):
+        elif isinstance(message, JoinReply) and (fault := self._join_book.fault(name, reply, self._known_joins())):
             asking.refuse(name, "foreign", sentence(f"its join cannot be used: {fault}"))
         else:
             asking.answer(name, message, reply)

@@ -17,6 +17,7 @@ from fedcredit.wire.messages import Message
 from server.progress import Progress
 from server.store import Outcome
 
+_OVER = frozenset({"stop", "expired"})
 CHARGED = ("preflight", "train", "evaluate")
 _LONGEST_REASON = 500
 _LOST_KEYS = frozenset({"keys-missing", "keys-stale", "keys-own"})
@@ -117,15 +118,15 @@ def _no_more(plan: Plan, progress: Progress, asking: Asking) -> frozenset[str]:
     """Refusals after which the step can be done by nobody, and the job goes on without it.
 
     Each only where an honest member can have cause for it: a reserve is used up by retries, not by a first attempt; an
-    evaluation comes too early only after training was given up; a stop stops everybody.
+    evaluation comes too early only after training was given up; a stop or an expiry stops everybody.
     """
     if progress.next_phase not in CHARGED:
         return frozenset()
     codes = {"budget"} if progress.attempt > 1 else set()
     if progress.next_phase == "evaluate" and progress.rounds_trained < plan.phases.train.rounds:
         codes.add("order")
-    if not asking.answered and {code for code, _ in asking.refused.values()} == {"stop"}:
-        codes.add("stop")
+    if not asking.answered and {code for code, _ in asking.refused.values()} <= _OVER:
+        codes |= _OVER
     return frozenset(codes)
 
 

@@ -102,7 +102,7 @@ def _guard_consortium(site: Site, plan: Plan) -> None:
 
 def _guard_not_expired(plan: Plan) -> None:
     if plan.roster.expired(datetime.now(UTC).date()):
-        raise RefusalError("roster", f"roster version {plan.roster.version} has expired; agree on the next one.")
+        raise RefusalError("expired", f"roster version {plan.roster.version} has expired; agree on the next one.")
 
 
 def _guard_terms(site: Site, plan: Plan) -> None:

@@ -280,7 +280,7 @@ def test_a_roster_that_has_expired(caplog, monkeypatch):
 
     attacker, replies = run()
     for name, reply in replies.items():
-        attacker.refused(caplog, name, "roster", reply)
+        attacker.refused(caplog, name, "expired", reply)
     monkeypatch.setattr(guard, "_guard_not_expired", mutants.nothing)
     attacker, replies = run()
     attacker.agree()

@@ -11,6 +11,7 @@ from fedcredit import preflight
 from fedcredit.custodian.custodian import Custodian
 from fedcredit.errors import JobError
 from fedcredit.plan import Placement
+from fedcredit.roster import Roster
 from fedcredit.wire.envelope import envelope_hash, open_envelope
 from fedcredit.wire.messages import Refusal, Role, StopRequest
 from server.progress import noise_variance
@@ -248,6 +249,15 @@ def test_a_stop_ends_the_job_with_the_model_so_far(consortium, members):
     tiny.run(driver, members)
     assert (driver.done, driver.progress.rounds_trained, driver.progress.evaluation) == (True, 1, None)
     assert all(not one.ledger.open_jobs() for one in members.values())
+
+
+def test_a_roster_that_expires_in_mid_job_ends_it_with_the_model_so_far(consortium, members, monkeypatch):
+    driver = tiny.coordinator(consortium)
+    tiny.run(driver, members, until="train")
+    driver.receive(answers(driver, members))
+    monkeypatch.setattr(Roster, "expired", lambda *_: True)
+    tiny.run(driver, members)
+    assert (driver.done, driver.progress.rounds_trained, driver.progress.evaluation) == (True, 1, None)
 
 
 def test_too_few_owners_of_a_block_stop_the_job_before_anybody_is_left_out():

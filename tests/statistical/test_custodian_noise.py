@@ -20,7 +20,7 @@ from tests import tiny
 
 pytestmark = pytest.mark.statistical
 
-JOBS = 4
+JOBS = 8
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,8 @@ from simulations.settings import read_settings
 from simulations.simulate import compose_config
 
 FLAT = ["data=uci_credit_flat", "federation.banks=5", "federation.hospitals=0", "compare=false"]
-PRIVATE = ["privacy.epsilon=1", "privacy.delta=1e-5"]
+PRIVATE = ["privacy.epsilon=1", "privacy.delta=1e-5", "privacy.placement=local"]
+SHARED = ["privacy.epsilon=1", "privacy.delta=1e-5", "privacy.placement=distributed"]
 SPLITS, DRAWS = 5, 3
 # The block margins are of the order of .001. A mean over three draws per split scatters by as much and has come out
 # on either side of the bounds; the bounds are those of the three-draw protocol, the mean is only taken more precisely.
@@ -70,11 +71,19 @@ def test_local_noise_at_epsilon_one_is_between_no_skill_and_no_privacy(folder):
     assert 0.745 < noisy < ceiling + 0.001
 
 
+def test_shared_noise_costs_little_and_less_than_local_noise_among_many(folder):
+    """One draw of each; twenty institutions, so that local noise is four and a half times the shared one."""
+    many = [*FLAT[:1], "federation.banks=20", *FLAT[2:]]
+    shared = run(folder, *many, *SHARED, "seed=0")
+    assert (shared.placement, shared.masks) == ("distributed", "on")
+    assert 0.755 < shared.joint.overall.auc < 0.775
+    assert run(folder, *many, *PRIVATE, "seed=0").joint.overall.auc < shared.joint.overall.auc
+
+
 def test_more_noise_learns_less(folder):
-    strong = np.mean(
-        [run(folder, *FLAT, "privacy.epsilon=0.1", "privacy.delta=1e-5", "seed=0").joint.overall.auc for _ in range(2)]
-    )
-    weak = run(folder, *FLAT, "privacy.epsilon=8", "privacy.delta=1e-5", "seed=0").joint.overall.auc
+    local = ["privacy.delta=1e-5", "privacy.placement=local", "seed=0"]
+    strong = np.mean([run(folder, *FLAT, "privacy.epsilon=0.1", *local).joint.overall.auc for _ in range(2)])
+    weak = run(folder, *FLAT, "privacy.epsilon=8", *local).joint.overall.auc
     assert 0.5 < strong < 0.75 < weak
 
 
@@ -89,6 +98,14 @@ def test_five_splits_without_privacy():
 def test_five_splits_three_draws_flat(folder):
     runs = [run(folder, *FLAT, *PRIVATE, f"seed={split}") for split in range(SPLITS) for _ in range(DRAWS)]
     assert np.mean([one.joint.overall.auc for one in runs]) >= 0.758
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("banks", "colluders", "bound"), [(5, 0, 0.768), (5, 1, 0.767), (50, 0, 0.768)])
+def test_five_splits_three_draws_shared(folder, banks, colluders, bound):
+    job = [*FLAT[:1], f"federation.banks={banks}", *FLAT[2:], *SHARED, f"privacy.colluders={colluders}"]
+    runs = [run(folder, *job, f"seed={split}") for split in range(SPLITS) for _ in range(DRAWS)]
+    assert np.mean([one.joint.overall.auc for one in runs]) >= bound
 
 
 @pytest.mark.long

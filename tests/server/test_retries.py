@@ -358,7 +358,7 @@ def test_released_noise_is_what_the_coordinator_works_with(placement):
     truth, scale = np.sum(parts, axis=0), consortium.plan.phases.preflight.scale
     variance = noise_variance(consortium.plan, consortium.dictionary, Role.PREFLIGHT, consortium.plan.members)
     squares = []
-    for _ in range(12):
+    for _ in range(24):
         driver = tiny.coordinator(consortium)
         tiny.run(driver, tiny.custodians(consortium, job), until="train")
         counts = np.concatenate([one.ravel() for one in driver.progress.preflight.counts])

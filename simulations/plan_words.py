@@ -3,6 +3,7 @@
 Noise is printed as a standard deviation in records: lattice units divided by the phase's scale.
 """
 
+from collections.abc import Mapping
 from math import sqrt
 
 from fedcredit.dictionary.schema import DataDictionary
@@ -27,6 +28,18 @@ def plan_notes(plan: Plan, dictionary: DataDictionary, asked: str) -> tuple[str,
     """
     notes = (_placement_note(plan, asked), _share_note(plan), _masks_note(plan), _owners_note(plan, dictionary))
     return tuple(note for note in notes if note)
+
+
+def joint_note(epsilons: Mapping[str, float | None]) -> tuple[str, ...]:
+    """What ε would be if all parameters were fixed in advance, the largest over the institutions; empty without any."""
+    known = [epsilon for epsilon in epsilons.values() if epsilon is not None]
+    if not known:
+        return ()
+    note = (
+        f"If all parameters were fixed in advance, the planned ε would be {max(known):.3g} (joint privacy loss, the "
+        "reserve included). That is for display: every ledger is charged and limited by its own, larger number."
+    )
+    return (note,)
 
 
 def coordinator_sees(plan: Plan) -> str:

@@ -71,6 +71,9 @@ class RunResult:
         Released estimates.
     privacy
         Per institution.
+    epsilon_joint
+        Per institution, ε if all parameters were fixed in advance, retry reserve included; for display only. None
+        without sampling, or where it could not be computed.
     noise
         Where the noise came from.
     placement
@@ -87,6 +90,7 @@ class RunResult:
     alone: Mapping[str, ModelResult]
     federated: Federated
     privacy: Mapping[str, PrivacyStatement]
+    epsilon_joint: Mapping[str, float | None]
     noise: Noise
     placement: str
     masks: MaskLabel
@@ -110,6 +114,7 @@ class RunResult:
             },
             "federated": asdict(self.federated),
             "privacy": {name: asdict(statement) for name, statement in self.privacy.items()},
+            "epsilon_joint": dict(self.epsilon_joint),
             "noise": self.noise,
             "placement": self.placement,
             "masks": self.masks,
@@ -136,6 +141,7 @@ class RunResult:
                 alone={name: _model(model) for name, model in models["alone"].items()},
                 federated=Federated(**tree["federated"]),
                 privacy={name: PrivacyStatement(**statement) for name, statement in tree["privacy"].items()},
+                epsilon_joint=tree["epsilon_joint"],
                 noise=tree["noise"],
                 placement=tree["placement"],
                 masks=tree["masks"],

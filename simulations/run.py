@@ -17,6 +17,7 @@ from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.evaluation.summary import FederatedMetrics
 from fedcredit.plan import Plan
 from fedcredit.planning import accountant_for
+from fedcredit.privacy import pld
 from fedcredit.privacy.statement import planned_cost, statement
 from server.progress import Progress
 from server.results import federated_metrics
@@ -26,7 +27,7 @@ from simulations.dataset import institutions_of
 from simulations.federation import Federation, JobOutcome, JobSpec, found, noise_label, run_in_process
 from simulations.partition import PooledTable, deal, institution_ids, train_and_test
 from simulations.placement import mask_label
-from simulations.plan_words import coordinator_sees, plan_notes
+from simulations.plan_words import coordinator_sees, joint_note, plan_notes
 from simulations.results import (
     Federated,
     InstitutionPlan,
@@ -126,6 +127,7 @@ def execute(
         },
         federated=_federated(released),
         privacy=outcome.statements,
+        epsilon_joint=epsilons_joint(outcome.plan),
         noise=noise_label(settings.job),
         placement=outcome.plan.privacy.placement.value,
         masks=mask_label(outcome.plan.privacy.masks, len(outcome.plan.members)),
@@ -142,8 +144,20 @@ def plan_summary(prepared: Prepared) -> PlanSummary:
         institutions=tuple(_institution_plan(prepared, plan, member.id) for member in plan.roster.members),
         n_colluders=plan.privacy.colluders,
         coordinator_sees=coordinator_sees(plan),
-        notes=plan_notes(plan, prepared.dictionary, prepared.settings.placement),
+        notes=plan_notes(plan, prepared.dictionary, prepared.settings.placement) + joint_note(epsilons_joint(plan)),
     )
+
+
+def epsilons_joint(plan: Plan) -> dict[str, float | None]:
+    """Epsilon of each institution's messages and dearest retries if all were fixed in advance; of sampled plans."""
+    accountant = accountant_for(plan.privacy, plan.phases.train.sampling_rate)
+    kinds = dict.fromkeys(member.kind for member in plan.roster.members)
+    sampled = plan.phases.train.sampling_rate < 1 and pld.installed()
+    of_kind = {
+        kind: pld.epsilon_of_plan(plan, kind, pld.dearest_retries(plan, kind, accountant)) if sampled else None
+        for kind in kinds
+    }
+    return {member.id: of_kind[member.kind] for member in plan.roster.members}
 
 
 def exact(labels: NDArray[np.uint8], scores: Scores) -> Metrics:

@@ -92,7 +92,11 @@ class Family(Protocol):
         ...
 
 
-_MODULES = {"scorecard": "fedcredit.models.scorecard_family", "mlp": "fedcredit.models.mlp_family"}
+_MODULES = {
+    "scorecard": "fedcredit.models.scorecard_family",
+    "mlp": "fedcredit.models.mlp_family",
+    "additive": "fedcredit.models.additive_family",
+}
 
 
 @lru_cache

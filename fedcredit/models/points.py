@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedcredit.errors import ConfigError
-from fedcredit.models.scorecard_release import Scorecard
+from fedcredit.models.scorecard_release import BINNED_FAMILIES, read_release
 
 BASE = "base points"
 
@@ -90,7 +90,7 @@ class PointsRow:
 
 
 def points_table(released: Mapping[str, Any], scale: PointsScale | None = None) -> tuple[PointsRow, ...]:
-    """Turn a released scorecard into points.
+    """Turn a released scorecard or additive network into points.
 
     Parameters
     ----------
@@ -107,20 +107,20 @@ def points_table(released: Mapping[str, Any], scale: PointsScale | None = None) 
     Raises
     ------
     ConfigError
-        If the value calls itself a scorecard and is not one.
+        If the value calls itself one of the two and is not.
     """
-    if released.get("family") != "scorecard":
+    if released.get("family") not in BINNED_FAMILIES:
         return ()
     chosen = scale or PointsScale()
-    scorecard = Scorecard.from_json(released)
-    unit = scorecard.weight_scale
+    model = read_release(released)
+    unit = model.weight_scale
     base = [
         _row(chosen, BASE, index, kind, weight / unit, chosen.offset)
-        for index, (kind, weight) in enumerate(scorecard.intercepts.items())
+        for index, (kind, weight) in enumerate(model.intercepts.items())
     ]
     bins = [
         _row(chosen, feature.name, index, one.label, one.weight / unit, 0.0, (one.woe, one.iv))
-        for feature in scorecard.features
+        for feature in model.features
         for index, one in enumerate(feature.bins)
     ]
     return (*base, *bins)

@@ -9,28 +9,22 @@ custodians saw.
 """
 
 from dataclasses import dataclass, replace
-from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.models.exact_round import Curvature, Descent, exact_target
 from fedcredit.models.monotone import pool_adjacent_violators
-from fedcredit.models.quasi_newton import Pair, direction, extend
+from fedcredit.models.round_sums import INTERCEPT_STEP, agree, ridge_gradient, step_length, used_slots
 from fedcredit.models.scorecard_layout import Layout, layout
-from fedcredit.models.scorecard_model import ScorecardModel
-from fedcredit.models.scorecard_spec import MARGIN_LIMIT, WEIGHT_SCALE, ScorecardSpec
+from fedcredit.models.scorecard_model import ScorecardModel, on_grid, to_integers
+from fedcredit.models.scorecard_spec import ScorecardSpec
 from fedcredit.models.scorecard_start import Start, prepare
-from fedcredit.models.step_filter import product
+from fedcredit.models.step_filter import gradient_filter, prior_covariance, product
 from fedcredit.preflight import Preflight
 
 Floats = NDArray[np.float64]
-
-# J one-hot blocks, centred, have a correlation matrix with eigenvalues up to J: steps of 2 / J or more can diverge.
-_STEP = 1.5
-# Intercepts and centred weights hardly interact; half a Newton step damps what is left.
-_INTERCEPT_STEP = 0.5
-_LONGEST_STEP = 1.0  # logits; a quasi-Newton step beyond it has left the region that its pairs describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +36,9 @@ class ScorecardState:
     spec, dictionary
         The public constants that fix all shapes.
     start
-        Bins, counts, filters: what followed from preflight.
+        Bins, counts, starting weights: what followed from preflight.
+    filters
+        Per feature shape (B, B): step filter; empty without noise.
     noise_stddev
         Shape (layout length,): noise of one released round, in residual units.
     weights
@@ -51,22 +47,20 @@ class ScorecardState:
         Rounds folded so far.
     tail_sum, tail_rounds
         Sum of the iterates of the second half, and how many they are; unused without noise.
-    last
-        Weights and gradient of the round before; without noise only.
-    pairs
-        Steps and changes of gradient; without noise only.
+    descent
+        What the rounds so far told about curvature; without noise only.
     """
 
     spec: ScorecardSpec
     dictionary: DataDictionary
     start: Start
+    filters: tuple[Floats, ...]
     noise_stddev: Floats
     weights: Floats
     rounds_done: int
     tail_sum: Floats
     tail_rounds: int
-    last: Pair | None
-    pairs: tuple[Pair, ...]
+    descent: Descent
 
     @property
     def layout(self) -> Layout:
@@ -76,30 +70,30 @@ class ScorecardState:
     @property
     def current(self) -> ScorecardModel:
         """The model that custodians take the next gradient on."""
-        return ScorecardModel(self.start.bins, _integers(self.weights))
+        return ScorecardModel(self.start.bins, to_integers(self.weights))
 
     @property
     def fitted(self) -> ScorecardModel:
         """The model to release: the averaged or converged weights, monotone where the dictionary says so."""
         weights = self.tail_sum / self.tail_rounds if self.tail_rounds else self.weights
-        return ScorecardModel(self.start.bins, _integers(_monotone(self, weights)))
+        return ScorecardModel(self.start.bins, to_integers(_monotone(self, weights)))
 
 
 def init(spec: ScorecardSpec, dictionary: DataDictionary, preflight: Preflight, noise_stddev: Floats) -> ScorecardState:
     """Start from the released preflight; `noise_stddev` per coordinate of a released round, in residual units."""
-    start = prepare(spec, dictionary, preflight, noise_stddev)
-    weights = _on_grid(start.weights)
+    start = prepare(spec, dictionary, preflight)
+    weights = on_grid(start.weights)
     return ScorecardState(
         spec=spec,
         dictionary=dictionary,
         start=start,
+        filters=_filters(spec, dictionary, start, noise_stddev) if noise_stddev.any() else (),
         noise_stddev=noise_stddev,
         weights=weights,
         rounds_done=0,
         tail_sum=np.zeros_like(weights),
         tail_rounds=0,
-        last=None,
-        pairs=(),
+        descent=Descent(),
     )
 
 
@@ -111,35 +105,23 @@ def update(state: ScorecardState, sums: NDArray[np.int64]) -> ScorecardState:
 
 
 def _exact_step(state: ScorecardState, sums: Floats) -> ScorecardState:
-    plan = state.layout
-    penalty = np.full(plan.length, _ridge(state))
-    penalty[plan.first_intercept :] = 0.0
-    used = state.start.information > 0
-    gradient = np.where(used, sums + _penalty_gradient(state), 0.0)
-    pairs = state.pairs
-    if state.last is not None:
-        pairs = extend(pairs, state.weights - state.last[0], gradient - state.last[1])
-    inverse = np.divide(1.0, state.start.information + penalty, out=np.zeros(plan.length), where=used)
-    step = direction(gradient, pairs, inverse, _step_length(plan))
-    longest = float(np.max(np.abs(step)))
-    step = step * (_LONGEST_STEP / max(longest, _LONGEST_STEP))
-    return replace(state, weights=_on_grid(state.weights - step), last=(state.weights, gradient), pairs=pairs)
+    used = used_slots(state.layout, state.start.counts)
+    known = Curvature(state.layout, used, state.start.information, state.spec.prior_stddev)
+    target, descent = exact_target(known, state.descent, state.weights, sums)
+    return replace(state, weights=on_grid(target), descent=descent)
 
 
 def _filtered_step(state: ScorecardState, sums: Floats) -> ScorecardState:
     plan, weights = state.layout, state.weights.copy()
-    totals = _totals(state, sums)
-    penalty = _penalty_gradient(state)
-    for index, slots in enumerate(plan.slots):
-        found = state.start.filters[index]
-        used = slice(slots.start, slots.start + len(found))
-        agreed = sums[used] + (_owners_total(plan, totals, index)[0] - np.add.reduce(sums[used])) / len(found)
-        weights[used] -= _step_length(plan) * product(found, agreed + penalty[used])
-    for kind, (total, _) in enumerate(totals):
-        at = plan.first_intercept + kind
-        weights[at] -= _INTERCEPT_STEP * total / state.start.information[at]
+    used = used_slots(plan, state.start.counts)
+    gradient = agree(plan, used, state.noise_stddev, sums)
+    gradient += ridge_gradient(used, weights, state.spec.prior_stddev)
+    for found, slots in zip(state.filters, used, strict=True):
+        weights[slots] -= step_length(plan) * product(found, gradient[slots])
+    intercepts = slice(plan.first_intercept, plan.length)
+    weights[intercepts] -= INTERCEPT_STEP * gradient[intercepts] / state.start.information[intercepts]
     # Projecting every round, not the last one alone, keeps noise from piling up against the declared order.
-    weights = _on_grid(_monotone(state, weights))
+    weights = on_grid(_monotone(state, weights))
     late = 2 * state.rounds_done > state.spec.rounds
     return replace(
         state,
@@ -149,55 +131,14 @@ def _filtered_step(state: ScorecardState, sums: Floats) -> ScorecardState:
     )
 
 
-def _totals(state: ScorecardState, sums: Floats) -> list[tuple[float, float]]:
-    """Per institution type its total residual and the variance of that.
-
-    The intercept shows it, and so does every feature that no other type owns.
-    """
-    plan = state.layout
-    totals = []
-    for kind, owned in enumerate(plan.owned):
-        at = plan.first_intercept + kind
-        seen = [(float(sums[at]), float(state.noise_stddev[at]) ** 2)]
-        seen += [_feature_total(state, sums, index) for index in owned if len(plan.owners[index]) == 1]
-        totals.append(reduce(_combine, seen))
-    return totals
-
-
-def _feature_total(state: ScorecardState, sums: Floats, index: int) -> tuple[float, float]:
-    start, n_bins = state.layout.slots[index].start, len(state.start.counts[index])
-    return float(np.add.reduce(sums[start : start + n_bins])), n_bins * float(state.noise_stddev[start]) ** 2
-
-
-def _combine(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:
-    """Two estimates of one number, weighted by precision; nobody contributed to one without noise."""
-    if a[1] == 0 or b[1] == 0:
-        return a if b[1] == 0 else b
-    total = a[1] + b[1]
-    return (a[0] * b[1] + b[0] * a[1]) / total, a[1] * b[1] / total
-
-
-def _owners_total(plan: Layout, totals: list[tuple[float, float]], index: int) -> tuple[float, float]:
-    owners = [totals[kind] for kind in plan.owners[index]]
-    return sum(total for total, _ in owners), sum(variance for _, variance in owners)
-
-
-def _penalty_gradient(state: ScorecardState) -> Floats:
-    """Gradient of the ridge on each weight's distance from its feature's mean weight; shape (layout length,)."""
-    gradient = np.zeros_like(state.weights)
-    for slots, counts in zip(state.layout.slots, state.start.counts, strict=True):
-        used = slice(slots.start, slots.start + len(counts))
-        weights = state.weights[used]
-        gradient[used] = _ridge(state) * (weights - np.add.reduce(weights) / len(weights))
-    return gradient
-
-
-def _ridge(state: ScorecardState) -> float:
-    return 1.0 / state.spec.prior_stddev**2
-
-
-def _step_length(plan: Layout) -> float:
-    return min(1.0, _STEP / max(len(owned) for owned in plan.owned))
+def _filters(spec: ScorecardSpec, dictionary: DataDictionary, start: Start, noise_stddev: Floats) -> tuple[Floats, ...]:
+    filters = []
+    for index, slots in enumerate(used_slots(layout(spec.max_bins, dictionary), start.counts)):
+        information = start.information[slots]
+        variance = noise_stddev[slots] ** 2 / spec.rounds + information
+        prior = prior_covariance(start.prior_variance[index], len(information), start.ordered[index])
+        filters.append(gradient_filter(information, variance, prior))
+    return tuple(filters)
 
 
 def _monotone(state: ScorecardState, weights: Floats) -> Floats:
@@ -213,11 +154,3 @@ def _monotone(state: ScorecardState, weights: Floats) -> Floats:
             increasing=feature.monotone == "increasing",
         )
     return pooled
-
-
-def _on_grid(weights: Floats) -> Floats:
-    return np.asarray(_integers(weights) / WEIGHT_SCALE)
-
-
-def _integers(weights: Floats) -> NDArray[np.int64]:
-    return np.clip(np.rint(weights * WEIGHT_SCALE), -MARGIN_LIMIT, MARGIN_LIMIT).astype(np.int64)

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from fedcredit.data.rows import Rows
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import WireError
+from fedcredit.models.binned_spec import BinnedSpec
 from fedcredit.models.residual_table import residual_table, residuals
 from fedcredit.models.scorecard_layout import layout
-from fedcredit.models.scorecard_spec import MARGIN_LIMIT, ScorecardSpec
+from fedcredit.models.scorecard_spec import MARGIN_LIMIT, WEIGHT_SCALE
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,17 @@ class ScorecardModel:
         return bins + self.weights.astype("<i4").tobytes()
 
 
-def decode(spec: ScorecardSpec, dictionary: DataDictionary, model: bytes) -> ScorecardModel:
+def to_integers(weights: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Nearest weights that a model can have, in units of 1/1024 logit; any shape, logits."""
+    return np.clip(np.rint(weights * WEIGHT_SCALE), -MARGIN_LIMIT, MARGIN_LIMIT).astype(np.int64)
+
+
+def on_grid(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same in logits: the gradient that comes back belongs to exactly these weights."""
+    return np.asarray(to_integers(weights) / WEIGHT_SCALE)
+
+
+def decode(spec: BinnedSpec, dictionary: DataDictionary, model: bytes) -> ScorecardModel:
     """Read a model's bytes.
 
     Raises
@@ -65,7 +76,7 @@ def decode(spec: ScorecardSpec, dictionary: DataDictionary, model: bytes) -> Sco
 
 
 def margins(
-    spec: ScorecardSpec, dictionary: DataDictionary, kind: str, model: ScorecardModel, cells: NDArray[np.uint16]
+    spec: BinnedSpec, dictionary: DataDictionary, kind: str, model: ScorecardModel, cells: NDArray[np.uint16]
 ) -> NDArray[np.int64]:
     """Exact log-odds of bad from one institution type's columns, in units of 1/1024 logit.
 
@@ -88,7 +99,7 @@ def margins(
 
 
 def contribute(
-    spec: ScorecardSpec, dictionary: DataDictionary, kind: str, model: ScorecardModel, rows: Rows
+    spec: BinnedSpec, dictionary: DataDictionary, kind: str, model: ScorecardModel, rows: Rows
 ) -> NDArray[np.int64]:
     """Sum the integer residuals of each institution's records over the cells that they fall into.
 

@@ -1,16 +1,22 @@
-"""The released scorecard: bins in words, integer weights and the evidence behind them, as one JSON value."""
+"""The released table: bins in words, integer weights and the evidence behind them, as one JSON value.
 
-from typing import Any, Literal, Self
+The additive network is released as its values at the bins, so it reads like a scorecard and adds up like one.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from fedcredit.binning import information_value, weight_of_evidence
-from fedcredit.dictionary.schema import Feature
+from fedcredit.dictionary.schema import DataDictionary, Feature
 from fedcredit.errors import ConfigError
 from fedcredit.models.bin_labels import bin_label
-from fedcredit.models.scorecard import ScorecardState
+from fedcredit.models.scorecard_layout import Layout
 from fedcredit.models.scorecard_spec import WEIGHT_SCALE
+from fedcredit.models.scorecard_start import Start
 
 # Digits of derived figures; weights are exact integers.
 _DECIMALS = 6
@@ -55,8 +61,19 @@ class ScorecardFeature(_Frozen):
     bins: tuple[ScorecardBin, ...]
 
 
-class Scorecard(_Frozen):
-    """The released model.
+class _Table(_Frozen):
+    weight_scale: int = WEIGHT_SCALE
+    intercepts: dict[str, int]
+    views: dict[str, tuple[str, ...]]
+    features: tuple[ScorecardFeature, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return self.model_dump(mode="json")
+
+
+class Scorecard(_Table):
+    """The released scorecard.
 
     Attributes
     ----------
@@ -71,46 +88,57 @@ class Scorecard(_Frozen):
     """
 
     family: Literal["scorecard"] = "scorecard"
-    weight_scale: int = WEIGHT_SCALE
-    intercepts: dict[str, int]
-    views: dict[str, tuple[str, ...]]
-    features: tuple[ScorecardFeature, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return self.model_dump(mode="json")
-
-    @classmethod
-    def from_json(cls, value: object) -> Self:
-        """Read a released scorecard.
-
-        Raises
-        ------
-        ConfigError
-            If the value is not one.
-        """
-        try:
-            return cls.model_validate(value)
-        except ValidationError as error:
-            raise ConfigError(f"not a released scorecard: {error.errors()[0]['msg']}; was it edited?") from error
 
 
-def release(state: ScorecardState) -> Scorecard:
-    """Describe the fitted model."""
-    dictionary, plan = state.dictionary, state.layout
-    weights = state.fitted.weights
-    return Scorecard(
-        intercepts={kind: int(weights[plan.first_intercept + k]) for k, kind in enumerate(dictionary.kinds)},
-        views={kind: tuple(f.name for f in dictionary.owned_features(kind)) for kind in dictionary.kinds},
-        features=tuple(
-            _feature(state, index, feature, weights[plan.slots[index]].tolist())
+class AdditiveTable(_Table):
+    """The released additive network: what `Scorecard` has, a weight being the network's value at the bin."""
+
+    family: Literal["additive"] = "additive"
+
+
+BinnedModel = Scorecard | AdditiveTable
+BINNED_FAMILIES = ("scorecard", "additive")
+"""Families that are released as one table per feature."""
+
+_ADAPTER: TypeAdapter[BinnedModel] = TypeAdapter(Annotated[BinnedModel, Field(discriminator="family")])
+
+
+def read_release(value: object) -> BinnedModel:
+    """Read a released table from its JSON value.
+
+    Raises
+    ------
+    ConfigError
+        If the value is not one.
+    """
+    try:
+        return _ADAPTER.validate_python(value)
+    except ValidationError as error:
+        named = value.get("family") if isinstance(value, Mapping) else None
+        family = named if named in BINNED_FAMILIES else "scorecard or additive network"
+        raise ConfigError(f"not a released {family}: {error.errors()[0]['msg']}; was it edited?") from error
+
+
+def describe(dictionary: DataDictionary, plan: Layout, start: Start, weights: NDArray[np.int64]) -> dict[str, Any]:
+    """The fields of a released table.
+
+    Parameters
+    ----------
+    weights
+        Shape (layout length,), units of 1/1024 logit.
+    """
+    return {
+        "intercepts": {kind: int(weights[plan.first_intercept + k]) for k, kind in enumerate(dictionary.kinds)},
+        "views": {kind: tuple(f.name for f in dictionary.owned_features(kind)) for kind in dictionary.kinds},
+        "features": tuple(
+            _feature(start, index, feature, weights[plan.slots[index]].tolist())
             for index, feature in enumerate(dictionary.features)
         ),
-    )
+    }
 
 
-def _feature(state: ScorecardState, index: int, feature: Feature, weights: list[int]) -> ScorecardFeature:
-    counts, of_cell = state.start.counts[index], state.start.bins[index]
+def _feature(start: Start, index: int, feature: Feature, weights: list[int]) -> ScorecardFeature:
+    counts, of_cell = start.counts[index], start.bins[index]
     woe, iv = weight_of_evidence(counts), information_value(counts)
     cells = [tuple(np.flatnonzero(of_cell == b).tolist()) for b in range(len(counts))]
     bins = (

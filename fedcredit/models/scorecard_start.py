@@ -1,4 +1,4 @@
-"""Before the first round: bins, starting weights and step filters, all from the released preflight."""
+"""Before the first round: bins, starting weights and their priors, all from the released preflight."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from fedcredit.binning import Evidence, base_rate, bin_counts, choose_bins, evidence
 from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.models.binned_spec import BinnedSpec
 from fedcredit.models.scorecard_layout import Layout, layout
-from fedcredit.models.scorecard_spec import ScorecardSpec
-from fedcredit.models.step_filter import gradient_filter, prior_covariance, smooth
+from fedcredit.models.step_filter import prior_covariance, smooth
 from fedcredit.preflight import Preflight
 
 Floats = NDArray[np.float64]
@@ -33,29 +33,26 @@ class Start:
         Shape (layout length,), logits.
     information
         Shape (layout length,): curvature of the loss; 0 on unused coordinates.
-    filters
-        Per feature shape (B, B): step filter; empty without noise.
+    ordered
+        Per feature how many of the first bins form a scale; missing values and categories do not.
+    prior_variance
+        Per feature the variance of what its starting weights may lack.
     """
 
     bins: tuple[NDArray[np.int64], ...]
     counts: tuple[Floats, ...]
     weights: Floats
     information: Floats
-    filters: tuple[Floats, ...]
+    ordered: tuple[int, ...]
+    prior_variance: tuple[float, ...]
 
 
-def prepare(spec: ScorecardSpec, dictionary: DataDictionary, preflight: Preflight, noise_stddev: Floats) -> Start:
-    """Choose bins, start from shrunken weights of evidence, and build the filters.
-
-    Parameters
-    ----------
-    noise_stddev
-        Shape (layout length,): noise of one round on each coordinate, in residual units; all 0 without privacy.
-    """
+def prepare(spec: BinnedSpec, dictionary: DataDictionary, preflight: Preflight) -> Start:
+    """Choose bins and start from shrunken weights of evidence."""
     plan = layout(spec.max_bins, dictionary)
     cells = reconcile(plan, preflight)
     weights, information = np.zeros(plan.length), np.zeros(plan.length)
-    bins, counts, filters = [], [], []
+    bins, counts, scales, priors = [], [], [], []
     for index, feature in enumerate(dictionary.features):
         slots, noise = plan.slots[index], preflight.noise_stddev[index]
         of_cell = choose_bins(cells[index], noise, slots.stop - slots.start, spec.min_bin_share)
@@ -70,14 +67,12 @@ def prepare(spec: ScorecardSpec, dictionary: DataDictionary, preflight: Prefligh
         # Evidence counts once per feature, and features overlap: 1 / J if all are alike, 1 if none is.
         weights[used] = (shrunk - np.add.reduce(share * shrunk)) / widest**0.5
         information[used] = found.information
-        if noise_stddev.any():
-            variance = noise_stddev[used] ** 2 / spec.rounds + found.information
-            prior = prior_covariance(_SHARE_OF_EVIDENCE * signal + spec.prior_stddev**2, len(here), ordered)
-            filters.append(gradient_filter(found.information, variance, prior))
+        scales.append(ordered)
+        priors.append(_SHARE_OF_EVIDENCE * signal + spec.prior_stddev**2)
         bins.append(of_cell)
         counts.append(here)
     _start_intercepts(plan, cells, weights, information)
-    return Start(tuple(bins), tuple(counts), weights, information, tuple(filters))
+    return Start(tuple(bins), tuple(counts), weights, information, tuple(scales), tuple(priors))
 
 
 def reconcile(plan: Layout, preflight: Preflight) -> tuple[Floats, ...]:

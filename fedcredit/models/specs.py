@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from fedcredit.models.additive_spec import AdditiveSpec
 from fedcredit.models.mlp_spec import MlpSpec
 from fedcredit.models.scorecard_spec import ScorecardSpec
 
-ModelSpec = Annotated[ScorecardSpec | MlpSpec, Field(discriminator="family")]
+ModelSpec = Annotated[ScorecardSpec | MlpSpec | AdditiveSpec, Field(discriminator="family")]

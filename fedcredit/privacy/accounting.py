@@ -97,7 +97,8 @@ class GaussianAccountant:
         _require_noise(mechanism)
         if mechanism.sampling_rate != 1.0:
             raise PrivacyError(
-                f"a gaussian ledger cannot account for sampling rate {mechanism.sampling_rate}; open a mixed ledger."
+                f"a gaussian ledger cannot account for sampling rate {mechanism.sampling_rate}; use a plan at rate "
+                "1, or a population whose ledger was opened with `fedcredit ledger open --mode mixed`."
             )
         return gdp.mu_squared(mechanism.sensitivity_squared, mechanism.noise_variance)
 

@@ -22,7 +22,8 @@ Feldman, Zrnic, "Individual Privacy Accounting via a Rényi Filter", arXiv 2008.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 from scipy.special import logsumexp
@@ -34,7 +35,25 @@ ORDERS: tuple[int, ...] = (*range(2, 65), 72, 80, 96, 112, 128, 160, 192, 256, 3
 MAX_ORDER = 1024
 _UP = 1 + 1e-9
 _ROUNDING = 1e-12  # of the conversion's few sums, with room to spare
-_MAX_NOISE_MULTIPLIER = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Releases:
+    """`count` Gaussian releases of one kind.
+
+    Attributes
+    ----------
+    rate
+        Inclusion probability q of each record; 1 without sampling.
+    noise_multiplier
+        Noise standard deviation over the sensitivity.
+    count
+        Number of releases, at least 1.
+    """
+
+    rate: float
+    noise_multiplier: float
+    count: int
 
 
 def gaussian(mu: float, order: int) -> float:
@@ -90,51 +109,15 @@ def budget(epsilon: float, delta: float, order: int) -> float:
     return allowed
 
 
-def best_order(
-    rate: float | Fraction, noise_multiplier: float, steps: int, delta: float, orders: Sequence[int] = ORDERS
-) -> int:
-    """Return the order among `orders` that proves the smallest ε."""
+def epsilon_of_releases(releases: Iterable[Releases], delta: float, orders: Sequence[int] = ORDERS) -> float:
+    """Return the least ε that any of `orders` proves for releases that were all fixed in advance."""
+    releases = tuple(releases)
 
     def epsilon(order: int) -> float:
-        return epsilon_from_rdp(subsampled_gaussian(rate, noise_multiplier, order, steps), order, delta)
+        spent = (subsampled_gaussian(one.rate, one.noise_multiplier, order, one.count) for one in releases)
+        return epsilon_from_rdp(sum(spent), order, delta)
 
-    if not orders:
-        raise PrivacyError("orders must name at least one integer order of 2 or more.")
-    return min(orders, key=epsilon)
-
-
-def epsilon_of_steps(
-    rate: float | Fraction, noise_multiplier: float, steps: int, delta: float, orders: Sequence[int] = ORDERS
-) -> float:
-    """Return an ε at which `steps` Poisson-subsampled Gaussian releases, fixed in advance, are (ε, δ)-DP."""
-    order = best_order(rate, noise_multiplier, steps, delta, orders)
-    return epsilon_from_rdp(subsampled_gaussian(rate, noise_multiplier, order, steps), order, delta)
-
-
-def calibrate_noise_multiplier(
-    epsilon: float, delta: float, rate: float | Fraction, steps: int, orders: Sequence[int] = ORDERS
-) -> float:
-    """Return a noise multiplier, proved by :func:`epsilon_of_steps`, that gives at most `epsilon`.
-
-    It exceeds the least one by a relative 1e-6 at most. Give the one order of a mixed ledger to calibrate
-    for that ledger.
-    """
-    check_epsilon(epsilon)
-    low, high = 0.0, 1.0
-    while epsilon_of_steps(rate, high, steps, delta, orders) > epsilon:
-        low, high = high, 2 * high
-        if high > _MAX_NOISE_MULTIPLIER:
-            raise PrivacyError(
-                f"no noise multiplier up to 1e6 proves epsilon={epsilon} at delta={delta} in {steps} steps; "
-                "use higher orders, fewer steps or a larger epsilon."
-            )
-    while high - low > 1e-6 * high:
-        middle = (low + high) / 2
-        if epsilon_of_steps(rate, middle, steps, delta, orders) > epsilon:
-            low = middle
-        else:
-            high = middle  # only a value that was just proved becomes the answer
-    return high
+    return min(epsilon(order) for order in orders)
 
 
 def _check_order(order: int) -> None:

@@ -45,6 +45,7 @@ def run_result() -> RunResult:
         },
         federated=Federated(0.742, 0.689, 0.795, 0.401, 0.1432),
         privacy={name: privacy(1.0) for name in KINDS},
+        epsilon_joint=dict.fromkeys(KINDS, 0.93),
         noise="os",
         placement="local",
         masks="off (simulation)",

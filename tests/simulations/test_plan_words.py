@@ -12,7 +12,7 @@ from fedcredit.wire.messages import Role
 from simulations.federation import Federation, JobSpec, found
 from simulations.federation import _policy as policy_of
 from simulations.placement import masks_for
-from simulations.plan_words import coordinator_sees, plan_notes, readable_stddev
+from simulations.plan_words import coordinator_sees, joint_note, plan_notes, readable_stddev
 from tests import tiny
 
 NOISY = (Placement.LOCAL, Placement.DISTRIBUTED)
@@ -53,6 +53,13 @@ def test_the_placement_and_why() -> None:
     )
     assert "simulation only" in notes(plan_of(Placement.CENTRAL, 3, 3), "central")
     assert "Noise placement" not in notes(plan_of(Placement.NONE, 3, 3), "none")
+
+
+def test_the_joint_epsilon_is_the_largest_and_says_that_it_limits_nothing() -> None:
+    (note,) = joint_note({"bank-1": 0.91234, "hospital-1": 0.5, "bank-2": None})
+    assert note.startswith("If all parameters were fixed in advance, the planned ε would be 0.912 ")
+    assert "limited by its own, larger number" in note
+    assert joint_note({"bank-1": None, "hospital-1": None}) == ()
 
 
 @pytest.mark.parametrize(("colluders", "honest"), [(0, 6), (1, 5), (4, 2)])

@@ -9,7 +9,7 @@ from simulations.results import Federated, Metrics, ModelResult, RunResult
 
 def test_json_has_the_names_that_others_script_against(run_result: RunResult) -> None:
     tree = json.loads(run_result.to_json())
-    assert set(tree) == {"models", "federated", "privacy", "noise", "placement", "masks", "seconds"}
+    assert set(tree) == {"models", "federated", "privacy", "epsilon_joint", "noise", "placement", "masks", "seconds"}
     assert set(tree["models"]) == {"joint", "same_type", "pooled", "alone"}
     assert tree["models"]["joint"]["auc"] == 0.7611
     assert tree["models"]["alone"]["bank-1"]["n_test"] == 6000
@@ -27,6 +27,7 @@ def test_json_has_the_names_that_others_script_against(run_result: RunResult) ->
         "delta",
         "unit",
     }
+    assert tree["epsilon_joint"] == {"bank-1": 0.93, "bank-2": 0.93, "hospital-1": 0.93}
     assert (tree["noise"], tree["placement"], tree["masks"]) == ("os", "local", "off (simulation)")
     assert tree["seconds"] == {"start": 1.4, "total": 21.7}
 

@@ -12,7 +12,7 @@ from fedcredit.dictionary.grid import quantise_codes, quantise_numbers
 from fedcredit.models.family import family_of
 from fedcredit.models.scorecard_layout import layout
 from fedcredit.models.scorecard_model import decode
-from fedcredit.models.scorecard_release import Scorecard
+from fedcredit.models.scorecard_release import read_release
 from fedcredit.models.scorecard_spec import ScorecardSpec
 from fedcredit.models.scorecard_start import reconcile
 from fedcredit.preflight import Preflight
@@ -141,7 +141,7 @@ def test_an_institution_without_records(dictionary, release_counts, stddev):
     none = single(np.zeros((0, 3), np.uint16), np.zeros(0, np.uint8))
     state = fit(dictionary, {"bank": none}, release_counts, stddev=stddev, count_stddev=stddev)
     assert np.isfinite(state.weights).all()
-    Scorecard.from_json(FAMILY.release(state))
+    read_release(FAMILY.release(state))
 
 
 def test_a_type_without_institutions_keeps_its_start(dictionary, make_rows, release_counts):
@@ -186,7 +186,7 @@ def test_features_of_the_same_owners_agree_on_their_totals(dictionary, make_rows
 
 def test_release_reads_back(dictionary, make_rows, release_counts):
     released = FAMILY.release(fit(dictionary, both(make_rows), release_counts))
-    scorecard = Scorecard.from_json(released)
+    scorecard = read_release(released)
     assert scorecard.to_json() == released
     assert [f.name for f in scorecard.features] == list(dictionary.feature_names)
     for feature, described in zip(dictionary.features, scorecard.features, strict=True):

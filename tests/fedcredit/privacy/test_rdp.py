@@ -1,7 +1,6 @@
 """Rényi DP against numerical integration, against published ε, and against exact Gaussian DP."""
 
 import math
-from fractions import Fraction
 
 import mpmath
 import pytest
@@ -40,7 +39,7 @@ def test_the_closed_form_is_the_divergence(q: float, sigma: float, order: int) -
 @pytest.mark.parametrize(("sigma", "pld", "usual"), [(0.6, 21.644, 24.159), (1.0, 6.700, 7.420), (2.0, 2.247, 2.461)])
 def test_published_values(sigma: float, pld: float, usual: float) -> None:
     """N = 5000, batch 250, 400 steps, δ = 1e-5: never below PLD; fractional orders gain a few per cent."""
-    epsilon = rdp.epsilon_of_steps(Fraction(1, 20), sigma, 400, 1e-5)
+    epsilon = rdp.epsilon_of_releases([rdp.Releases(0.05, sigma, 400)], 1e-5)
     assert epsilon >= pld
     assert usual - 0.001 <= epsilon <= 1.04 * usual
 
@@ -91,23 +90,16 @@ def test_an_order_that_can_prove_nothing_is_refused() -> None:
         rdp.budget(1.0, 1e-5, 2)
 
 
-def test_the_best_order_is_the_best_of_those_allowed() -> None:
-    best = rdp.best_order(0.05, 1.0, 400, 1e-5)
-    values = {a: rdp.epsilon_from_rdp(rdp.subsampled_gaussian(0.05, 1.0, a, 400), a, 1e-5) for a in rdp.ORDERS}
-    assert values[best] == min(values.values()) == rdp.epsilon_of_steps(0.05, 1.0, 400, 1e-5)
-    assert rdp.best_order(0.05, 1.0, 400, 1e-5, orders=(12,)) == 12
+def test_releases_of_several_kinds_add_up_at_each_order_and_the_best_order_counts() -> None:
+    steps, plain = rdp.Releases(0.05, 1.0, 400), rdp.Releases(1, 8.0, 2)
 
+    def epsilon(order: int) -> float:
+        spent = rdp.subsampled_gaussian(0.05, 1.0, order, 400) + 2 * rdp.gaussian(1 / 8, order)
+        return rdp.epsilon_from_rdp(spent, order, 1e-5)
 
-@pytest.mark.parametrize(("epsilon", "orders"), [(0.5, (32, 64)), (2.0, (8,)), (8.0, (2, 3, 4))])
-def test_calibration_is_proved_and_tight(epsilon: float, orders: tuple[int, ...]) -> None:
-    sigma = rdp.calibrate_noise_multiplier(epsilon, 1e-5, Fraction(1, 20), 400, orders)
-    assert rdp.epsilon_of_steps(Fraction(1, 20), sigma, 400, 1e-5, orders) <= epsilon
-    assert rdp.epsilon_of_steps(Fraction(1, 20), sigma * (1 - 1e-5), 400, 1e-5, orders) > epsilon
-
-
-def test_a_target_out_of_reach_is_refused() -> None:
-    with pytest.raises(PrivacyError, match="no noise multiplier"):
-        rdp.calibrate_noise_multiplier(0.1, 1e-5, 0.05, 400, orders=(4,))
+    assert rdp.epsilon_of_releases([steps, plain], 1e-5) == pytest.approx(min(map(epsilon, rdp.ORDERS)), rel=1e-12)
+    assert rdp.epsilon_of_releases([steps, plain], 1e-5, orders=(12,)) == pytest.approx(epsilon(12), rel=1e-12)
+    assert rdp.epsilon_of_releases([steps], 1e-5) < rdp.epsilon_of_releases([steps, plain], 1e-5)
 
 
 @pytest.mark.parametrize("order", [1, 0, -2, 2.5, True, rdp.MAX_ORDER + 1])
@@ -138,5 +130,3 @@ def test_impossible_accounts_are_refused() -> None:
     for bad in (-0.1, math.nan):
         with pytest.raises(PrivacyError, match="rdp must be at least 0"):
             rdp.epsilon_from_rdp(bad, 2, 1e-5)
-    with pytest.raises(PrivacyError, match="orders"):
-        rdp.best_order(0.1, 1.0, 1, 1e-5, orders=())

@@ -101,6 +101,6 @@ _MODULES = {
 
 @lru_cache
 def family_of(name: str) -> Family:
-    """The family of that name; torch is imported only by the families that need it."""
+    """The family of that name, imported when it is first asked for."""
     family: Family = import_module(_MODULES[name]).FAMILY
     return family

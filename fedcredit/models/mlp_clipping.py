@@ -1,46 +1,129 @@
-"""From per-record gradients to integers whose norm is bounded whatever the record and the rounding.
+r"""From the factors of per-record gradients to their clipped integer sum, without forming a gradient.
 
-The bound is decided on integers, after truncation: floats only choose the direction. Nothing is raised and no
-path is taken for the sake of one record.
+A record's integer gradient of a layer is d̂ ⊗ (â, s): what the layer read, in whole units of 1/s, times its signal,
+clipped and truncated towards zero in whole units of s/scale. Its squared norm over all layers is
+Σ |d̂|²·(|â|² + s²), a whole number, compared with the squared radius without rounding: floats only choose the
+direction. Nothing is raised and no path is taken for the sake of one record.
+
+Why nothing overflows or rounds, with s = 2^10 and the radius R < 2^27 by the plan's ranges. Each |â|² + s² is a whole
+number from 2^20 to 2^53 (in the first layer the indicator of the institution type stands for the s²). A layer passes
+if |d̂|² ≤ R²/(|â|² + s²) < 2^34; float64 adds squares exactly below 2^53 and only upwards, so what it holds to be that
+small is that small. The products of at most four layers that passed add up to less than 2^56. Of a record that passes,
+each coordinate is at most R, so the sum of 2^24 records is below 2^53: exact as a float64 matrix product in any order.
+
+References
+----------
+Goodfellow, "Efficient Per-Example Gradient Computations", arXiv 1510.01799.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Shorter by more than the rounding of a float64 norm (2^-45), and by less than a thousandth of a lattice unit.
+from fedcredit.models.mlp_exact import squared_norms
+from fedcredit.models.mlp_gradients import ACTIVATION_SCALE, Signals, backward, forward
+from fedcredit.models.mlp_layout import Layer
+from fedcredit.models.mlp_spec import INPUT_SCALE
+
+# Shorter by more than the rounding of a norm of exact factors (2^-45), and by less than 1e-11 of it.
 _SHAVED = 1 - 2.0**-40
 
 
-def clip_to_lattice(gradients: NDArray[np.float64], scale: int, radius: int) -> NDArray[np.int64]:
-    """Clip each record's gradient and truncate it towards zero.
+@dataclass(frozen=True, slots=True)
+class ClippedFactors:
+    """Integer factors of the clipped gradients of some records, as whole float64 numbers.
+
+    Attributes
+    ----------
+    values
+        Per layer what it reads, shape (inputs, n), in units of 1/`INPUT_SCALE`.
+    signals
+        Per layer shape (outputs, n).
+    """
+
+    values: tuple[NDArray[np.float64], ...]
+    signals: tuple[NDArray[np.float64], ...]
+
+    def sum(self, records: slice) -> NDArray[np.int64]:
+        """Sum of the integer gradients of some records, at most 2^26; shape (vector_length,)."""
+        parts: list[NDArray[np.float64]] = []
+        for index, (values, signals) in enumerate(zip(self.values, self.signals, strict=True)):
+            parts.append((signals[:, records] @ values[:, records].T).ravel())
+            if index:  # the first layer has no biases
+                parts.append(signals[:, records].sum(axis=1) * INPUT_SCALE)
+        return np.concatenate(parts).astype(np.int64)
+
+
+def clipped_factors(
+    layers: Sequence[Layer], inputs: NDArray[np.float64], bad: NDArray[np.uint8], scale: int, radius: int
+) -> ClippedFactors:
+    """Clip each record's gradient of the logistic loss and put its factors on the lattice.
 
     Parameters
     ----------
-    gradients
-        Shape (n, d); a record with NaN or infinities contributes zeros.
+    layers
+        Weights and biases in weight units.
+    inputs
+        Shape (n_inputs, n), in input units.
+    bad
+        Shape (n,): 1 = bad, 0 = good.
     scale
-        Lattice units per unit of gradient.
+        Lattice units per unit of gradient, a multiple of `INPUT_SCALE`.
     radius
-        Largest L2 norm of an integer row, in lattice units.
-
-    Returns
-    -------
-    ndarray of int64, shape (n, d)
-        Every row has squared norm at most ``radius**2``.
+        Largest L2 norm of a record's integer gradient, in lattice units.
     """
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        units = gradients * scale
-        norms = np.sqrt(np.sum(units * units, axis=1, keepdims=True))
-        clipped = units * np.minimum(1.0, radius * _SHAVED / norms)
-    # A norm of 0 gives the factor min(1, inf) = 1; one that overflowed or is NaN has no direction to keep.
-    usable = np.where(np.isfinite(norms), clipped, 0.0)
-    return hold_norm(np.trunc(usable).astype(np.int64), radius)
+    hidden, logits = forward(layers, inputs)
+    values = (inputs, *(np.rint(part * (INPUT_SCALE / ACTIVATION_SCALE)) for part in hidden))
+    sizes = factor_sizes(values)
+    truncated = truncate(backward(layers, hidden, logits, bad), sizes, scale // INPUT_SCALE, radius)
+    return ClippedFactors(values, hold_norm(truncated, sizes, radius))
 
 
-def hold_norm(rows: NDArray[np.int64], radius: int) -> NDArray[np.int64]:
-    """Zero every row whose integer norm exceeds the radius.
+def factor_sizes(values: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    """Squared norm of (â, s) per layer, of â alone in the first; shape (n,) each, whole numbers below 2^53."""
+    first, *others = (squared_norms(part) for part in values)
+    return [first, *(part + INPUT_SCALE**2 for part in others)]
 
-    After `clip_to_lattice`'s own clipping there is none; the sensitivity must not rest on floating point.
+
+def truncate(
+    signals: Sequence[Signals], sizes: Sequence[NDArray[np.float64]], scale: int, radius: int
+) -> list[NDArray[np.float64]]:
+    """Shrink each record's signals until its gradient is within the radius, then truncate them towards zero.
+
+    Parameters
+    ----------
+    sizes
+        From `factor_sizes`.
+    scale
+        Lattice units per unit of signal.
     """
-    within = np.sum(rows * rows, axis=1, keepdims=True) <= radius * radius
-    return np.where(within, rows, 0)
+    norms = np.zeros(len(sizes[0]))
+    for part, size in zip(signals, sizes, strict=True):
+        step = part.steps * scale
+        step *= step
+        step *= size
+        norms += squared_norms(part.integers) * step
+    within = radius * _SHAVED
+    factors = scale * (within / np.maximum(np.sqrt(norms), within))
+    shrunk = [part.integers * (part.steps * factors) for part in signals]
+    return [np.trunc(part, out=part) for part in shrunk]
+
+
+def hold_norm(
+    signals: Sequence[NDArray[np.float64]], sizes: Sequence[NDArray[np.float64]], radius: int
+) -> tuple[NDArray[np.float64], ...]:
+    """Zero every record whose integer norm exceeds the radius.
+
+    After `truncate` there is none; the sensitivity must not rest on floating point.
+    """
+    squares = np.stack([squared_norms(part) for part in signals])
+    whole = np.stack(sizes).astype(np.int64)
+    fits = squares <= radius**2 // whole
+    total = (np.where(fits, squares, 0.0).astype(np.int64) * whole).sum(axis=0)
+    within = fits.all(axis=0) & (total <= radius**2)
+    held = tuple(part.copy() for part in signals)
+    for part in held:
+        np.copyto(part, 0.0, where=~within)
+    return held

@@ -5,8 +5,8 @@ whole noise, and the coordinator divides by the public q·N and steps (FedSGD). 
 batch size, which would tell how many records an institution holds. The released weights are the mean over the
 second half of the rounds.
 
-Torch computes gradients at the custodian and nothing else; all that the coordinator does is elementwise
-NumPy.
+Custodian and coordinator compute on whole numbers or elementwise, in NumPy: the same rows and model give the same
+integers on every machine, and a record's integers depend on no other record.
 """
 
 import hashlib
@@ -21,19 +21,18 @@ from numpy.typing import NDArray
 from fedcredit.data.rows import Rows
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.models.family import TrainTerms
-from fedcredit.models.mlp_clipping import clip_to_lattice
-from fedcredit.models.mlp_gradients import per_record_gradients
-from fedcredit.models.mlp_inputs import INPUT_SCALE, design, input_values
-from fedcredit.models.mlp_layout import layer_shapes, owned_coordinates, split, vector_length
-from fedcredit.models.mlp_model import WEIGHT_SCALE, MlpModel, decode, margins, on_grid
-from fedcredit.models.mlp_spec import MlpSpec
+from fedcredit.models.mlp_clipping import clipped_factors
+from fedcredit.models.mlp_inputs import design, input_values
+from fedcredit.models.mlp_layout import WEIGHT_SCALE, layer_shapes, owned_coordinates, split, vector_length
+from fedcredit.models.mlp_model import WEIGHT_LIMIT, MlpModel, decode, margins, on_grid
+from fedcredit.models.mlp_spec import INPUT_SCALE, MlpSpec
 from fedcredit.preflight import Preflight
 from fedcredit.wire.canonical import length_prefixed
 
 # Half of Glorot's range: small first logits, hence fewer gradients that clipping shortens.
 _INITIAL_GAIN = 0.5
-# Per-record gradients of one chunk take at most 32 MiB, however many rows or weights there are.
-_CHUNK_NUMBERS = 2**22
+# Records of one chunk: their activations stay in the processor's cache; far below the 2^26 that add exactly.
+_CHUNK_RECORDS = 2**7
 _RATE_BOUNDS = (0.001, 0.999)
 
 
@@ -126,19 +125,22 @@ class MlpFamily:
             If the model's bytes do not fit the plan.
         """
         received = decode(spec, dictionary, model)
-        layers = split(spec, dictionary, received.weights)
+        layers = received.layers(spec, dictionary)
         sums = np.zeros((rows.n_institutions, vector_length(spec, dictionary)), dtype=np.int64)
-        for institution, part in _chunks(rows, max(1, _CHUNK_NUMBERS // sums.shape[1])):
-            inputs = design(dictionary, kind, received.values, rows.cells[part])
-            gradients = per_record_gradients(layers, inputs, rows.bad[part])
-            sums[institution] += clip_to_lattice(gradients, spec.gradient_scale, spec.clip_radius).sum(axis=0)
+        for start in range(0, rows.n_rows, _CHUNK_RECORDS):
+            part = slice(start, min(start + _CHUNK_RECORDS, rows.n_rows))
+            inputs = design(dictionary, kind, received.values, rows.cells[part]).T
+            factors = clipped_factors(layers, inputs, rows.bad[part], spec.gradient_scale, spec.clip_radius)
+            for institution, records in _institutions(rows, part):
+                sums[institution] += factors.sum(records)
         return sums
 
     def update(self, state: MlpState, sums: NDArray[np.int64]) -> MlpState:
-        """One step of gradient descent on released sums, divided by the public s·q·N."""
+        """One step of gradient descent on released sums over the public s·q·N, within the public weight range."""
         spec = state.spec
         divisor = spec.gradient_scale * spec.sampling_rate * state.records
-        weights = state.weights - spec.learning_rate * (sums.astype(np.float64) / divisor)
+        stepped = state.weights - spec.learning_rate * (sums.astype(np.float64) / divisor)
+        weights = np.clip(stepped, -WEIGHT_LIMIT, WEIGHT_LIMIT)
         rounds_done = state.rounds_done + 1
         in_tail = 2 * rounds_done > spec.rounds
         return replace(
@@ -168,7 +170,7 @@ class MlpFamily:
     def release(self, state: MlpState) -> dict[str, Any]:
         """The averaged model in integers: same grids, hence same scores, as `final`."""
         released = state.released
-        layers = split(state.spec, state.dictionary, released.units.astype(np.float64))
+        layers = released.layers(state.spec, state.dictionary)
         names = state.dictionary.feature_names
         return {
             "family": state.spec.family,
@@ -191,12 +193,14 @@ class MlpFamily:
 FAMILY = MlpFamily()
 
 
-def _chunks(rows: Rows, size: int) -> Iterator[tuple[int, slice]]:
-    """Runs of at most `size` rows of one institution: no institution's sum depends on who else is computed with it."""
-    for institution in range(rows.n_institutions):
-        end = int(rows.offsets[institution + 1])
-        for start in range(int(rows.offsets[institution]), end, size):
-            yield institution, slice(start, min(start + size, end))
+def _institutions(rows: Rows, part: slice) -> Iterator[tuple[int, slice]]:
+    """Institutions with rows in a part, and where in the part these are."""
+    first = int(np.searchsorted(rows.offsets, part.start, side="right")) - 1
+    for institution in range(first, rows.n_institutions):
+        start, end = (int(offset) for offset in rows.offsets[institution : institution + 2])
+        if start >= part.stop:
+            return
+        yield institution, slice(max(start, part.start) - part.start, min(end, part.stop) - part.start)
 
 
 def _released_totals(dictionary: DataDictionary, released: Preflight) -> tuple[float, float]:

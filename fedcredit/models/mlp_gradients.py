@@ -1,75 +1,111 @@
-"""Per-record gradients of the logistic loss, by Opacus' hooks on a torch module that is ours.
+r"""Factors of each record's gradient: a record's gradient of a linear layer is signal ⊗ (activation, 1).
 
-Only linear layers and tanh occur, so records never mix (no batch normalisation) and a record's gradient
-depends on that record alone. Opacus is used for nothing else: its sampler, sampling rate, divisor and noise
-come from the data set or a seedable generator, and the plan fixes all four.
+One forward and one backward pass over a chunk of records give both factors of every layer, and no gradient of a
+single record is ever formed. Inputs, activations and signals are whole numbers on grids that are public or the
+record's own, hence the same in any batch (`fedcredit.models.mlp_exact`). A record is a column of every array.
 
 References
 ----------
+Goodfellow, "Efficient Per-Example Gradient Computations", arXiv 1510.01799 (the factors and their norm).
 Abadi et al., "Deep Learning with Differential Privacy", CCS 2016, arXiv 1607.00133.
-Yousefpour et al., "Opacus: User-Friendly Differential Privacy Library in PyTorch", 2021, arXiv 2109.12298.
 Papernot et al., "Tempered Sigmoid Activations for Deep Learning with Differential Privacy", AAAI 2021,
 arXiv 2007.14191, on tanh.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcredit.errors import ConfigError
-from fedcredit.models.mlp_layout import Layer
+from fedcredit.models.mlp_exact import VALUE_BITS, exact_product, tanh
+from fedcredit.models.mlp_layout import WEIGHT_SCALE, Layer
+from fedcredit.models.mlp_spec import INPUT_SCALE
 
-try:
-    import torch
-    from opacus.grad_sample import GradSampleModule
-    from torch import nn
-except ImportError as error:
-    raise ConfigError(
-        f"the neural models need torch and opacus ({error}); run: pip install 'fedcredit[neural]'"
-    ) from error
+ACTIVATION_SCALE = 2**VALUE_BITS
+"""Units per unit of activation."""
 
 
-def build_module(layers: Sequence[Layer]) -> nn.Sequential:
-    """Torch module with the given weights, in float64.
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """Derivatives of each record's own loss by the sums that enter the units of one layer.
 
-    Built on torch's `meta` device, it draws nothing from torch's global generator.
+    Attributes
+    ----------
+    integers
+        Shape (outputs, n): whole numbers within ±2^`VALUE_BITS`.
+    steps
+        Shape (n,): the record's power of two that one integer stands for.
     """
-    modules: list[nn.Module] = []
-    for layer in layers:
-        outputs, inputs = layer.weights.shape
-        linear = nn.Linear(inputs, outputs, bias=layer.biases is not None, device="meta")
-        linear.weight = nn.Parameter(torch.tensor(layer.weights, dtype=torch.float64))
-        if layer.biases is not None:
-            linear.bias = nn.Parameter(torch.tensor(layer.biases, dtype=torch.float64))
-        modules += [linear, nn.Tanh()]
-    return nn.Sequential(*modules[:-1])
+
+    integers: NDArray[np.float64]
+    steps: NDArray[np.float64]
 
 
-def per_record_gradients(
-    layers: Sequence[Layer], inputs: NDArray[np.float64], bad: NDArray[np.uint8]
-) -> NDArray[np.float64]:
-    """Gradient of each record's own loss, before clipping.
+def forward(
+    layers: Sequence[Layer], inputs: NDArray[np.float64]
+) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
+    """Hidden activations and log-odds.
 
     Parameters
     ----------
+    layers
+        Weights and biases in weight units.
     inputs
-        Shape (n, n_inputs), n at least 1.
-    bad
-        Shape (n,): 1 = bad, 0 = good.
+        Shape (n_inputs, n), in input units.
 
     Returns
     -------
-    ndarray of float64, shape (n, vector_length)
+    list of ndarray
+        Per hidden layer shape (outputs, n): whole numbers, `ACTIVATION_SCALE` to a unit.
+    ndarray of float64, shape (n,)
+        Log-odds of the bad class.
     """
-    module = GradSampleModule(build_module(layers), loss_reduction="sum")
-    # An input that requires its gradient lets torch's full backward hook fire without a warning.
-    records = torch.tensor(inputs, dtype=torch.float64, requires_grad=True)
-    target = torch.tensor(bad, dtype=torch.float64)
-    with torch.enable_grad():
-        logits = module(records)[:, 0]
-        loss = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="sum")
-        torch.autograd.backward(loss)
-    parts = [parameter.grad_sample.flatten(start_dim=1) for parameter in module.parameters()]
-    gradients: NDArray[np.float64] = torch.cat(parts, dim=1).numpy()
-    return gradients
+    hidden: list[NDArray[np.float64]] = []
+    sums = _weigh(layers[0], inputs, INPUT_SCALE)
+    for layer in layers[1:]:
+        activations = tanh(sums)
+        activations *= ACTIVATION_SCALE
+        hidden.append(np.rint(activations, out=activations))
+        sums = _weigh(layer, hidden[-1], ACTIVATION_SCALE)
+    return hidden, sums[0]
+
+
+def backward(
+    layers: Sequence[Layer], hidden: Sequence[NDArray[np.float64]], logits: NDArray[np.float64], bad: NDArray[np.uint8]
+) -> list[Signals]:
+    """Signals of every layer, inputs first.
+
+    Parameters
+    ----------
+    hidden, logits
+        From `forward`.
+    bad
+        Shape (n,): 1 = bad, 0 = good.
+    """
+    probability = 0.5 + 0.5 * tanh(0.5 * logits)
+    signals = [_on_own_grid((probability - bad)[None, :])]
+    for layer, activations in zip(layers[:0:-1], reversed(hidden), strict=True):
+        values = activations / ACTIVATION_SCALE
+        values *= values
+        pulled = exact_product(layer.weights.T, signals[-1].integers)
+        pulled *= signals[-1].steps / WEIGHT_SCALE
+        pulled *= np.subtract(1.0, values, out=values)
+        signals.append(_on_own_grid(pulled))
+    return signals[::-1]
+
+
+def _weigh(layer: Layer, values: NDArray[np.float64], scale: int) -> NDArray[np.float64]:
+    # Powers of two change no digit: the products are as exact as those of whole numbers.
+    sums = exact_product(layer.weights / (scale * WEIGHT_SCALE), values)
+    if layer.biases is not None:
+        sums += (layer.biases / WEIGHT_SCALE)[:, None]
+    return sums
+
+
+def _on_own_grid(values: NDArray[np.float64]) -> Signals:
+    """Round a record's values to a power of two, 2^-`VALUE_BITS` of its largest value or up to twice that."""
+    _, exponents = np.frexp(np.abs(values).max(axis=0))
+    steps = np.ldexp(1.0, exponents - VALUE_BITS)
+    integers = values * (1.0 / steps)
+    return Signals(np.rint(integers, out=integers), steps)

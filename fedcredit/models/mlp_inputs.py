@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 
 from fedcredit.dictionary.schema import DataDictionary, Feature
 from fedcredit.models.mlp_layout import indicator_input, n_inputs
+from fedcredit.models.mlp_spec import INPUT_SCALE
 from fedcredit.preflight import Preflight
 
-INPUT_SCALE = 1024
-"""Input units per unit of evidence."""
 INPUT_BOUND = 3 * INPUT_SCALE
 """Largest absolute input value, in input units."""
 _PRIOR_VARIANCE = 1.0
@@ -88,7 +87,7 @@ def bin_of_cell(feature: Feature, totals: NDArray[np.float64], noise_stddev: flo
 def design(
     dictionary: DataDictionary, kind: str, values: tuple[NDArray[np.int16], ...], cells: NDArray[np.uint16]
 ) -> NDArray[np.float64]:
-    """Inputs of each record, zeros where its institution type owns nothing.
+    """Inputs of each record in input units, zeros where its institution type owns nothing.
 
     Parameters
     ----------
@@ -98,11 +97,13 @@ def design(
     Returns
     -------
     ndarray of float64, shape (n, n_inputs)
+        Whole numbers within ±`INPUT_BOUND`.
     """
+    owned = dictionary.owned(kind)
     inputs = np.zeros((len(cells), n_inputs(dictionary)), dtype=np.float64)
-    for position, index in enumerate(dictionary.owned(kind)):
-        inputs[:, index] = values[index][cells[:, position]] / INPUT_SCALE
-    inputs[:, indicator_input(dictionary, kind)] = 1.0
+    starts = np.cumsum([0, *(len(values[index]) for index in owned[:-1])])
+    inputs[:, owned] = np.concatenate([values[index] for index in owned])[cells + starts]
+    inputs[:, indicator_input(dictionary, kind)] = INPUT_SCALE
     return inputs
 
 

@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.models.mlp_spec import MlpSpec
 
+WEIGHT_SCALE = 2**20
+"""Weight units per unit; weights stay within ±8."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One linear layer.
+    """One linear layer; the unit of its numbers is the caller's.
 
     Attributes
     ----------

@@ -5,22 +5,25 @@ number follows from plan and dictionary, so there is no header and exactly one v
 """
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import WireError
+from fedcredit.models.mlp_exact import WEIGHT_BITS
+from fedcredit.models.mlp_gradients import forward
 from fedcredit.models.mlp_inputs import INPUT_BOUND, design
-from fedcredit.models.mlp_layout import split, vector_length
+from fedcredit.models.mlp_layout import WEIGHT_SCALE, Layer, split, vector_length
 from fedcredit.models.mlp_spec import MlpSpec
 
-WEIGHT_SCALE = 2**20
-"""Weight units per unit; weights stay within ±2048."""
 MARGIN_SCALE = 1024
 """Margin units per logit."""
 MARGIN_BOUND = 32 * MARGIN_SCALE
-_LARGEST_UNITS = 2**31 - 1
+_LARGEST_UNITS = 2**WEIGHT_BITS
+WEIGHT_LIMIT = _LARGEST_UNITS / WEIGHT_SCALE
+"""Largest absolute weight or bias: more than tanh units need, and little enough for exact sums."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,9 @@ class MlpModel:
     values: tuple[NDArray[np.int16], ...]
     units: NDArray[np.int32]
 
-    @property
-    def weights(self) -> NDArray[np.float64]:
-        """Weights and biases, shape (vector_length,)."""
-        return self.units / WEIGHT_SCALE
+    def layers(self, spec: MlpSpec, dictionary: DataDictionary) -> tuple[Layer, ...]:
+        """Weights and biases by layer, in weight units."""
+        return split(spec, dictionary, self.units.astype(np.float64))
 
     def encode(self) -> bytes:
         """Canonical bytes."""
@@ -49,7 +51,7 @@ class MlpModel:
 
 
 def on_grid(weights: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Round weights to weight units, within int32."""
+    """Round weights to weight units, within ±`WEIGHT_LIMIT`."""
     units = np.clip(np.rint(weights * WEIGHT_SCALE), -_LARGEST_UNITS, _LARGEST_UNITS)
     return units.astype(np.int32)
 
@@ -71,28 +73,15 @@ def decode(spec: MlpSpec, dictionary: DataDictionary, data: bytes) -> MlpModel:
         )
     table = np.frombuffer(data, "<i2", sum(sizes)).astype(np.int16)
     units = np.frombuffer(data, "<i4", length, 2 * sum(sizes)).astype(np.int32)
-    if np.any(np.abs(table.astype(np.int64)) > INPUT_BOUND) or np.any(units < -_LARGEST_UNITS):
+    if np.any(np.abs(table.astype(np.int64)) > INPUT_BOUND) or np.any(np.abs(units.astype(np.int64)) > _LARGEST_UNITS):
         raise WireError("the perceptron's bytes leave its public value ranges; its writer is foreign.")
-    return MlpModel(tuple(np.split(table, np.cumsum(sizes)[:-1])), units)
+    starts = accumulate(sizes, initial=0)
+    return MlpModel(tuple(table[start : start + size] for start, size in zip(starts, sizes, strict=False)), units)
 
 
 def margins(
     spec: MlpSpec, dictionary: DataDictionary, view: str, model: MlpModel, cells: NDArray[np.uint16]
 ) -> NDArray[np.int64]:
-    """Log-odds of the bad class in margin units, within ±`MARGIN_BOUND`; shape (n,).
-
-    NumPy's own ``einsum`` loops add in a fixed order, whatever the number of threads.
-    """
-    activations = design(dictionary, view, model.values, cells)
-    layers = split(spec, dictionary, model.weights)
-    for layer in layers[:-1]:
-        activations = np.tanh(_linear(activations, layer.weights, layer.biases))
-    logits = _linear(activations, layers[-1].weights, layers[-1].biases)[:, 0]
+    """Log-odds of the bad class in margin units, within ±`MARGIN_BOUND`; shape (n,)."""
+    _, logits = forward(model.layers(spec, dictionary), design(dictionary, view, model.values, cells).T)
     return np.clip(np.rint(logits * MARGIN_SCALE), -MARGIN_BOUND, MARGIN_BOUND).astype(np.int64)
-
-
-def _linear(
-    inputs: NDArray[np.float64], weights: NDArray[np.float64], biases: NDArray[np.float64] | None
-) -> NDArray[np.float64]:
-    outputs: NDArray[np.float64] = np.einsum("ni,oi->no", inputs, weights, optimize=False)
-    return outputs if biases is None else outputs + biases

@@ -1,13 +1,14 @@
-"""Public constants of the neural family: a multilayer perceptron trained by DP-SGD with plan-fixed sampling.
+"""Public constants of the neural family: a multilayer perceptron trained by DP-SGD with plan-fixed sampling."""
 
-Nothing here imports torch: a plan that names this family is parsed, hashed and refused without it.
-"""
+from typing import Annotated, Literal, Self
 
-from typing import Annotated, Literal
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pydantic import BaseModel, ConfigDict, Field
-
+INPUT_SCALE = 1024
+"""Input units per unit of evidence, and lattice units per unit of what a layer reads."""
 MAX_HIDDEN_LAYERS = 3
+# A record whose gradient is one signal and one bias is truncated to so many steps at least.
+_FEWEST_STEPS = 64
 HiddenSize = Annotated[int, Field(ge=1, le=256)]
 
 
@@ -25,7 +26,7 @@ class MlpSpec(BaseModel):
     clip_l2_norm
         Largest L2 norm of one record's gradient.
     gradient_scale
-        Lattice units per unit of gradient.
+        Lattice units per unit of gradient: `INPUT_SCALE` for what a layer reads, the rest for the signal.
     learning_rate
         Step length of plain gradient descent on the mean loss; no momentum, which noise would only prolong.
     init_seed
@@ -41,10 +42,19 @@ class MlpSpec(BaseModel):
     hidden_sizes: tuple[HiddenSize, ...] = Field(default=(16,), min_length=1, max_length=MAX_HIDDEN_LAYERS)
     sampling_rate: float = Field(default=0.25, gt=0, le=1)
     clip_l2_norm: float = Field(default=2.0, ge=0.01, le=100)
-    gradient_scale: int = Field(default=2**16, ge=2**10, le=2**20)
+    gradient_scale: int = Field(default=2**20, ge=2**16, le=2**20, multiple_of=INPUT_SCALE)
     learning_rate: float = Field(default=6.0, gt=0, le=1000)
     init_seed: int = Field(default=0, ge=0, lt=2**63)
     max_bins: int = Field(default=20, ge=2, le=256)
+
+    @model_validator(mode="after")
+    def _leaves_a_signal(self) -> Self:
+        if self.clip_radius < _FEWEST_STEPS * INPUT_SCALE:
+            raise ValueError(
+                f"gradient_scale={self.gradient_scale} with clip_l2_norm={self.clip_l2_norm} truncates most gradients "
+                f"to nothing; their product must be at least {_FEWEST_STEPS * INPUT_SCALE}: raise one of the two."
+            )
+        return self
 
     @property
     def clip_radius(self) -> int:

@@ -73,4 +73,4 @@ def test_thin_neighbours_share_a_bin_and_heavy_cells_stand_apart():
 def test_a_record_has_zeros_where_its_institution_owns_nothing():
     values = tuple(np.full(feature.n_cells, 512, dtype=np.int16) for feature in DICTIONARY.features)
     inputs = design(DICTIONARY, "hospital", values, np.zeros((2, 2), dtype=np.uint16))
-    np.testing.assert_array_equal(inputs, [[0.5, 0.0, 0.0, 0.5, 0.0, 1.0]] * 2)
+    np.testing.assert_array_equal(inputs, [[512, 0, 0, 512, 0, 1024]] * 2)

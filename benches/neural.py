@@ -1,0 +1,224 @@
+"""What one institution's update of a perceptron costs: ``python -m benches.neural``.
+
+One local epoch over 600 rows, 23 features, hidden layers of 64 and 32, at an expected batch of q·600 rows: q = 0.25 as
+in `configs/model/mlp.yaml`, and batches of 32 as in Flower's Opacus example. Ours: Poisson samples from bits of the
+operating system, clipping, exact integer sums, model bytes in and out; then the same with rounded Gaussian noise at
+each step. Against it, both with noise: Opacus in this process with its own engine and loader, set-up not counted; and
+a Flower simulation on Ray, one client at a time, whose clients do what that example's do (engine, epoch, ε), after a
+round that warms it up. Medians; the ratios are to the first column and the second. Needs extras `neural` and `ray`.
+"""
+
+import logging
+import os
+import statistics
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+# Before NumPy and torch are imported: one thread each. Flower and Ray report nothing.
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+os.environ.update(FLWR_TELEMETRY_ENABLED="0", FLWR_DISABLE_UPDATE_CHECK="1", RAY_USAGE_STATS_ENABLED="0")
+
+import warnings
+
+import numpy as np
+import torch
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid, ServerApp
+from flwr.serverapp.strategy import FedAvg
+from flwr.simulation import run_simulation
+from opacus import PrivacyEngine
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from fedcredit.data.rows import Rows, single
+from fedcredit.dictionary.schema import parse_dictionary
+from fedcredit.models.family import family_of
+from fedcredit.models.mlp_clipping import clipped_factors
+from fedcredit.models.mlp_inputs import design
+from fedcredit.models.mlp_layout import WEIGHT_SCALE
+from fedcredit.models.mlp_model import MlpModel, decode, on_grid
+from fedcredit.models.mlp_spec import MlpSpec
+from fedcredit.preflight import count, read_release
+from fedcredit.privacy import poisson, rounded_gaussian
+from fedcredit.privacy.bits import OsBitSource
+
+ROWS = 600
+FEATURES = 23
+HIDDEN = (64, 32)
+CLIP = 2.0
+NOISE_MULTIPLIER = 1.0
+TURNS, REPEATS = 9, 5
+CLIENTS, ROUNDS = 8, 3
+
+_HEAD = """
+schema_version: 1
+name: bench
+title: Bench
+source: made up
+licence: none needed
+blocks: [applicant]
+institution_types:
+  bank: {owns: [applicant], target: {name: bad, definition: made up}, id_column: id}
+features:
+"""
+_FEATURE = """  - {{name: f{0}, block: applicant, type: number, unit: EUR, range: [0, 1000],
+     grid: {{kind: linear, cells: 20}}, data_class: private, purpose: bench, basis: bench, reason: f{0}}}
+"""
+
+
+def medians_ms(*works: Callable[[], object]) -> list[float]:
+    """Median wall times of some works, in milliseconds; in turns, so that all share what else the machine does."""
+    times: list[list[float]] = [[] for _ in works]
+    for _ in range(TURNS):
+        for work, own in zip(works, times, strict=True):
+            work()  # warms up
+            for _ in range(REPEATS):
+                start = time.perf_counter()
+                work()
+                own.append(time.perf_counter() - start)
+    return [1000 * statistics.median(own) for own in times]
+
+
+def our_update(rate: float, *, noise: bool) -> Callable[[], object]:
+    """One local epoch with what the custodian computes at each step, model bytes in and out."""
+    dictionary = parse_dictionary((_HEAD + "".join(_FEATURE.format(i) for i in range(FEATURES))).encode())
+    spec = MlpSpec(hidden_sizes=HIDDEN, sampling_rate=rate, clip_l2_norm=CLIP)
+    family, bits, rows = family_of("mlp"), OsBitSource(), our_rows()
+    counts = count(dictionary, "bank", rows).sum(axis=0)
+    released = read_release(dictionary, counts, 1, dict.fromkeys(range(FEATURES), 0))
+    state = family.init(spec, dictionary, released, np.zeros(0))
+    data, length = family.broadcast(state), family.terms(spec, dictionary).vector_length
+    variance = int((NOISE_MULTIPLIER * spec.clip_radius) ** 2)
+    step_length = spec.learning_rate / (spec.gradient_scale * rate * ROWS)
+
+    def epoch() -> object:
+        model = decode(spec, dictionary, data)
+        inputs = np.ascontiguousarray(design(dictionary, "bank", model.values, rows.cells).T)
+        weights = model.units / WEIGHT_SCALE
+        for step in range(steps(rate)):
+            name = os.urandom(16) + bytes([step])
+            mask = poisson.sample(Fraction(rate), ROWS, bits.stream(b"sample" + name, poisson.bytes_needed(ROWS)))
+            layers = MlpModel(model.values, on_grid(weights)).layers(spec, dictionary)
+            factors = clipped_factors(layers, inputs[:, mask], rows.bad[mask], spec.gradient_scale, spec.clip_radius)
+            sums = factors.sum(slice(None))
+            if noise:
+                words = bits.stream(b"noise" + name, rounded_gaussian.bytes_needed(length))
+                sums += rounded_gaussian.draw(variance, length, words)
+            weights = weights - step_length * sums
+        return MlpModel(model.values, on_grid(weights)).encode()
+
+    return epoch
+
+
+def our_rows() -> Rows:
+    """Made-up records on the grids of the bench's dictionary."""
+    generator = np.random.default_rng(0)
+    cells = generator.integers(0, 20, (ROWS, FEATURES)).astype(np.uint16)
+    return single(cells, (generator.random(ROWS) < 0.05 + 0.02 * cells[:, 0]).astype(np.uint8))
+
+
+def steps(rate: float) -> int:
+    """Expected number of Poisson steps of an epoch."""
+    return round(1 / rate)
+
+
+def network() -> nn.Sequential:
+    """The same shapes in torch."""
+    first, second = HIDDEN
+    return nn.Sequential(
+        nn.Linear(FEATURES, first), nn.Tanh(), nn.Linear(first, second), nn.Tanh(), nn.Linear(second, 1)
+    )
+
+
+def opacus_trainer(module: nn.Module, rate: float, engine: PrivacyEngine) -> Callable[[], object]:
+    """One epoch with Opacus as its documentation shows it."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(ROWS, FEATURES, generator=generator)
+    labels = (torch.rand(ROWS, generator=generator) < 0.25).float()
+    module, optimizer, loader = engine.make_private(
+        module=module.train(),
+        optimizer=torch.optim.SGD(module.parameters(), lr=1.0),
+        data_loader=DataLoader(TensorDataset(inputs, labels), batch_size=round(rate * ROWS)),
+        noise_multiplier=NOISE_MULTIPLIER,
+        max_grad_norm=CLIP,
+    )
+    loss_of = nn.BCEWithLogitsLoss()
+
+    def epoch() -> object:
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss_of(module(x)[:, 0], y).backward()
+            optimizer.step()
+        return module
+
+    return epoch
+
+
+def flower_apps(rate: float, finished: list[float]) -> tuple[ServerApp, ClientApp]:
+    """A federation as Flower's own examples build it; `finished` gets the time at which each round ended."""
+    server, client = ServerApp(), ClientApp()
+
+    @client.train()
+    def train(message: Message, _: Context) -> Message:
+        # Opacus' hooks warn about inputs that need no gradient, in every actor.
+        warnings.simplefilter("ignore")
+        torch.set_num_threads(1)
+        module = network()
+        module.load_state_dict(message.content["arrays"].to_torch_state_dict())
+        engine = PrivacyEngine()
+        opacus_trainer(module, rate, engine)()
+        engine.get_epsilon(delta=1e-5)
+        content = {"arrays": ArrayRecord(module.state_dict()), "metrics": MetricRecord({"num-examples": ROWS})}
+        return Message(content=RecordDict(content), reply_to=message)
+
+    @server.main()
+    def main(grid: Grid, _: Context) -> None:
+        def note(_round: int, _arrays: ArrayRecord) -> None:
+            finished.append(time.perf_counter())
+
+        strategy = FedAvg(
+            fraction_train=1.0, fraction_evaluate=0.0, min_train_nodes=CLIENTS, min_available_nodes=CLIENTS
+        )
+        strategy.start(grid, ArrayRecord(network().state_dict()), ROUNDS, train_config=ConfigRecord(), evaluate_fn=note)
+
+    return server, client
+
+
+def flower_ms(rate: float) -> float:
+    """Milliseconds per client update over the rounds after the first."""
+    finished: list[float] = []
+    server, client = flower_apps(rate, finished)
+    backend: dict[str, Any] = {"client_resources": {"num_cpus": os.cpu_count(), "num_gpus": 0.0}}
+    run_simulation(server, client, num_supernodes=CLIENTS, backend_config=backend)
+    _, first, *others = finished
+    return 1000 * statistics.median(np.diff([first, *others]).tolist()) / CLIENTS
+
+
+def main() -> None:
+    """Print the table."""
+    warnings.simplefilter("ignore")
+    logging.getLogger("flwr").setLevel(logging.ERROR)
+    torch.set_num_threads(1)
+    print(f"one client update: {ROWS} rows, MLP {FEATURES}-{HIDDEN[0]}-{HIDDEN[1]}-1, one epoch, median ms")
+    titles = ("batch", "steps", "fedcredit", "with noise", "Opacus", "ratios", "Flower + Opacus", "ratios")
+    print("".join(f"{title:>{len(title) + 5}}" for title in titles))
+    for batch in (150, 32):
+        rate = batch / ROWS
+        plain, noised, opacus = medians_ms(
+            our_update(rate, noise=False),
+            our_update(rate, noise=True),
+            opacus_trainer(network(), rate, PrivacyEngine()),
+        )
+        flower = flower_ms(rate)
+        first, second = (f"{cost / plain:.1f} {cost / noised:.1f}" for cost in (opacus, flower))
+        costs = (f"{plain:.2f}", f"{noised:.2f}", f"{opacus:.1f}", first, f"{flower:.1f}", second)
+        cells = zip((batch, steps(rate), *costs), titles, strict=True)
+        print("".join(f"{cell:>{len(title) + 5}}" for cell, title in cells))
+    print("bars: 5 times faster than Opacus in process, 100 times faster than Flower's simulation with Opacus")
+
+
+if __name__ == "__main__":
+    main()

@@ -108,7 +108,7 @@ class PhaseTerms(BaseModel):
 
     rounds: int = Field(ge=1, le=10_000)
     vector_length: int = Field(ge=1, le=MAX_VECTOR_LENGTH)
-    scale: int = Field(ge=1, le=2**24)
+    scale: int = Field(ge=1, le=2**20)
     sampling_rate: float = Field(default=1.0, gt=0, le=1, allow_inf_nan=False)
     sensitivity_squared: dict[str, int]
     noise_variance: dict[str, Annotated[int, Field(ge=0)]]

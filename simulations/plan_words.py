@@ -37,7 +37,8 @@ def joint_note(epsilons: Mapping[str, float | None]) -> tuple[str, ...]:
         return ()
     note = (
         f"If all parameters were fixed in advance, the planned ε would be {max(known):.3g} (joint privacy loss, the "
-        "reserve included). That is for display: every ledger is charged and limited by its own, larger number."
+        "reserve spent on the dearest phase). That is for display: every ledger is charged and limited by its own, "
+        "larger number."
     )
     return (note,)
 

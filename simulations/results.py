@@ -72,8 +72,8 @@ class RunResult:
     privacy
         Per institution.
     epsilon_joint
-        Per institution, ε if all parameters were fixed in advance, retry reserve included; for display only. None
-        without sampling, or where it could not be computed.
+        Per institution, ε if all parameters were fixed in advance, the retry reserve spent on one phase; for display
+        only. None without sampling, or where it could not be computed.
     noise
         Where the noise came from.
     placement

@@ -139,7 +139,8 @@ def _guard_numbers(plan: Plan) -> None:
         if terms.vector_length * isqrt(loudest) >> _SLOW_DRAW_BITS > _MOST_SLOW_DRAWS:
             raise RefusalError("noise", f"the noise of {role.name} takes too long to draw; use a smaller scale.")
         members = len(plan.roster.members)
-        if (plan.roster.total_size * terms.scale + 40 * isqrt(loudest * members)) >= CAPACITY:
+        most_per_record = isqrt(max(terms.sensitivity_squared.values())) + 1
+        if (plan.roster.total_size * most_per_record + 40 * isqrt(loudest * members)) >= CAPACITY:
             raise RefusalError("capacity", f"the sums of {role.name} could overflow 64 bits; use a smaller scale.")
 
 

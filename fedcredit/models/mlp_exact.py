@@ -25,7 +25,9 @@ VALUE_BITS = 22
 WEIGHT_BITS = 23
 """Weights are whole numbers within ±2^23."""
 MOST_UNITS = 2**8
-"""Widest layer whose numbers are of `VALUE_BITS`; inputs have fewer bits, and 2^18 of them are exact."""
+"""Widest layer whose numbers are of `VALUE_BITS`."""
+MOST_INPUTS = 2**18
+"""Most inputs, whose numbers have 12 bits, of which so many are summed exactly."""
 _LARGEST = 10
 _CELLS = 512  # per unit
 _WORK = Context(prec=40, rounding=ROUND_HALF_EVEN)

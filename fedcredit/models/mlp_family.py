@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 
 from fedcredit.data.rows import Rows
 from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.errors import ConfigError
 from fedcredit.models.family import TrainTerms
 from fedcredit.models.mlp_clipping import clipped_factors
+from fedcredit.models.mlp_exact import MOST_INPUTS
 from fedcredit.models.mlp_inputs import design, input_values
-from fedcredit.models.mlp_layout import WEIGHT_SCALE, layer_shapes, owned_coordinates, split, vector_length
+from fedcredit.models.mlp_layout import WEIGHT_SCALE, layer_shapes, n_inputs, owned_coordinates, split, vector_length
 from fedcredit.models.mlp_model import WEIGHT_LIMIT, MlpModel, decode, margins, on_grid
 from fedcredit.models.mlp_spec import INPUT_SCALE, MlpSpec
 from fedcredit.preflight import Preflight
@@ -76,7 +78,15 @@ class MlpFamily:
     """Implements `fedcredit.models.family.Family`."""
 
     def terms(self, spec: MlpSpec, dictionary: DataDictionary) -> TrainTerms:
-        """Vector length, scale and sensitivity; clipping gives every institution type the same one."""
+        """Vector length, scale and sensitivity; clipping gives every institution type the same one.
+
+        Raises
+        ------
+        ConfigError
+            If the dictionary has more features than can be summed exactly.
+        """
+        if n_inputs(dictionary) > MOST_INPUTS:
+            raise ConfigError(f"a perceptron reads {MOST_INPUTS} features at most; use a smaller dictionary.")
         return TrainTerms(
             vector_length=vector_length(spec, dictionary),
             scale=spec.gradient_scale,

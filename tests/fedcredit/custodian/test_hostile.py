@@ -357,3 +357,11 @@ def test_records_that_are_sampled_one_by_one_are_a_persons_only_one(consortium):
         else:
             with pytest.raises(RefusalError, match="sampled one by one"):
                 guard_numbers(plan)
+
+
+def test_the_overflow_check_counts_what_one_record_can_add(consortium):
+    """More than the lattice scale where a gradient's norm may exceed 1."""
+    phases = consortium.plan.phases.model_dump()
+    phases["train"]["sensitivity_squared"]["bank"] = 2**104
+    with pytest.raises(RefusalError, match="overflow 64 bits"):
+        guard_numbers(changed(consortium.plan, phases=phases))

@@ -2,11 +2,16 @@
 
 import mpmath
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from fedcredit.errors import ConfigError
+from fedcredit.models import mlp_exact, mlp_family
 from fedcredit.models.mlp_exact import MOST_UNITS, VALUE_BITS, WEIGHT_BITS, exact_product, squared_norms, tanh
+from fedcredit.models.mlp_spec import MlpSpec
+from tests import tiny
 from tests.perceptrons import slow_tanh
 
 values = st.integers(-(2**VALUE_BITS), 2**VALUE_BITS)
@@ -50,3 +55,9 @@ def test_tanh_has_the_same_bits_in_any_array(some, seed):
     assert tanh(some[order]).tolist() == [expected[i] for i in order]
     assert tanh(np.repeat(some, 2)[::2]).tolist() == expected  # not contiguous
     assert [tanh(some[i : i + 1])[0] for i in range(len(some))] == expected
+
+
+def test_a_dictionary_of_more_features_than_are_summed_exactly_is_refused(monkeypatch):
+    monkeypatch.setattr(mlp_family, "n_inputs", lambda _: mlp_exact.MOST_INPUTS + 1)
+    with pytest.raises(ConfigError, match="features at most"):
+        mlp_family.FAMILY.terms(MlpSpec(), tiny.dictionary())

@@ -202,6 +202,19 @@ def test_a_reserve_that_was_never_touched_is_not_used_up(consortium, members):
     assert "bank-1" not in driver.institutions
 
 
+def test_a_member_that_calls_the_evaluation_too_early_after_the_last_round_is_left_out(consortium, members):
+    """Believed, it would cost everybody the evaluation."""
+    driver = tiny.coordinator(consortium, quorum=4)
+    tiny.run(driver, members, until="evaluate")
+    asked = driver.next_step().requests["bank-1"]
+    early = consortium.keys["bank-1"].seal("bank-1", Refusal(envelope_hash(asked), "order", "training is not over"))
+    driver.receive({**answers(driver, members), "bank-1": early})
+    assert (driver.next_step().phase, driver.progress.attempt) == ("evaluate", 2)
+    tiny.run(driver, members)
+    assert "bank-1" not in driver.institutions
+    assert driver.progress.evaluation is not None
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

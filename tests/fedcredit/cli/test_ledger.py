@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import pytest
 
+from fedcredit.cli.ledger import _company
 from fedcredit.custodian.custodian import Custodian
 from fedcredit.custodian.site_file import load_site, load_site_file
 from fedcredit.plan import EvaluationTerms
@@ -164,3 +165,15 @@ def test_show_refuses_a_ledger_in_use(cli, site):
     cli("ledger", "open", site.file)
     with Ledger.open(site.folder / "ledger.sqlite", site.key()):
         one_sentence(cli("ledger", "show", site.file), "in use")
+
+
+def test_show_names_who_was_left_out_of_a_sum(cli, site):
+    """Sums over varying members are how a coordinator would single an institution out."""
+    cli("ledger", "open", site.file)
+    plan = join_and_answer_once(site)
+    event = {"event": "charge", "plan_hash": plan.digest().hex(), "members": ["bank-1"]}
+    file = load_site_file(site.file)
+    with Ledger.open(file.ledger, load_site(file).key) as ledger:
+        assert _company(ledger, event) == f"1, without {plan.members[1]}"
+        assert _company(ledger, {**event, "members": list(plan.members)}) == "2"
+        assert _company(ledger, {"event": "open"}) == ""

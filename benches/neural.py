@@ -35,11 +35,11 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from fedcredit.data.rows import Rows, single
 from fedcredit.dictionary.schema import parse_dictionary
+from fedcredit.models.descent import WEIGHT_SCALE, on_grid
 from fedcredit.models.family import family_of
 from fedcredit.models.mlp_clipping import clipped_factors
 from fedcredit.models.mlp_inputs import design
-from fedcredit.models.mlp_layout import WEIGHT_SCALE
-from fedcredit.models.mlp_model import MlpModel, decode, on_grid
+from fedcredit.models.mlp_model import MlpModel, decode
 from fedcredit.models.mlp_spec import MlpSpec
 from fedcredit.preflight import count, read_release
 from fedcredit.privacy import poisson, rounded_gaussian
@@ -89,8 +89,9 @@ def our_update(rate: float, *, noise: bool) -> Callable[[], object]:
     family, bits, rows = family_of("mlp"), OsBitSource(), our_rows()
     counts = count(dictionary, "bank", rows).sum(axis=0)
     released = read_release(dictionary, counts, 1, dict.fromkeys(range(FEATURES), 0))
-    state = family.init(spec, dictionary, released, np.zeros(0))
-    data, length = family.broadcast(state), family.terms(spec, dictionary).vector_length
+    length = family.terms(spec, dictionary).vector_length
+    state = family.init(spec, dictionary, released, np.zeros(0), np.full(length, float(ROWS)))
+    data = family.broadcast(state)
     variance = int((NOISE_MULTIPLIER * spec.clip_radius) ** 2)
     step_length = spec.learning_rate / (spec.gradient_scale * rate * ROWS)
 

@@ -96,12 +96,14 @@ class PhaseTerms(BaseModel):
     scale
         Lattice units per unit of the released quantity (a count, or a residual of 1).
     sampling_rate
-        Probability q with which a record takes part in a round.
+        Probability q with which a unit takes part in a step.
+    local_steps
+        Noised sums that one message is made of, each on a sample of its own.
     sensitivity_squared
         Per institution type, the squared L2 change of the integer vector when one unit is zeroed out.
     noise_variance
-        Per institution type, the variance of its rounded Gaussian in squared lattice units; 0 without privacy. Under
-        ``distributed`` it is the same for all types and that of the honest members' summed shares.
+        Per institution type, the variance of its rounded Gaussian per step, in squared lattice units; 0 without
+        privacy. Under ``distributed`` it is the same for all types and that of the honest members' summed shares.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -110,6 +112,7 @@ class PhaseTerms(BaseModel):
     vector_length: int = Field(ge=1, le=MAX_VECTOR_LENGTH)
     scale: int = Field(ge=1, le=2**20)
     sampling_rate: float = Field(default=1.0, gt=0, le=1, allow_inf_nan=False)
+    local_steps: int = Field(default=1, ge=1, le=1000)
     sensitivity_squared: dict[str, int]
     noise_variance: dict[str, Annotated[int, Field(ge=0)]]
 
@@ -161,6 +164,15 @@ class Plan(BaseModel):
     evaluation_percent: int = Field(default=20, ge=1, le=90)
     model: ModelSpec
 
+    @model_validator(mode="after")
+    def _own_steps_have_own_noise(self) -> Self:
+        if self.phases.train.local_steps > 1 and self.privacy.placement not in (Placement.LOCAL, Placement.NONE):
+            raise ValueError(
+                f"local_steps={self.phases.train.local_steps} under {self.privacy.placement.value} noise: a step of an "
+                "institution's own needs a whole noise of its own; set placement local, or local_steps 1"
+            )
+        return self
+
     def to_bytes(self) -> bytes:
         """Canonical JSON: what is hashed, sent and stored."""
         return canonical_json(self.model_dump(mode="json"))
@@ -173,6 +185,11 @@ class Plan(BaseModel):
     def members(self) -> tuple[str, ...]:
         """Institution ids in roster order."""
         return tuple(member.id for member in self.roster.members)
+
+    def training_records(self, institution: str) -> float:
+        """Public number of training records of a member, from its declared size; 0 for a stranger."""
+        member = self.roster.member(institution)
+        return 0.0 if member is None else member.public_size * (100 - self.evaluation_percent) / 100
 
     @property
     def reserve_factor(self) -> Fraction:

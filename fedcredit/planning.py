@@ -90,13 +90,14 @@ def make_plan(request: JobRequest, dictionary: DataDictionary) -> Plan:
     _check_members(privacy, members)
     _check_owners(privacy, request.roster, dictionary)
     derived = derive(dictionary, request.model, request.evaluation, privacy.max_records_per_person)
+    _check_local_steps(privacy, derived[Role.TRAIN].local_steps)
     rounds = {Role.PREFLIGHT: 1, Role.TRAIN: request.model.rounds, Role.EVALUATE: 1}
     accountant = accountant_for(privacy, derived[Role.TRAIN].sampling_rate)
     phases = {
         role: _calibrate(
             terms,
             rounds[role],
-            _share(accountant, privacy, request.shares, role) / rounds[role],
+            _share(accountant, privacy, request.shares, role) / (rounds[role] * terms.local_steps),
             accountant,
             privacy,
             members,
@@ -116,6 +117,14 @@ def make_plan(request: JobRequest, dictionary: DataDictionary) -> Plan:
         evaluation_percent=request.evaluation_percent,
         model=request.model,
     )
+
+
+def _check_local_steps(privacy: PrivacyTerms, local_steps: int) -> None:
+    if local_steps > 1 and privacy.placement not in {Placement.LOCAL, Placement.NONE}:
+        raise PrivacyError(
+            f"local_steps={local_steps} needs noise of each institution's own at every step, not "
+            f"{privacy.placement.value} noise; set privacy.placement=local, or model.local_steps=1."
+        )
 
 
 def _check_owners(privacy: PrivacyTerms, roster: Roster, dictionary: DataDictionary) -> None:
@@ -216,6 +225,7 @@ def _calibrate(
         vector_length=terms.vector_length,
         scale=terms.scale,
         sampling_rate=terms.sampling_rate,
+        local_steps=terms.local_steps,
         sensitivity_squared=_sorted(terms.sensitivity_squared),
         noise_variance=_sorted(noise_variance),
     )

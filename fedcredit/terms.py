@@ -25,6 +25,7 @@ class Derived:
     scale: int
     sampling_rate: float
     sensitivity_squared: Mapping[str, int]
+    local_steps: int = 1
 
 
 def derive(
@@ -35,7 +36,8 @@ def derive(
     Parameters
     ----------
     records_per_unit
-        Cap k on the records of one privacy unit; every sensitivity grows k-fold (not sqrt(k)-fold).
+        Cap k on the records of one privacy unit; every sensitivity grows k-fold (not sqrt(k)-fold), but for training
+        sums whose family clips all records of a unit together.
     """
     per_unit = records_per_unit**2
     kinds = tuple(dictionary.institution_types)
@@ -51,7 +53,8 @@ def derive(
             train.vector_length,
             train.scale,
             train.sampling_rate,
-            {kind: per_unit * train.sensitivity_squared[kind] for kind in kinds},
+            {kind: (1 if train.clips_units else per_unit) * train.sensitivity_squared[kind] for kind in kinds},
+            train.local_steps,
         ),
         Role.EVALUATE: Derived(
             phase.vector_length(dictionary, evaluation),

@@ -140,7 +140,8 @@ def _limit(plan: Plan, institution: str, role: Role) -> int:
     if member is None:
         return 0
     from_rows = _MOST_TIMES_PUBLIC_SIZE * member.public_size * (isqrt(terms.sensitivity_squared[member.kind]) + 1)
-    return min(from_rows + 40 * isqrt(terms.noise_variance[member.kind]), CAPACITY // len(plan.members))
+    of_steps = terms.local_steps * (from_rows + 40 * isqrt(terms.noise_variance[member.kind]))
+    return min(of_steps, CAPACITY // len(plan.members))
 
 
 def _within(vector: NDArray[np.int64], limit: int) -> bool:

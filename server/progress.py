@@ -92,7 +92,8 @@ def _done(plan: Plan, dictionary: DataDictionary, progress: Progress, decided: D
         case "preflight":
             released = _read_preflight(plan, dictionary, decided)
             noise = _train_noise(plan, dictionary, decided.members)
-            state = family_of(plan.model.family).init(plan.model, dictionary, released, noise)
+            records = _train_records(plan, dictionary, decided.members)
+            state = family_of(plan.model.family).init(plan.model, dictionary, released, noise, records)
             return _at(replace(progress, preflight=released, state=state), "train", 1)
         case "train":
             state = family_of(plan.model.family).update(progress.state, decided.sums)
@@ -167,7 +168,9 @@ def noise_variance(plan: Plan, dictionary: DataDictionary, role: Role, members: 
     total = np.zeros(terms.vector_length)
     for member in plan.roster.members:
         if member.id in members:
-            own = owned_coordinates(plan, dictionary, role, member.kind) * float(terms.noise_variance[member.kind])
+            own = owned_coordinates(plan, dictionary, role, member.kind) * float(
+                terms.noise_variance[member.kind] * terms.local_steps
+            )
             total = total + own if placement is Placement.LOCAL else np.maximum(total, own)
     if placement is Placement.DISTRIBUTED:
         share = own_noise_variance(plan, plan.roster.members[0].kind, role, len(members))
@@ -185,6 +188,15 @@ def _read_preflight(plan: Plan, dictionary: DataDictionary, decided: Decided) ->
 def _train_noise(plan: Plan, dictionary: DataDictionary, members: tuple[str, ...]) -> NDArray[np.float64]:
     variance = noise_variance(plan, dictionary, Role.TRAIN, members)
     return np.sqrt(variance) / plan.phases.train.scale
+
+
+def _train_records(plan: Plan, dictionary: DataDictionary, members: tuple[str, ...]) -> NDArray[np.float64]:
+    records = np.zeros(plan.phases.train.vector_length)
+    for member in plan.roster.members:
+        if member.id in members:
+            owned = owned_coordinates(plan, dictionary, Role.TRAIN, member.kind)
+            records += owned * plan.training_records(member.id)
+    return records
 
 
 def _score_range(released: Preflight | None) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from fedcredit.plan import Placement, PrivacyTerms
 from simulations.dataset import POOLED, pooled_dictionary, rows_of
 from simulations.federation import Institution, JobOutcome, JobSpec, found, run_in_process
 from simulations.partition import PooledTable
-from simulations.placement import Masks, masks_for, placement_for
+from simulations.placement import Masks, local_steps_of, masks_for, placement_for
 
 ALL_COLUMNS = "all"
 
@@ -78,21 +78,20 @@ def run_same_type(
         As asked for.
     """
     chosen = tuple(one for one in institutions if one.kind == kind)
-    own = replace(spec, name=f"same-type-{kind}", privacy=privacy_of_fewer(spec.privacy, len(chosen), masks))
+    own = replace(spec, name=f"same-type-{kind}", privacy=privacy_of_fewer(spec, len(chosen), masks))
     return run_in_process(found(dictionary, chosen, own), own)
 
 
-def privacy_of_fewer(privacy: PrivacyTerms, n_institutions: int, masks: Masks) -> PrivacyTerms:
+def privacy_of_fewer(joint: JobSpec, n_institutions: int, masks: Masks) -> PrivacyTerms:
     """A joint job's terms for some of its institutions: local noise and no masks where they are too few.
 
     Parameters
     ----------
-    privacy
-        Terms of the joint job.
     masks
         As asked for.
     """
-    placement = placement_for(privacy.placement, n_institutions, privacy.colluders)
+    privacy = joint.privacy
+    placement = placement_for(privacy.placement, n_institutions, privacy.colluders, local_steps_of(joint.model))
     return privacy.model_copy(update={"placement": placement, "masks": masks_for(masks, n_institutions)})
 
 
@@ -108,7 +107,7 @@ def run_pooled(
     blocks = dictionary.blocks if view == ALL_COLUMNS else dictionary.institution_type(view).owns
     pooled = pooled_dictionary(dictionary, blocks)
     chosen = [index for index, feature in enumerate(dictionary.features) if feature.block in set(blocks)]
-    narrow = PooledTable(np.ascontiguousarray(table.cells[:, chosen]), table.bad, table.ids)
+    narrow = replace(table, cells=np.ascontiguousarray(table.cells[:, chosen]))
     data = Dataset(POOLED, rows_of(pooled, narrow, train, POOLED), rows_of(pooled, narrow, test, POOLED), bytes(32))
     own = without_privacy(spec, f"pooled-{view}")
     outcome = run_in_process(found(pooled, (Institution(POOLED, POOLED, data),), own), own)

@@ -99,7 +99,11 @@ def institutions_of(
 def rows_of(dictionary: DataDictionary, table: PooledTable, rows: NDArray[np.int64], kind: str) -> Rows:
     """Some rows of the table, with the columns that a type owns."""
     owned = list(dictionary.owned(kind))
-    return single(np.ascontiguousarray(table.cells[rows][:, owned]), table.bad[rows])
+    persons = None
+    if table.per_person:
+        ids = np.array([table.ids[index] for index in rows], dtype=np.object_)
+        persons = np.unique(ids, return_inverse=True)[1].astype(np.int64)
+    return single(np.ascontiguousarray(table.cells[rows][:, owned]), table.bad[rows], persons)
 
 
 def _open(spec: DataSpec) -> tuple[DataDictionary, Source]:
@@ -122,7 +126,8 @@ def _pool(spec: DataSpec, source: Source, quantised: Quantised) -> PooledTable:
     column = None
     if spec.split_column is not None:
         column = np.array(source.read([spec.split_column]).column(0).to_pylist(), dtype=np.object_)[part]
-    return PooledTable(quantised.cells[part], quantised.bad[part], tuple(ids[index] for index in part), column)
+    own = tuple(ids[index] for index in part)
+    return PooledTable(quantised.cells[part], quantised.bad[part], own, column, per_person=spec.unit == "person")
 
 
 def _dataset(dictionary: DataDictionary, table: PooledTable, part: Part, kind: str) -> Dataset:

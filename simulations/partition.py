@@ -31,12 +31,15 @@ class PooledTable:
         Shape (n,): the unit's id.
     column
         Shape (n,): raw values to split by (``split: column``), or None.
+    per_person
+        Whether all rows of an id are one unit of privacy.
     """
 
     cells: NDArray[np.uint16]
     bad: NDArray[np.uint8]
     ids: tuple[bytes, ...]
     column: NDArray[np.object_] | None = None
+    per_person: bool = False
 
 
 @dataclass(frozen=True, slots=True)

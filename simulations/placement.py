@@ -6,6 +6,8 @@ size allows. Nothing can be masked between two: whoever knows one vector and the
 
 from typing import Literal
 
+from fedcredit.models.descent_spec import DescentSpec
+from fedcredit.models.specs import ModelSpec
 from fedcredit.plan import Placement
 from fedcredit.privacy.shares import fewest_members
 from fedcredit.roster import FEWEST_MEMBERS
@@ -17,11 +19,16 @@ MOST_MASKED = 50
 """Largest cohort that is masked without being asked: every pair of institutions has a mask of its own."""
 
 
-def placement_for(wanted: Placement, n_institutions: int, colluders: int) -> Placement:
-    """The wanted placement, or local noise where there are too few institutions for shares."""
-    if wanted is Placement.DISTRIBUTED and n_institutions < fewest_members(colluders):
+def placement_for(wanted: Placement, n_institutions: int, colluders: int, local_steps: int) -> Placement:
+    """The wanted placement, or local noise where institutions are too few for shares, or take steps of their own."""
+    if wanted is Placement.DISTRIBUTED and (n_institutions < fewest_members(colluders) or local_steps > 1):
         return Placement.LOCAL
     return wanted
+
+
+def local_steps_of(model: ModelSpec) -> int:
+    """Noised steps that an institution takes before it sends; families made of bins know one only."""
+    return model.local_steps if isinstance(model, DescentSpec) else 1
 
 
 def masks_for(asked: Masks, n_institutions: int) -> bool:

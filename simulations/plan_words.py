@@ -75,6 +75,8 @@ def _placement_note(plan: Plan, asked: str) -> str:
         return ""
     if asked != AUTO:
         why = "as asked for"
+    elif plan.phases.train.local_steps > 1:
+        why = "chosen by auto: institutions take steps of their own"
     elif placement is Placement.DISTRIBUTED:
         why = f"chosen by auto: {n} institutions, and t = {t} needs {fewest_members(t)} or more"
     else:

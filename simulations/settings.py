@@ -22,7 +22,7 @@ from simulations.config_tree import ConfigTree, PrivacyKeys, first_problem, pars
 from simulations.dataset import DataSpec
 from simulations.federation import JobSpec
 from simulations.partition import TEST_FRACTION, SplitSpec
-from simulations.placement import AUTO, Masks, masks_for, placement_for
+from simulations.placement import AUTO, Masks, local_steps_of, masks_for, placement_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,8 @@ def read_settings(config: Mapping[str, Any], n_rows: int) -> Settings:
     """
     tree = parse_config(config)
     shares = BudgetShares(**tree.privacy.shares.model_dump())
-    privacy = _privacy_terms(tree, n_rows)
+    model = _model(tree.model)
+    privacy = _privacy_terms(tree, n_rows, local_steps_of(model))
     return Settings(
         data=data_spec(config),
         banks=tree.federation.banks,
@@ -77,7 +78,7 @@ def read_settings(config: Mapping[str, Any], n_rows: int) -> Settings:
         split=SplitSpec(tree.federation.split, tree.federation.alpha),
         job=JobSpec(
             name="joint",
-            model=_model(tree.model),
+            model=model,
             privacy=privacy,
             shares=shares,
             evaluation=_evaluation(tree, n_rows, privacy, shares),
@@ -118,10 +119,10 @@ def run_dir(config: Mapping[str, Any]) -> Path | None:
     return Path(place) if place is not None else None
 
 
-def _privacy_terms(tree: ConfigTree, n_rows: int) -> PrivacyTerms:
+def _privacy_terms(tree: ConfigTree, n_rows: int, local_steps: int) -> PrivacyTerms:
     privacy, epsilon, delta = tree.privacy, tree.privacy.epsilon, tree.privacy.delta
     n_institutions = tree.federation.banks + tree.federation.hospitals
-    placement = _placement(privacy, n_institutions)
+    placement = _placement(privacy, n_institutions, local_steps)
     if placement is not Placement.NONE:
         if epsilon is None:
             raise ConfigError("privacy.epsilon=None is no bound; set a number above 0, or privacy=none.")
@@ -138,9 +139,9 @@ def _privacy_terms(tree: ConfigTree, n_rows: int) -> PrivacyTerms:
         raise ConfigError(first_problem(error, terms, "privacy")) from error
 
 
-def _placement(privacy: PrivacyKeys, n_institutions: int) -> Placement:
+def _placement(privacy: PrivacyKeys, n_institutions: int, local_steps: int) -> Placement:
     if privacy.placement == AUTO:
-        return placement_for(Placement.DISTRIBUTED, n_institutions, privacy.colluders)
+        return placement_for(Placement.DISTRIBUTED, n_institutions, privacy.colluders, local_steps)
     if privacy.placement not in {member.value for member in Placement}:
         raise ConfigError(
             f"privacy.placement={privacy.placement!r} is unknown; choose auto, distributed, local or central, "

@@ -85,5 +85,5 @@ def _sums(site: Site, plan: Plan, role: Role, model: bytes, rows: Rows) -> NDArr
 def _sample(rows: Rows, rate: float, sampling: BitSource, context: bytes) -> Rows:
     if rate == 1.0:
         return rows
-    mask = poisson.sample(Fraction(rate), rows.n_rows, sampling.stream(context, poisson.bytes_needed(rows.n_rows)))
-    return single(rows.cells[mask], rows.bad[mask])
+    size = rows.n_units
+    return rows.of_units(poisson.sample(Fraction(rate), size, sampling.stream(context, poisson.bytes_needed(size))))

@@ -2,6 +2,8 @@
 
 ``guard → rehearse → contribute → noise → mask → sign → commit (event and exact bytes, one fsynced transaction) → send``
 
+Where a plan gives an institution several steps of its own, ``contribute → noise`` is gone through once a step.
+
 The same message asked for again is answered with the stored bytes and is not charged. A higher attempt is a new
 message with new noise, charged from the plan's reserve. A restart draws a new noise key and a new agreement key, whose
 epoch rises, and refunds nothing.
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 
 from fedcredit.custodian.agreements import Agreements
 from fedcredit.custodian.contribute import contribute, rehearse
+from fedcredit.custodian.local_steps import take_steps
 from fedcredit.custodian.noise import (
     NoiseLaw,
     message_context,
@@ -210,9 +213,13 @@ class Custodian:
         model_hash = digest("model", request.model)
         context = message_context(plan.job, request, roster_hash, model_hash)
         variance = own_noise_variance(plan, site.kind, request.role, len(request.members))
-        exact = self._exact(plan, request, key, sampling_context(context))
-        noise = self._noise_law(request.role, variance, terms.vector_length, key, vector_context(context, exact))
-        noised = self._where_noisy(plan, request.role, np.add(exact, noise))
+
+        def noised_sums(model: bytes, context: bytes) -> NDArray[np.int64]:
+            exact = self._exact(plan, request.role, model, key, sampling_context(context))
+            noise = self._noise_law(request.role, variance, terms.vector_length, key, vector_context(context, exact))
+            return self._where_noisy(plan, request.role, np.add(exact, noise))
+
+        noised = take_steps(site, plan, request, context, noised_sums)
         masked = noised if pairs is None else _masked(plan, request, roster_hash, model_hash, pairs, noised)
         vector = masked.astype("<i8").tobytes()
         charge = Charge(
@@ -243,9 +250,9 @@ class Custodian:
             return noised
         return np.where(owned_coordinates(plan, self._site.dictionary, role, self._site.kind), noised, 0)
 
-    def _exact(self, plan: Plan, request: RoundRequest, key: BitSource, context: bytes) -> NDArray[np.int64]:
+    def _exact(self, plan: Plan, role: Role, model: bytes, key: BitSource, context: bytes) -> NDArray[np.int64]:
         try:
-            return contribute(self._site, plan, request.role, request.model, key, context)
+            return contribute(self._site, plan, role, model, key, context)
         except Exception:
             # With public data nothing is promised, and a researcher can go on.
             self._stopped = not isinstance(self._site.policy, NotPrivate)

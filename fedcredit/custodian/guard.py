@@ -11,6 +11,7 @@ from fedcredit.custodian.guard_members import guard_company, guard_members
 from fedcredit.custodian.policy import Policy
 from fedcredit.custodian.site import NotPrivate, Site
 from fedcredit.errors import ConfigError, PrivacyError, RefusalError
+from fedcredit.models.family import family_of
 from fedcredit.plan import Placement, Plan
 from fedcredit.privacy import gdp, rounded_gaussian
 from fedcredit.privacy.accounting import SAMPLER_SHARE, Accountant
@@ -40,6 +41,7 @@ def guard_plan(site: Site, plan: Plan, accountant: Accountant) -> Fraction:
     """
     _guard_consortium(site, plan)
     _guard_terms(site, plan)
+    _guard_unit(site, plan)
     _guard_numbers(plan)
     guard_company(site, plan)
     if isinstance(site.policy, Policy):
@@ -116,10 +118,21 @@ def _guard_terms(site: Site, plan: Plan) -> None:
             stated.vector_length == own.vector_length
             and stated.scale == own.scale
             and stated.sampling_rate == own.sampling_rate
+            and stated.local_steps == own.local_steps
             and stated.sensitivity_squared == dict(own.sensitivity_squared)
         )
         if not same:
             raise RefusalError("terms", f"the plan's terms of {role.name} are not those of its dictionary and model.")
+
+
+def _guard_unit(site: Site, plan: Plan) -> None:
+    """Sampling and clipping must be of whole persons where a person has several records."""
+    train = family_of(plan.model.family).terms(plan.model, site.dictionary)
+    by_unit = train.clips_units or train.sampling_rate < 1
+    if by_unit and plan.privacy.max_records_per_person > 1 and site.data.train.persons is None:
+        raise RefusalError(
+            "unit", "the plan protects persons with several records, and this site's data do not say whose each is."
+        )
 
 
 def _guard_numbers(plan: Plan) -> None:
@@ -130,17 +143,12 @@ def _guard_numbers(plan: Plan) -> None:
         for variance in terms.noise_variance.values():
             _guard_variance(plan, role, variance)
         loudest = max(terms.noise_variance.values())
-        if terms.sampling_rate < 1 and plan.privacy.max_records_per_person > 1:
-            raise RefusalError(
-                "unit",
-                "records are sampled one by one, which is not accounted for where a person has several; "
-                "use sampling rate 1, or one record of each person.",
-            )
-        if terms.vector_length * isqrt(loudest) >> _SLOW_DRAW_BITS > _MOST_SLOW_DRAWS:
+        if terms.local_steps * terms.vector_length * isqrt(loudest) >> _SLOW_DRAW_BITS > _MOST_SLOW_DRAWS:
             raise RefusalError("noise", f"the noise of {role.name} takes too long to draw; use a smaller scale.")
         members = len(plan.roster.members)
         most_per_record = isqrt(max(terms.sensitivity_squared.values())) + 1
-        if (plan.roster.total_size * most_per_record + 40 * isqrt(loudest * members)) >= CAPACITY:
+        of_step = plan.roster.total_size * most_per_record + 40 * isqrt(loudest * members)
+        if terms.local_steps * of_step >= CAPACITY:
             raise RefusalError("capacity", f"the sums of {role.name} could overflow 64 bits; use a smaller scale.")
 
 
@@ -173,7 +181,7 @@ def _guard_cost(policy: Policy | NotPrivate, plan: Plan, accountant: Accountant,
 def _delta_of_integers(plan: Plan, role: Role, epsilon: float) -> float:
     """What the distance of summed integer noise from a Gaussian adds to delta in one phase."""
     terms = plan.phases.of(role)
-    draws = terms.vector_length * terms.rounds * plan.privacy.max_attempts
+    draws = terms.vector_length * terms.rounds * terms.local_steps * plan.privacy.max_attempts
     loudest = max(terms.noise_variance.values())
     if plan.privacy.placement is not Placement.DISTRIBUTED:
         return rounded_gaussian.sampler_delta(epsilon, draws, loudest)

@@ -55,6 +55,11 @@ def message_context(job: str, request: RoundRequest, roster_hash: bytes, model_h
     )
 
 
+def step_context(message: bytes, step: int) -> bytes:
+    """The context of one step, from 0, of a message that is made of several."""
+    return noise_context(b"step", message, step.to_bytes(8, "big"))
+
+
 def vector_context(message: bytes, exact: NDArray[np.int64]) -> bytes:
     """The message's context together with the hash of its pre-noise vector."""
     return noise_context(b"noise", message, digest("vector", exact.astype("<i8").tobytes()))

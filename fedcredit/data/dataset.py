@@ -1,11 +1,13 @@
 """One institution's rows for a job: who takes part, capped and dealt to the two roles."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.data.quantise import Quantised
 from fedcredit.data.roles import content_fingerprint, evaluation_mask, kept_rows
-from fedcredit.data.rows import Dataset, single
+from fedcredit.data.rows import Dataset, Rows, single
 from fedcredit.errors import DataError
 
 
@@ -49,8 +51,17 @@ def assemble_dataset(
     part, role = part[role >= 0], role[role >= 0]
     used = None if ids is None else [ids[i] for i in part]
     fingerprint = content_fingerprint(key, quantised.cells[part], quantised.bad[part], used)
-    train, evaluate = (single(quantised.cells[part[role == r]], quantised.bad[part[role == r]]) for r in (0, 1))
+    per_person = ids if person_cap is not None else None
+    train, evaluate = (_rows(quantised, part[role == r], per_person) for r in (0, 1))
     return Dataset(kind=kind, train=train, evaluate=evaluate, fingerprint=fingerprint)
+
+
+def _rows(quantised: Quantised, part: NDArray[np.int64], ids: Sequence[bytes] | None) -> Rows:
+    persons = None
+    if ids is not None:
+        own = np.array([ids[i] for i in part], dtype=np.object_)
+        persons = np.unique(own, return_inverse=True)[1].astype(np.int64)
+    return single(quantised.cells[part], quantised.bad[part], persons)
 
 
 def _roles(quantised: Quantised, part: NDArray[np.int64], key: bytes, fraction: float) -> NDArray[np.int64]:

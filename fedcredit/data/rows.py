@@ -26,11 +26,14 @@ class Rows:
         Shape (n,): 1 = bad, 0 = good.
     offsets
         Shape (m + 1,): institution i owns rows ``offsets[i]:offsets[i + 1]``; a custodian has m = 1.
+    persons
+        Shape (n,): whose row it is, persons counted from 0 and none left out; None where each row is a unit of its own.
     """
 
     cells: NDArray[np.uint16]
     bad: NDArray[np.uint8]
     offsets: NDArray[np.int64]
+    persons: NDArray[np.int64] | None = None
 
     @property
     def n_rows(self) -> int:
@@ -41,6 +44,31 @@ class Rows:
     def n_institutions(self) -> int:
         """Number of institutions, m."""
         return len(self.offsets) - 1
+
+    @property
+    def n_units(self) -> int:
+        """Number of units of privacy: persons, or rows where each is one."""
+        if self.persons is None:
+            return self.n_rows
+        return int(self.persons.max()) + 1 if len(self.persons) else 0
+
+    def records_of_unit(self) -> NDArray[np.int64]:
+        """Number of rows that each row's unit has, itself included; shape (n,)."""
+        if self.persons is None:
+            return np.ones(self.n_rows, dtype=np.int64)
+        return np.bincount(self.persons, minlength=1)[self.persons]
+
+    def of_units(self, chosen: NDArray[np.bool_]) -> "Rows":
+        """All rows of some units, of one institution.
+
+        Parameters
+        ----------
+        chosen
+            Shape (n_units,).
+        """
+        mask = chosen if self.persons is None else chosen[self.persons]
+        persons = None if self.persons is None else (np.cumsum(chosen) - 1)[self.persons[mask]]
+        return single(self.cells[mask], self.bad[mask], persons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +93,9 @@ class Dataset:
     fingerprint: bytes
 
 
-def single(cells: NDArray[np.uint16], bad: NDArray[np.uint8]) -> Rows:
+def single(cells: NDArray[np.uint16], bad: NDArray[np.uint8], persons: NDArray[np.int64] | None = None) -> Rows:
     """Return the rows of one institution."""
-    return Rows(cells, bad, np.array([0, len(bad)], dtype=np.int64))
+    return Rows(cells, bad, np.array([0, len(bad)], dtype=np.int64), persons)
 
 
 def concatenate(parts: Sequence[Rows]) -> Rows:
@@ -86,7 +114,7 @@ def concatenate(parts: Sequence[Rows]) -> Rows:
     Raises
     ------
     DataError
-        No part, or parts of different width.
+        No part, parts of different width, or persons known in some of them only.
     """
     widths = sorted({part.cells.shape[1] for part in parts})
     if len(widths) != 1:
@@ -94,7 +122,19 @@ def concatenate(parts: Sequence[Rows]) -> Rows:
     starts = np.concatenate([[0], np.cumsum([part.n_rows for part in parts])[:-1]])
     shifted = [part.offsets[1:] + start for part, start in zip(parts, starts, strict=True)]
     offsets = np.concatenate([np.zeros(1, dtype=np.int64), *shifted]).astype(np.int64)
-    return Rows(np.concatenate([p.cells for p in parts]), np.concatenate([p.bad for p in parts]), offsets)
+    cells, bad = np.concatenate([p.cells for p in parts]), np.concatenate([p.bad for p in parts])
+    return Rows(cells, bad, offsets, _persons(parts))
+
+
+def _persons(parts: Sequence[Rows]) -> NDArray[np.int64] | None:
+    """Number the persons of all parts through; nobody is a customer of two institutions."""
+    known = [part.persons for part in parts if part.persons is not None]
+    if not known:
+        return None
+    if len(known) != len(parts):
+        raise DataError("rows to join must all say whose they are, or none; set the same unit of privacy for each.")
+    starts = np.cumsum([0, *(part.n_units for part in parts)])[:-1]
+    return np.concatenate([own + start for own, start in zip(known, starts, strict=True)])
 
 
 def validate_rows(rows: Rows, dictionary: DataDictionary, kind: str) -> None:
@@ -118,10 +158,23 @@ def validate_rows(rows: Rows, dictionary: DataDictionary, kind: str) -> None:
             f"cells of a {kind!r} with {n} rows must have shape ({n}, {len(n_cells)}), got {rows.cells.shape}"
         )
     _validate_offsets(rows.offsets, n)
+    _validate_persons(rows)
     if np.any(rows.cells >= n_cells) or np.any(rows.bad > 1):
         raise DataError(
             f"a cell or label lies outside dictionary {dictionary.name!r}; quantise the table with it again"
         )
+
+
+def _validate_persons(rows: Rows) -> None:
+    persons = rows.persons
+    if persons is None:
+        return
+    if persons.dtype != np.int64 or persons.shape != rows.bad.shape:
+        raise DataError(
+            f"persons must be int64 of shape {rows.bad.shape}, got {persons.dtype} of shape {persons.shape}."
+        )
+    if len(persons) and not np.array_equal(np.unique(persons), np.arange(rows.n_units)):
+        raise DataError("persons must be counted from 0 with none left out; build rows with `assemble_dataset`.")
 
 
 def _validate_offsets(offsets: NDArray[np.int64], n: int) -> None:

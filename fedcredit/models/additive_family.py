@@ -27,6 +27,7 @@ class AdditiveFamily(BinnedFamily):
         dictionary: DataDictionary,
         preflight: Preflight,
         noise_stddev: NDArray[np.float64],
+        records: NDArray[np.float64],  # noqa: ARG002  (the released counts say how many records stand in each bin)
     ) -> AdditiveState:
         """Bins and starting networks from the released preflight."""
         return additive.init(spec, dictionary, preflight, noise_stddev)

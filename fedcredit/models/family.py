@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,13 +33,36 @@ class TrainTerms:
     sampling_rate
         Probability with which a record takes part in a round.
     sensitivity_squared
-        Per institution type, the squared L2 norm that one record can add to the integer vector.
+        Per institution type, the squared L2 norm that one record can add to the integer vector; that one unit of
+        privacy can, if the family clips units.
+    local_steps
+        Noised steps that an institution takes before it sends; more than one only from a `LocalFamily`.
+    clips_units
+        Whether all records of a person together are clipped to the sensitivity (`Rows.persons`).
     """
 
     vector_length: int
     scale: int
     sampling_rate: float
     sensitivity_squared: Mapping[str, int]
+    local_steps: int = 1
+    clips_units: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStep:
+    """What an institution steps on.
+
+    Attributes
+    ----------
+    sums
+        Noised lattice sums, shape (vector_length,).
+    records
+        The institution's public number of training records.
+    """
+
+    sums: NDArray[np.int64]
+    records: float
 
 
 class Family(Protocol):
@@ -59,8 +82,17 @@ class Family(Protocol):
         dictionary: DataDictionary,
         preflight: Preflight,
         noise_stddev: NDArray[np.float64],
+        records: NDArray[np.float64],
     ) -> Any:  # noqa: ANN401
-        """Start from the released preflight; `noise_stddev` per coordinate of a released round, in residual units."""
+        """Start from the released preflight.
+
+        Parameters
+        ----------
+        noise_stddev
+            Per coordinate of a released round, in units of the summed quantity.
+        records
+            Per coordinate, the public number of training records of the institutions that own it.
+        """
         ...
 
     def broadcast(self, state: Any) -> bytes:  # noqa: ANN401
@@ -89,6 +121,23 @@ class Family(Protocol):
 
     def release(self, state: Any) -> dict[str, Any]:  # noqa: ANN401
         """The released model as JSON values."""
+        ...
+
+
+@runtime_checkable
+class LocalFamily(Family, Protocol):
+    """A family whose institutions can take steps of their own, on sums that are noised already."""
+
+    def local_step(
+        self, spec: ModelSpec, dictionary: DataDictionary, start: bytes, current: bytes, step: LocalStep
+    ) -> bytes:
+        """Model bytes after one step from `current`, in a round that began at `start`."""
+        ...
+
+    def local_message(
+        self, spec: ModelSpec, dictionary: DataDictionary, start: bytes, end: bytes, records: float
+    ) -> NDArray[np.int64]:
+        """What to send for the way from `start` to `end`; shape (vector_length,)."""
         ...
 
 

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcredit.models.descent_spec import INPUT_SCALE
 from fedcredit.models.mlp_exact import squared_norms
 from fedcredit.models.mlp_gradients import ACTIVATION_SCALE, Signals, backward, forward
 from fedcredit.models.mlp_layout import Layer
-from fedcredit.models.mlp_spec import INPUT_SCALE
 
 # Shorter by more than the rounding of a norm of exact factors (2^-45), and by less than 1e-11 of it.
 _SHAVED = 1 - 2.0**-40
@@ -57,7 +57,7 @@ class ClippedFactors:
 
 
 def clipped_factors(
-    layers: Sequence[Layer], inputs: NDArray[np.float64], bad: NDArray[np.uint8], scale: int, radius: int
+    layers: Sequence[Layer], inputs: NDArray[np.float64], bad: NDArray[np.uint8], scale: int, radii: NDArray[np.int64]
 ) -> ClippedFactors:
     """Clip each record's gradient of the logistic loss and put its factors on the lattice.
 
@@ -71,14 +71,14 @@ def clipped_factors(
         Shape (n,): 1 = bad, 0 = good.
     scale
         Lattice units per unit of gradient, a multiple of `INPUT_SCALE`.
-    radius
-        Largest L2 norm of a record's integer gradient, in lattice units.
+    radii
+        Shape (n,): largest L2 norm of each record's integer gradient, in lattice units.
     """
     hidden, logits = forward(layers, inputs)
     values = (inputs, *(np.rint(part * (INPUT_SCALE / ACTIVATION_SCALE)) for part in hidden))
     sizes = factor_sizes(values)
-    truncated = truncate(backward(layers, hidden, logits, bad), sizes, scale // INPUT_SCALE, radius)
-    return ClippedFactors(values, hold_norm(truncated, sizes, radius))
+    truncated = truncate(backward(layers, hidden, logits, bad), sizes, scale // INPUT_SCALE, radii)
+    return ClippedFactors(values, hold_norm(truncated, sizes, radii))
 
 
 def factor_sizes(values: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
@@ -88,7 +88,7 @@ def factor_sizes(values: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float
 
 
 def truncate(
-    signals: Sequence[Signals], sizes: Sequence[NDArray[np.float64]], scale: int, radius: int
+    signals: Sequence[Signals], sizes: Sequence[NDArray[np.float64]], scale: int, radii: NDArray[np.int64]
 ) -> list[NDArray[np.float64]]:
     """Shrink each record's signals until its gradient is within the radius, then truncate them towards zero.
 
@@ -105,24 +105,24 @@ def truncate(
         step *= step
         step *= size
         norms += squared_norms(part.integers) * step
-    within = radius * _SHAVED
+    within = radii * _SHAVED
     factors = scale * (within / np.maximum(np.sqrt(norms), within))
     shrunk = [part.integers * (part.steps * factors) for part in signals]
     return [np.trunc(part, out=part) for part in shrunk]
 
 
 def hold_norm(
-    signals: Sequence[NDArray[np.float64]], sizes: Sequence[NDArray[np.float64]], radius: int
+    signals: Sequence[NDArray[np.float64]], sizes: Sequence[NDArray[np.float64]], radii: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], ...]:
-    """Zero every record whose integer norm exceeds the radius.
+    """Zero every record whose integer norm exceeds its radius.
 
     After `truncate` there is none; the sensitivity must not rest on floating point.
     """
     squares = np.stack([squared_norms(part) for part in signals])
     whole = np.stack(sizes).astype(np.int64)
-    fits = squares <= radius**2 // whole
+    fits = squares <= radii**2 // whole
     total = (np.where(fits, squares, 0.0).astype(np.int64) * whole).sum(axis=0)
-    within = fits.all(axis=0) & (total <= radius**2)
+    within = fits.all(axis=0) & (total <= radii**2)
     held = tuple(part.copy() for part in signals)
     for part in held:
         np.copyto(part, 0.0, where=~within)

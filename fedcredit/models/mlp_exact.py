@@ -3,7 +3,7 @@ r"""Arithmetic that gives a record the same bits in any batch, in any order and 
 A float64 matrix product rounds in an order that the library picks by the shape of the batch, so that a record's
 activations would depend, in their last bits, on who else was sampled. Here every sum is taken over whole numbers so
 small that no partial sum exceeds 2^53: float64 then holds each of them exactly, and the order says nothing. A layer
-reads at most `MOST_UNITS` numbers of `VALUE_BITS` bits and its weights have `WEIGHT_BITS`; 8 + 22 + 23 = 53.
+reads at most `MOST_UNITS` numbers of `VALUE_BITS` bits and weights have `descent.WEIGHT_BITS`; 8 + 22 + 23 = 53.
 
 Everything else is elementwise: + − × ÷ √, rounding and table look-ups, which IEEE 754 fixes to the bit. The tanh is a
 public table, worked out in decimal arithmetic, with a Taylor step: no library's tanh touches a record.
@@ -22,8 +22,6 @@ from numpy.typing import NDArray
 
 VALUE_BITS = 22
 """Activations and signals are whole numbers within ±2^22."""
-WEIGHT_BITS = 23
-"""Weights are whole numbers within ±2^23."""
 MOST_UNITS = 2**8
 """Widest layer whose numbers are of `VALUE_BITS`."""
 MOST_INPUTS = 2**18

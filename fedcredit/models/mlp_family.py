@@ -1,9 +1,7 @@
 """The neural family: a small perceptron on weights of evidence, trained by federated DP-SGD.
 
-One round is one step: every institution sends the sum of its sampled records' clipped gradients plus its own
-whole noise, and the coordinator divides by the public q·N and steps (FedSGD). The divisor is never the true
-batch size, which would tell how many records an institution holds. The released weights are the mean over the
-second half of the rounds.
+Institutions send noised sums of clipped gradients, or under local noise where some steps of their own have led them;
+the coordinator steps on the sums (`fedcredit.models.descent`).
 
 Custodian and coordinator compute on whole numbers or elementwise, in NumPy: the same rows and model give the same
 integers on every machine, and a record's integers depend on no other record.
@@ -21,13 +19,15 @@ from numpy.typing import NDArray
 from fedcredit.data.rows import Rows
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import ConfigError
-from fedcredit.models.family import TrainTerms
+from fedcredit.models.descent import WEIGHT_SCALE, Descent, begin, descend, local_message, local_step, on_grid
+from fedcredit.models.descent_spec import INPUT_SCALE
+from fedcredit.models.family import LocalStep, TrainTerms
 from fedcredit.models.mlp_clipping import clipped_factors
 from fedcredit.models.mlp_exact import MOST_INPUTS
 from fedcredit.models.mlp_inputs import design, input_values
-from fedcredit.models.mlp_layout import WEIGHT_SCALE, layer_shapes, n_inputs, owned_coordinates, split, vector_length
-from fedcredit.models.mlp_model import WEIGHT_LIMIT, MlpModel, decode, margins, on_grid
-from fedcredit.models.mlp_spec import INPUT_SCALE, MlpSpec
+from fedcredit.models.mlp_layout import layer_shapes, n_inputs, owned_coordinates, split, vector_length
+from fedcredit.models.mlp_model import MlpModel, decode, margins
+from fedcredit.models.mlp_spec import MlpSpec
 from fedcredit.preflight import Preflight
 from fedcredit.wire.canonical import length_prefixed
 
@@ -48,30 +48,19 @@ class MlpState:
         The public constants that fix all shapes.
     values
         Per feature the input value of each grid cell, in input units.
-    records
-        Released estimate of the number of training records over all institutions, N.
-    weights
-        Shape (vector_length,): where the next round starts.
-    rounds_done
-        Rounds folded so far.
-    tail_sum, tail_rounds
-        Sum of the iterates of the second half, and how many they are.
+    descent
+        Weights and what the rounds have left behind.
     """
 
     spec: MlpSpec
     dictionary: DataDictionary
     values: tuple[NDArray[np.int16], ...]
-    records: float
-    weights: NDArray[np.float64]
-    rounds_done: int
-    tail_sum: NDArray[np.float64]
-    tail_rounds: int
+    descent: Descent
 
     @property
     def released(self) -> MlpModel:
         """The averaged model; the current one before the second half has begun."""
-        weights = self.tail_sum / self.tail_rounds if self.tail_rounds else self.weights
-        return MlpModel(self.values, on_grid(weights))
+        return MlpModel(self.values, self.descent.released)
 
 
 class MlpFamily:
@@ -92,6 +81,8 @@ class MlpFamily:
             scale=spec.gradient_scale,
             sampling_rate=spec.sampling_rate,
             sensitivity_squared=dict.fromkeys(dictionary.kinds, spec.clip_radius**2),
+            local_steps=spec.local_steps,
+            clips_units=True,
         )
 
     def owned_coordinates(self, spec: MlpSpec, dictionary: DataDictionary, kind: str) -> NDArray[np.bool_]:
@@ -104,25 +95,17 @@ class MlpFamily:
         dictionary: DataDictionary,
         preflight: Preflight,
         noise_stddev: NDArray[np.float64],  # noqa: ARG002  (the step length is a plan constant)
+        records: NDArray[np.float64],
     ) -> MlpState:
-        """Input values, number of records and output bias from the released counts; weights from the public seed."""
-        goods, bads = _released_totals(dictionary, preflight)
+        """Input values and output bias from the released counts; weights from the public seed."""
         weights = _initial_weights(spec, dictionary)
-        weights[-1] = _log_odds(goods, bads)
-        return MlpState(
-            spec=spec,
-            dictionary=dictionary,
-            values=input_values(dictionary, preflight, spec.max_bins),
-            records=max(1.0, goods + bads),
-            weights=weights,
-            rounds_done=0,
-            tail_sum=np.zeros_like(weights),
-            tail_rounds=0,
-        )
+        weights[-1] = _log_odds(*_released_totals(dictionary, preflight))
+        values = input_values(dictionary, preflight, spec.max_bins)
+        return MlpState(spec, dictionary, values, begin(weights, records))
 
     def broadcast(self, state: MlpState) -> bytes:
         """Canonical bytes of the weights on which custodians take the next gradient."""
-        return MlpModel(state.values, on_grid(state.weights)).encode()
+        return MlpModel(state.values, on_grid(state.descent.weights)).encode()
 
     def contribute(
         self, spec: MlpSpec, dictionary: DataDictionary, kind: str, model: bytes, rows: Rows
@@ -137,29 +120,32 @@ class MlpFamily:
         received = decode(spec, dictionary, model)
         layers = received.layers(spec, dictionary)
         sums = np.zeros((rows.n_institutions, vector_length(spec, dictionary)), dtype=np.int64)
+        radii = spec.clip_radius // rows.records_of_unit()
         for start in range(0, rows.n_rows, _CHUNK_RECORDS):
             part = slice(start, min(start + _CHUNK_RECORDS, rows.n_rows))
             inputs = design(dictionary, kind, received.values, rows.cells[part]).T
-            factors = clipped_factors(layers, inputs, rows.bad[part], spec.gradient_scale, spec.clip_radius)
+            factors = clipped_factors(layers, inputs, rows.bad[part], spec.gradient_scale, radii[part])
             for institution, records in _institutions(rows, part):
                 sums[institution] += factors.sum(records)
         return sums
 
+    def local_step(
+        self, spec: MlpSpec, dictionary: DataDictionary, start: bytes, current: bytes, step: LocalStep
+    ) -> bytes:
+        """Model bytes after one step of an institution's own."""
+        first, here = (decode(spec, dictionary, data) for data in (start, current))
+        return MlpModel(here.values, local_step(spec, first.units, here.units, step.sums, step.records)).encode()
+
+    def local_message(
+        self, spec: MlpSpec, dictionary: DataDictionary, start: bytes, end: bytes, records: float
+    ) -> NDArray[np.int64]:
+        """The gradient sum that leads from `start` to `end` in one step."""
+        first, last = (decode(spec, dictionary, data) for data in (start, end))
+        return local_message(spec, first.units, last.units, records)
+
     def update(self, state: MlpState, sums: NDArray[np.int64]) -> MlpState:
-        """One step of gradient descent on released sums over the public s·q·N, within the public weight range."""
-        spec = state.spec
-        divisor = spec.gradient_scale * spec.sampling_rate * state.records
-        stepped = state.weights - spec.learning_rate * (sums.astype(np.float64) / divisor)
-        weights = np.clip(stepped, -WEIGHT_LIMIT, WEIGHT_LIMIT)
-        rounds_done = state.rounds_done + 1
-        in_tail = 2 * rounds_done > spec.rounds
-        return replace(
-            state,
-            weights=weights,
-            rounds_done=rounds_done,
-            tail_sum=state.tail_sum + weights if in_tail else state.tail_sum,
-            tail_rounds=state.tail_rounds + in_tail,
-        )
+        """One round of released sums."""
+        return replace(state, descent=descend(state.spec, state.descent, sums))
 
     def final(self, state: MlpState) -> bytes:
         """Canonical bytes of the averaged model."""

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcredit.models.descent import WEIGHT_SCALE
+from fedcredit.models.descent_spec import INPUT_SCALE
 from fedcredit.models.mlp_exact import VALUE_BITS, exact_product, tanh
-from fedcredit.models.mlp_layout import WEIGHT_SCALE, Layer
-from fedcredit.models.mlp_spec import INPUT_SCALE
+from fedcredit.models.mlp_layout import Layer
 
 ACTIVATION_SCALE = 2**VALUE_BITS
 """Units per unit of activation."""

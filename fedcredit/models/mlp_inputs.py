@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.dictionary.schema import DataDictionary, Feature
+from fedcredit.models.descent_spec import INPUT_SCALE
 from fedcredit.models.mlp_layout import indicator_input, n_inputs
-from fedcredit.models.mlp_spec import INPUT_SCALE
 from fedcredit.preflight import Preflight
 
 INPUT_BOUND = 3 * INPUT_SCALE

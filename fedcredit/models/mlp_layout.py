@@ -16,9 +16,6 @@ from numpy.typing import NDArray
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.models.mlp_spec import MlpSpec
 
-WEIGHT_SCALE = 2**20
-"""Weight units per unit; weights stay within ±8."""
-
 
 @dataclass(frozen=True, slots=True)
 class Layer:

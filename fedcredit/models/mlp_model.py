@@ -12,18 +12,16 @@ from numpy.typing import NDArray
 
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import WireError
-from fedcredit.models.mlp_exact import WEIGHT_BITS
+from fedcredit.models.descent import WEIGHT_BITS
 from fedcredit.models.mlp_gradients import forward
 from fedcredit.models.mlp_inputs import INPUT_BOUND, design
-from fedcredit.models.mlp_layout import WEIGHT_SCALE, Layer, split, vector_length
+from fedcredit.models.mlp_layout import Layer, split, vector_length
 from fedcredit.models.mlp_spec import MlpSpec
 
 MARGIN_SCALE = 1024
 """Margin units per logit."""
 MARGIN_BOUND = 32 * MARGIN_SCALE
 _LARGEST_UNITS = 2**WEIGHT_BITS
-WEIGHT_LIMIT = _LARGEST_UNITS / WEIGHT_SCALE
-"""Largest absolute weight or bias: more than tanh units need, and little enough for exact sums."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +46,6 @@ class MlpModel:
     def encode(self) -> bytes:
         """Canonical bytes."""
         return b"".join([*(part.astype("<i2").tobytes() for part in self.values), self.units.astype("<i4").tobytes()])
-
-
-def on_grid(weights: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Round weights to weight units, within ±`WEIGHT_LIMIT`."""
-    units = np.clip(np.rint(weights * WEIGHT_SCALE), -_LARGEST_UNITS, _LARGEST_UNITS)
-    return units.astype(np.int32)
 
 
 def decode(spec: MlpSpec, dictionary: DataDictionary, data: bytes) -> MlpModel:

@@ -23,6 +23,7 @@ class ScorecardFamily(BinnedFamily):
         dictionary: DataDictionary,
         preflight: Preflight,
         noise_stddev: NDArray[np.float64],
+        records: NDArray[np.float64],  # noqa: ARG002  (the released counts say how many records stand in each bin)
     ) -> ScorecardState:
         """Bins, starting weights and step filters from the released preflight."""
         return scorecard.init(spec, dictionary, preflight, noise_stddev)

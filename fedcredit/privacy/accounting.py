@@ -36,11 +36,14 @@ class Mechanism:
         Variance of the rounded Gaussian; 0 without noise.
     sampling_rate
         Probability q with which a unit takes part.
+    steps
+        Number of such releases, each with a sample and noise of its own, that one message is made of.
     """
 
     sensitivity_squared: int
     noise_variance: int
     sampling_rate: float = 1.0
+    steps: int = 1
 
 
 class Accountant(Protocol):
@@ -100,7 +103,7 @@ class GaussianAccountant:
                 f"a gaussian ledger cannot account for sampling rate {mechanism.sampling_rate}; use a plan at rate "
                 "1, or a population whose ledger was opened with `fedcredit ledger open --mode mixed`."
             )
-        return gdp.mu_squared(mechanism.sensitivity_squared, mechanism.noise_variance)
+        return mechanism.steps * gdp.mu_squared(mechanism.sensitivity_squared, mechanism.noise_variance)
 
     def epsilon(self, cost: Fraction, delta: float) -> float | None:
         """Exact epsilon of a sum of mu² (rounded up)."""
@@ -138,7 +141,9 @@ class MixedAccountant:
         """
         _require_noise(mechanism)
         noise_multiplier = (mechanism.noise_variance / mechanism.sensitivity_squared) ** 0.5
-        return Fraction(rdp.subsampled_gaussian(mechanism.sampling_rate, noise_multiplier, self.order))
+        return mechanism.steps * Fraction(
+            rdp.subsampled_gaussian(mechanism.sampling_rate, noise_multiplier, self.order)
+        )
 
     def epsilon(self, cost: Fraction, delta: float) -> float | None:
         """Epsilon by conversion at the ledger's order."""

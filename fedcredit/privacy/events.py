@@ -71,6 +71,7 @@ class Charge:
                 "sensitivity_squared": self.mechanism.sensitivity_squared,
                 "noise_variance": self.mechanism.noise_variance,
                 "sampling_rate": self.mechanism.sampling_rate,
+                "steps": self.mechanism.steps,
             },
             "cost": write_fraction(cost),
             "members": list(self.members),

@@ -134,7 +134,8 @@ def _releases(plan: Plan, kind: str, retries: Mapping[Role, int]) -> tuple[Relea
     for role in Role:
         one = mechanism(plan, kind, role)
         noise_multiplier = math.sqrt(one.noise_variance / one.sensitivity_squared)
-        found.append(Releases(one.sampling_rate, noise_multiplier, plan.phases.of(role).rounds + retries.get(role, 0)))
+        messages = plan.phases.of(role).rounds + retries.get(role, 0)
+        found.append(Releases(one.sampling_rate, noise_multiplier, one.steps * messages))
     return tuple(found)
 
 

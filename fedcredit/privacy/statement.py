@@ -68,7 +68,9 @@ def mechanism(plan: Plan, kind: str, role: Role) -> Mechanism:
     terms = plan.phases.of(role)
     if kind not in terms.sensitivity_squared or kind not in terms.noise_variance:
         raise ConfigError(f"the plan states no sensitivity or noise for type {kind!r}; its dictionary is another one.")
-    return Mechanism(terms.sensitivity_squared[kind], terms.noise_variance[kind], terms.sampling_rate)
+    return Mechanism(
+        terms.sensitivity_squared[kind], terms.noise_variance[kind], terms.sampling_rate, terms.local_steps
+    )
 
 
 def planned_cost(plan: Plan, kind: str, accountant: Accountant, noise: Fraction = Fraction(1)) -> Fraction:

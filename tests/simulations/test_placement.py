@@ -105,24 +105,26 @@ def test_labels_say_why_masks_are_off() -> None:
 
 @pytest.mark.parametrize(("colluders", "enough"), [(0, 3), (1, 3), (2, 4)])
 def test_a_rival_of_too_few_falls_back_to_local_noise(composed, colluders, enough) -> None:
-    joint = settings(composed, 12, colluders=colluders).job.privacy
-    assert joint.placement is Placement.DISTRIBUTED
+    joint = settings(composed, 12, colluders=colluders).job
+    assert joint.privacy.placement is Placement.DISTRIBUTED
     for n in range(1, 12):
         own = privacy_of_fewer(joint, n, "auto")
         assert own.placement is (Placement.DISTRIBUTED if n >= enough else Placement.LOCAL)
         assert own.masks is (n >= 3)
-        assert own.model_copy(update={"placement": joint.placement, "masks": joint.masks}) == joint
+        assert (
+            own.model_copy(update={"placement": joint.privacy.placement, "masks": joint.privacy.masks}) == joint.privacy
+        )
 
 
 @pytest.mark.parametrize("placement", ["local", "central", "none"])
 def test_a_rival_keeps_any_other_placement(composed, placement) -> None:
-    joint = settings(composed, 6, placement=placement).job.privacy
+    joint = settings(composed, 6, placement=placement).job
     assert {privacy_of_fewer(joint, n, "auto").placement for n in (1, 2, 3, 5)} == {Placement(placement)}
 
 
 def test_a_rival_is_masked_by_what_was_asked_for_the_joint_job(composed) -> None:
-    joint = settings(composed, 102, masks="auto").job.privacy
-    assert not joint.masks
+    joint = settings(composed, 102, masks="auto").job
+    assert not joint.privacy.masks
     assert privacy_of_fewer(joint, 50, "auto").masks
     assert not privacy_of_fewer(joint, 51, "auto").masks
     assert not privacy_of_fewer(joint, 50, "off").masks
@@ -138,8 +140,8 @@ def test_alone_and_pooled_have_neither_noise_nor_masks(composed) -> None:
 def test_settings_and_rivals_follow_one_rule(composed) -> None:
     """A rival of n institutions has what a joint job of n would have."""
     for n, colluders, masks in itertools.product(range(1, 8), (0, 1, 2), ("auto", "off")):
-        joint = settings(composed, 8, colluders=colluders, masks=masks).job.privacy
+        joint = settings(composed, 8, colluders=colluders, masks=masks).job
         direct = settings(composed, n, colluders=colluders, masks=masks).job.privacy
         assert privacy_of_fewer(joint, n, masks) == direct
-        assert direct.placement is placement_for(Placement.DISTRIBUTED, n, colluders)
+        assert direct.placement is placement_for(Placement.DISTRIBUTED, n, colluders, 1)
         assert direct.masks is masks_for(masks, n)

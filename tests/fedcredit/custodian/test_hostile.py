@@ -12,6 +12,7 @@ from fedcredit.data.rows import Dataset, single
 from fedcredit.errors import RefusalError, WireError
 from fedcredit.evaluation.phase import ScoredModel
 from fedcredit.models.family import family_of
+from fedcredit.models.mlp_spec import MlpSpec
 from fedcredit.plan import MAX_PLAN_BYTES, MAX_VECTOR_LENGTH, PrivacyUnit, parse_plan
 from fedcredit.wire.canonical import canonical_json, length_prefixed, parse_json
 from fedcredit.wire.envelope import SigningKey, open_envelope, verify_signature
@@ -345,18 +346,20 @@ def test_changed_data_answer_nothing_but_the_end_of_the_job(consortium, bank, pr
     assert other.ledger.committed() == 0
 
 
-def test_records_that_are_sampled_one_by_one_are_a_persons_only_one(consortium):
-    """Tested below the join, which would load torch for the one family that samples."""
-    for cap in (1, 3):
-        terms = tiny.LOCAL.model_copy(update={"unit": PrivacyUnit.PERSON, "max_records_per_person": cap})
-        phases = consortium.plan.phases.model_dump()
-        phases["train"]["sampling_rate"] = 0.25
-        plan = changed(consortium.plan, phases=phases, privacy=terms.model_dump())
-        if cap == 1:
-            guard_numbers(plan)
-        else:
-            with pytest.raises(RefusalError, match="sampled one by one"):
-                guard_numbers(plan)
+def test_persons_are_sampled_and_clipped_whole_or_not_at_all():
+    """Records that are sampled one by one would let a person with k of them take part k times as often."""
+    person = {"unit": PrivacyUnit.PERSON, "max_records_per_person": 3}
+    job = replace(tiny.with_privacy(tiny.spec(), **person), model=MlpSpec(sampling_rate=0.25))
+    consortium = tiny.federation(job)
+    institution = consortium.institutions[0]
+    refused_by = custodian_of(consortium, institution, job, None)
+    join = JoinRequest(consortium.plan.to_bytes())
+    reply = ask(consortium, refused_by, join)
+    assert (reply.code, "do not say whose" in reply.text) == ("unit", True)
+    rows = institution.data.train
+    whose = single(rows.cells, rows.bad, np.arange(rows.n_rows) // 2)
+    known = replace(institution, data=replace(institution.data, train=whose))
+    assert isinstance(ask(consortium, custodian_of(consortium, known, job, None), join), JoinReply)
 
 
 def test_the_overflow_check_counts_what_one_record_can_add(consortium):

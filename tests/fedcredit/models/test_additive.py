@@ -23,7 +23,9 @@ def fit(dictionary, rows, release_counts, spec=None, stddev=0.0, count_stddev=0.
     family, rng = family_of(spec.family), np.random.default_rng(seed)
     owned = np.any([family.owned_coordinates(spec, dictionary, kind) for kind in rows], axis=0)
     noise = stddev * owned
-    state = family.init(spec, dictionary, release_counts(dictionary, rows, count_stddev, seed), noise)
+    state = family.init(
+        spec, dictionary, release_counts(dictionary, rows, count_stddev, seed), noise, np.zeros_like(noise)
+    )
     for _ in range(spec.rounds):
         model = family.broadcast(state)
         exact = sum(family.contribute(spec, dictionary, kind, model, some).sum(axis=0) for kind, some in rows.items())
@@ -62,7 +64,9 @@ def test_custodians_do_what_they_do_for_a_scorecard(dictionary, make_rows, relea
     spec, twin = AdditiveSpec(), ScorecardSpec()
     rows = make_rows(kind, [30, 20], seed)
     noise = np.ones(ADDITIVE.terms(spec, dictionary).vector_length)
-    model = ADDITIVE.broadcast(ADDITIVE.init(spec, dictionary, release_counts(dictionary, {kind: rows}, 1.0), noise))
+    model = ADDITIVE.broadcast(
+        ADDITIVE.init(spec, dictionary, release_counts(dictionary, {kind: rows}, 1.0), noise, noise)
+    )
     assert ADDITIVE.terms(spec, dictionary) == SCORECARD.terms(twin, dictionary)
     for question in ("contribute", "margins"):
         found, other = getattr(ADDITIVE, question), getattr(SCORECARD, question)
@@ -98,7 +102,7 @@ def test_noise_costs_little_of_the_signal_at_moderate_levels(dictionary, make_ro
 def test_rounds_correct_what_the_counts_suggest(dictionary, make_rows, release_counts):
     rows = {"bank": make_rows("bank", [3000])}
     no_noise = np.zeros(ADDITIVE.terms(AdditiveSpec(), dictionary).vector_length)
-    start = ADDITIVE.init(AdditiveSpec(), dictionary, release_counts(dictionary, rows), no_noise)
+    start = ADDITIVE.init(AdditiveSpec(), dictionary, release_counts(dictionary, rows), no_noise, no_noise)
     trained = fit(dictionary, rows, release_counts, stddev=2.0)
     assert penalised_loss(dictionary, trained, rows) < penalised_loss(dictionary, start, rows) - 10
 

@@ -18,7 +18,7 @@ def fitted(dictionary, make_rows, release_counts):
     def make(spec):
         family = family_of(spec.family)
         no_noise = np.zeros(family.terms(spec, dictionary).vector_length)
-        state = family.init(spec, dictionary, release_counts(dictionary, {"bank": rows}), no_noise)
+        state = family.init(spec, dictionary, release_counts(dictionary, {"bank": rows}), no_noise, no_noise)
         for _ in range(spec.rounds):
             sums = family.contribute(spec, dictionary, "bank", family.broadcast(state), rows).sum(axis=0)
             state = family.update(state, sums)

@@ -19,7 +19,7 @@ stacks = st.lists(st.integers(1, 9), min_size=1, max_size=3)
 
 
 def clip(case: Case, radius: int, scale: int = SCALE) -> mlp_clipping.ClippedFactors:
-    return clipped_factors(case.layers, case.inputs, case.bad, scale, radius)
+    return clipped_factors(case.layers, case.inputs, case.bad, scale, np.full(len(case.bad), radius))
 
 
 def part_of(case: Case, records: list[int]) -> Case:

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from fedcredit import preflight
+from fedcredit.models.descent import on_grid
+from fedcredit.models.descent_spec import INPUT_SCALE
 from fedcredit.models.family import family_of
 from fedcredit.models.mlp_inputs import design
-from fedcredit.models.mlp_model import MlpModel, decode, on_grid
-from fedcredit.models.mlp_spec import INPUT_SCALE, MlpSpec
+from fedcredit.models.mlp_model import MlpModel, decode
+from fedcredit.models.mlp_spec import MlpSpec
 from tests import tiny
 from tests.perceptrons import Case, slow_sum
 
@@ -23,7 +25,7 @@ def start(spec: MlpSpec) -> Any:
     parts = (("bank", tiny.rows("bank", 300, 1)), ("hospital", tiny.rows("hospital", 300, 2)))
     counts = sum(preflight.count(DICTIONARY, kind, rows).sum(axis=0) for kind, rows in parts)
     released = preflight.read_release(DICTIONARY, counts, 1, dict.fromkeys(range(4), 0))
-    return FAMILY.init(spec, DICTIONARY, released, np.zeros(52))
+    return FAMILY.init(spec, DICTIONARY, released, np.zeros(52), np.full(52, 600.0))
 
 
 def plain_gradient(weights: np.ndarray, inputs: np.ndarray, bad: np.ndarray) -> np.ndarray:
@@ -43,20 +45,20 @@ def plain_gradient(weights: np.ndarray, inputs: np.ndarray, bad: np.ndarray) -> 
 def test_without_clipping_one_institution_runs_plain_gradient_descent(kind):
     spec = MlpSpec(rounds=8, hidden_sizes=(5, 3), sampling_rate=1.0, clip_l2_norm=100, learning_rate=1.0)
     state, rows = start(spec), tiny.rows(kind, 600, 5)
-    inputs, plain = design(DICTIONARY, kind, state.values, rows.cells) / INPUT_SCALE, state.weights
+    inputs, plain = design(DICTIONARY, kind, state.values, rows.cells) / INPUT_SCALE, state.descent.weights
     for _ in range(spec.rounds):
         state = FAMILY.update(state, FAMILY.contribute(spec, DICTIONARY, kind, FAMILY.broadcast(state), rows)[0])
         plain = plain - spec.learning_rate * plain_gradient(plain, inputs, rows.bad) / 600
-    assert np.abs(plain - start(spec).weights).max() > 0.1
+    assert np.abs(plain - start(spec).descent.weights).max() > 0.1
     # A record's signal is off by up to 2^-10, and what a layer reads by 2^-11: so is the mean, times an input up to 3.
-    np.testing.assert_allclose(state.weights, plain, rtol=0, atol=8 * 3 * 2.0**-10)
+    np.testing.assert_allclose(state.descent.weights, plain, rtol=0, atol=8 * 3 * 2.0**-10)
 
 
 @pytest.mark.parametrize(("clip_l2_norm", "n"), [(100.0, 30), (0.3, 30)])
 def test_rounds_give_the_bytes_of_gradient_descent_on_pythons_integers(clip_l2_norm, n):
     spec = MlpSpec(rounds=3, hidden_sizes=(5, 3), sampling_rate=1.0, clip_l2_norm=clip_l2_norm)
     state, rows = start(spec), tiny.rows("bank", n, 5)
-    inputs, weights = design(DICTIONARY, "bank", state.values, rows.cells).T, state.weights
+    inputs, weights = design(DICTIONARY, "bank", state.values, rows.cells).T, state.descent.weights
     for _ in range(spec.rounds):
         model = decode(spec, DICTIONARY, FAMILY.broadcast(state))
         total = slow_sum(Case(model.layers(spec, DICTIONARY), inputs, rows.bad), spec.gradient_scale, spec.clip_radius)

@@ -9,7 +9,8 @@ from hypothesis.extra.numpy import arrays
 
 from fedcredit.errors import ConfigError
 from fedcredit.models import mlp_exact, mlp_family
-from fedcredit.models.mlp_exact import MOST_UNITS, VALUE_BITS, WEIGHT_BITS, exact_product, squared_norms, tanh
+from fedcredit.models.descent import WEIGHT_BITS
+from fedcredit.models.mlp_exact import MOST_UNITS, VALUE_BITS, exact_product, squared_norms, tanh
 from fedcredit.models.mlp_spec import MlpSpec
 from tests import tiny
 from tests.perceptrons import slow_tanh

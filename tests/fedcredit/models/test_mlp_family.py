@@ -17,11 +17,12 @@ from pydantic import ValidationError
 from fedcredit import preflight
 from fedcredit.data.rows import Rows, concatenate, single
 from fedcredit.errors import WireError
+from fedcredit.models.descent import WEIGHT_LIMIT, WEIGHT_SCALE, on_grid
+from fedcredit.models.descent_spec import INPUT_SCALE
 from fedcredit.models.family import family_of
 from fedcredit.models.mlp_inputs import INPUT_BOUND, design
-from fedcredit.models.mlp_layout import WEIGHT_SCALE
-from fedcredit.models.mlp_model import WEIGHT_LIMIT, MlpModel, decode, on_grid
-from fedcredit.models.mlp_spec import INPUT_SCALE, MlpSpec
+from fedcredit.models.mlp_model import MlpModel, decode
+from fedcredit.models.mlp_spec import MlpSpec
 from fedcredit.planning import accountant_for
 from fedcredit.preflight import Preflight
 from fedcredit.privacy.accounting import Mechanism
@@ -33,6 +34,7 @@ DICTIONARY = tiny.dictionary()
 SPEC = MlpSpec(rounds=6, hidden_sizes=(5, 3), sampling_rate=1.0, clip_l2_norm=0.5)
 LENGTH = 5 * 6 + (3 * 5 + 3) + (1 * 3 + 1)  # 4 features and 2 types in; no biases in the first layer
 NO_NOISE = np.zeros(LENGTH)
+RECORDS = np.full(LENGTH, 600.0)
 
 
 def released(*parts: tuple[str, Rows]) -> Preflight:
@@ -43,7 +45,7 @@ def released(*parts: tuple[str, Rows]) -> Preflight:
 @cache
 def start(spec: MlpSpec = SPEC) -> Any:
     parts = (("bank", tiny.rows("bank", 300, 1)), ("hospital", tiny.rows("hospital", 300, 2)))
-    return FAMILY.init(spec, DICTIONARY, released(*parts), NO_NOISE)
+    return FAMILY.init(spec, DICTIONARY, released(*parts), NO_NOISE, RECORDS)
 
 
 def no_rows(kind: str) -> Rows:
@@ -203,21 +205,20 @@ def test_extreme_weights_are_neither_an_error_nor_a_warning():
 
 def test_the_start_is_the_public_seed_and_the_released_base_rate():
     state, again = start(), start.__wrapped__()
-    np.testing.assert_array_equal(state.weights, again.weights)
+    np.testing.assert_array_equal(state.descent.weights, again.descent.weights)
     other = start(SPEC.model_copy(update={"init_seed": 1}))
-    assert np.mean(state.weights[:30] != other.weights[:30]) > 0.5
+    assert np.mean(state.descent.weights[:30] != other.descent.weights[:30]) > 0.5
     parts = [tiny.rows(kind, 300, seed).bad for kind, seed in (("bank", 1), ("hospital", 2))]
     rate = np.concatenate(parts).mean()
-    assert state.weights[-1] == pytest.approx(np.log(rate / (1 - rate)))
-    assert state.records == 600.0
-    assert not state.weights[:30].reshape(5, 6)[:, 4:].any()
+    assert state.descent.weights[-1] == pytest.approx(np.log(rate / (1 - rate)))
+    assert not state.descent.weights[:30].reshape(5, 6)[:, 4:].any()
 
 
 def test_a_release_of_pure_noise_is_a_usable_start():
     counts = tuple(np.full((feature.n_cells, 2), -5.0) for feature in DICTIONARY.features)
-    state = FAMILY.init(SPEC, DICTIONARY, Preflight(counts, (5.0,) * 4), NO_NOISE)
-    assert state.records == 1.0
-    assert np.isfinite(state.weights).all()
+    state = FAMILY.init(SPEC, DICTIONARY, Preflight(counts, (5.0,) * 4), NO_NOISE, np.zeros(LENGTH))
+    assert (state.descent.records == 1.0).all()
+    assert np.isfinite(state.descent.weights).all()
     FAMILY.broadcast(state)
 
 
@@ -226,12 +227,13 @@ def test_a_step_divides_by_the_public_constants_only():
     state = start(spec)
     sums = np.arange(LENGTH, dtype=np.int64) * 1000
     stepped = FAMILY.update(state, sums)
-    np.testing.assert_allclose(state.weights - stepped.weights, 3.0 * sums / (2**20 * 0.25 * 600), rtol=0, atol=1e-14)
+    moved = state.descent.weights - stepped.descent.weights
+    np.testing.assert_allclose(moved, 3.0 * sums / (2**20 * 0.25 * 600), rtol=0, atol=1e-14)
 
 
 def test_a_step_stays_within_the_public_weight_range():
     stepped = FAMILY.update(start(), np.full(LENGTH, -(2**50), dtype=np.int64))
-    assert np.all(stepped.weights == WEIGHT_LIMIT)
+    assert np.all(stepped.descent.weights == WEIGHT_LIMIT)
     assert decode(SPEC, DICTIONARY, FAMILY.broadcast(stepped)).units.tolist() == [8 * WEIGHT_SCALE] * LENGTH
 
 
@@ -239,7 +241,7 @@ def test_the_released_model_is_the_mean_of_the_second_half():
     state, iterates = start(), []
     for round_number in range(SPEC.rounds):
         state = FAMILY.update(state, np.full(LENGTH, 1000 * (round_number + 1), dtype=np.int64))
-        iterates.append(state.weights)
+        iterates.append(state.descent.weights)
     expected = np.rint(np.mean(iterates[3:], axis=0) * WEIGHT_SCALE)
     np.testing.assert_allclose(decode(SPEC, DICTIONARY, FAMILY.final(state)).units, expected, atol=1)
 
@@ -326,7 +328,8 @@ def test_the_release_is_canonical_json_and_scores_like_the_final_bytes():
 def test_training_on_all_owners_sorts_good_from_bad():
     spec = MlpSpec(rounds=30, hidden_sizes=(6,), sampling_rate=1.0, learning_rate=4.0)
     parts = {kind: tiny.rows(kind, 600, seed) for kind, seed in (("bank", 1), ("hospital", 2))}
-    state = FAMILY.init(spec, DICTIONARY, released(*parts.items()), NO_NOISE)
+    records = np.full(FAMILY.terms(spec, DICTIONARY).vector_length, 1200.0)
+    state = FAMILY.init(spec, DICTIONARY, released(*parts.items()), records, records)
     untrained = mean_gap(spec, state)
     for _ in range(spec.rounds):
         model = FAMILY.broadcast(state)
@@ -360,7 +363,7 @@ def test_coordinator_and_custodians_run_it_like_any_family(privacy, mode):
     driver = tiny.coordinator(consortium)
     tiny.run(driver, members)
     assert driver.progress.next_phase == "done"
-    assert driver.progress.state.rounds_done == 3
+    assert driver.progress.state.descent.rounds_done == 3
     assert {member.ledger.account.accountant.mode for member in members.values()} == {mode}
     assert canonical_json(FAMILY.release(driver.progress.state))
 

@@ -27,7 +27,9 @@ def fit(dictionary, rows, release_counts, spec=None, stddev=0.0, count_stddev=0.
     rng = np.random.default_rng(seed)
     owned = np.any([FAMILY.owned_coordinates(spec, dictionary, kind) for kind in rows], axis=0)
     noise = stddev * owned
-    state = FAMILY.init(spec, dictionary, release_counts(dictionary, rows, count_stddev, seed), noise)
+    state = FAMILY.init(
+        spec, dictionary, release_counts(dictionary, rows, count_stddev, seed), noise, np.zeros_like(noise)
+    )
     for _ in range(spec.rounds):
         model = FAMILY.broadcast(state)
         exact = sum(FAMILY.contribute(spec, dictionary, kind, model, some).sum(axis=0) for kind, some in rows.items())

@@ -17,6 +17,7 @@ from fedcredit.secure_aggregation.agreement import AgreementKey
 from fedcredit.secure_aggregation.masks import MaskPlace, PairSecrets
 from fedcredit.secure_aggregation.transcript import read_transcript
 from fedcredit.wire.envelope import SigningKey
+from fedcredit.wire.heads import sign_head
 from fedcredit.wire.messages import Contribution, JoinReply, Role
 
 COORDINATES = 10_000
@@ -45,7 +46,10 @@ def consortium(n: int) -> tuple[Roster, AgreementKey, tuple[bytes, ...]]:
     )
     roster = Roster(version=1, expires=date(2099, 12, 31), members=members)
     joins = tuple(
-        identity.seal(member.id, JoinReply(HASH, 0, 1, roster.digest(), key.public, 1, HASH))
+        identity.seal(
+            member.id,
+            JoinReply(HASH, 0, 1, roster.digest(), key.public, 1, HASH, HASH, sign_head(identity, member.id, 0, HASH)),
+        )
         for identity, member, key in zip(identities, members, keys, strict=True)
     )
     return roster, keys[0], joins
@@ -71,7 +75,7 @@ def costs(n: int) -> list[float]:
 def overhead() -> int:
     """Bytes of a signed contribution beyond eight per coordinate, with the longest name that a roster allows."""
     vector = bytes(8 * COORDINATES)
-    message = Contribution(HASH, Role.EVALUATE, 2**32 - 1, 2**32 - 1, HASH, HASH, vector, 2**64 - 1, HASH)
+    message = Contribution(HASH, Role.EVALUATE, 2**32 - 1, 2**32 - 1, HASH, HASH, vector, 2**64 - 1, HASH, bytes(64))
     return len(SigningKey.generate().seal("b" * 63, message)) - len(vector)
 
 

@@ -1,11 +1,14 @@
 """What one institution's update of a perceptron costs: ``python -m benches.neural``.
 
 One local epoch over 600 rows, 23 features, hidden layers of 64 and 32, at an expected batch of q·600 rows: q = 0.25 as
-in `configs/model/mlp.yaml`, and batches of 32 as in Flower's Opacus example. Ours: Poisson samples from bits of the
-operating system, clipping, exact integer sums, model bytes in and out; then the same with rounded Gaussian noise at
-each step. Against it, both with noise: Opacus in this process with its own engine and loader, set-up not counted; and
-a Flower simulation on Ray, one client at a time, whose clients do what that example's do (engine, epoch, ε), after a
-round that warms it up. Medians; the ratios are to the first column and the second. Needs extras `neural` and `ray`.
+in `configs/model/mlp.yaml`, and batches of 32 as in Flower's Opacus example. Three times ours: one institution without
+noise; the same with rounded Gaussian noise at each step; and a simulated cohort of 50 institutions, whose steps are
+stacked and whose time is divided by 50. Counted of each institution: model bytes in and out, inputs from cells, at each
+step a Poisson sample of its own from bits of the operating system, clipping, exact integer sums on its own weights and,
+but for the first, noise of its own. Against it, both with noise: Opacus in this process with its own engine and loader,
+set-up not counted; and a Flower simulation on Ray, one client at a time, whose clients do what that example's do
+(engine, epoch, ε), after a round that warms it up. One thread each. Medians; the ratios are to ours, in the order
+above. Needs extras `neural` and `ray`.
 """
 
 import logging
@@ -13,6 +16,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -29,15 +33,17 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 from flwr.simulation import run_simulation
+from numpy.typing import NDArray
 from opacus import PrivacyEngine
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from fedcredit.data.rows import Rows, single
-from fedcredit.dictionary.schema import parse_dictionary
+from fedcredit.data.rows import Rows, concatenate, single
+from fedcredit.dictionary.schema import DataDictionary, parse_dictionary
 from fedcredit.models.descent import WEIGHT_SCALE, on_grid
 from fedcredit.models.family import family_of
 from fedcredit.models.mlp_clipping import clipped_factors
+from fedcredit.models.mlp_cohort import load, step_sums
 from fedcredit.models.mlp_inputs import design
 from fedcredit.models.mlp_model import MlpModel, decode
 from fedcredit.models.mlp_spec import MlpSpec
@@ -52,6 +58,7 @@ CLIP = 2.0
 NOISE_MULTIPLIER = 1.0
 TURNS, REPEATS = 9, 5
 CLIENTS, ROUNDS = 8, 3
+COHORT = 50
 
 _HEAD = """
 schema_version: 1
@@ -82,41 +89,91 @@ def medians_ms(*works: Callable[[], object]) -> list[float]:
     return [1000 * statistics.median(own) for own in times]
 
 
-def our_update(rate: float, *, noise: bool) -> Callable[[], object]:
-    """One local epoch with what the custodian computes at each step, model bytes in and out."""
+@dataclass(frozen=True)
+class Ours:
+    """A plan's constants and the model that its first round starts from, for a sampling rate."""
+
+    dictionary: DataDictionary
+    spec: MlpSpec
+    start: bytes
+    length: int
+    bits: OsBitSource
+
+    def sample(self, name: bytes) -> NDArray[np.bool_]:
+        """One institution's Poisson sample of its rows."""
+        words = self.bits.stream(b"sample" + name, poisson.bytes_needed(ROWS))
+        return poisson.sample(Fraction(self.spec.sampling_rate), ROWS, words)
+
+    def noise(self, name: bytes) -> NDArray[np.int64]:
+        """One institution's noise of one step."""
+        words = self.bits.stream(b"noise" + name, rounded_gaussian.bytes_needed(self.length))
+        return rounded_gaussian.draw(int((NOISE_MULTIPLIER * self.spec.clip_radius) ** 2), self.length, words)
+
+    def moved(self, weights: NDArray[np.float64], sums: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Weights after a step."""
+        return weights - self.spec.learning_rate / (self.spec.gradient_scale * self.spec.sampling_rate * ROWS) * sums
+
+
+def ours(rate: float) -> Ours:
+    """The bench's plan."""
     dictionary = parse_dictionary((_HEAD + "".join(_FEATURE.format(i) for i in range(FEATURES))).encode())
     spec = MlpSpec(hidden_sizes=HIDDEN, sampling_rate=rate, clip_l2_norm=CLIP)
-    family, bits, rows = family_of("mlp"), OsBitSource(), our_rows()
-    counts = count(dictionary, "bank", rows).sum(axis=0)
-    released = read_release(dictionary, counts, 1, dict.fromkeys(range(FEATURES), 0))
+    family = family_of("mlp")
+    released = read_release(
+        dictionary, count(dictionary, "bank", our_rows(0)).sum(axis=0), 1, dict.fromkeys(range(FEATURES), 0)
+    )
     length = family.terms(spec, dictionary).vector_length
     state = family.init(spec, dictionary, released, np.zeros(0), np.full(length, float(ROWS)))
-    data = family.broadcast(state)
-    variance = int((NOISE_MULTIPLIER * spec.clip_radius) ** 2)
-    step_length = spec.learning_rate / (spec.gradient_scale * rate * ROWS)
+    return Ours(dictionary, spec, family.broadcast(state), length, OsBitSource())
+
+
+def our_update(rate: float, *, noise: bool) -> Callable[[], object]:
+    """One local epoch with what the custodian computes at each step, model bytes in and out."""
+    plan, rows = ours(rate), our_rows(0)
+    spec, dictionary = plan.spec, plan.dictionary
 
     def epoch() -> object:
-        model = decode(spec, dictionary, data)
-        inputs = np.ascontiguousarray(design(dictionary, "bank", model.values, rows.cells).T)
+        model = decode(spec, dictionary, plan.start)
+        inputs = np.ascontiguousarray(design(spec, dictionary, "bank", model.values, rows.cells).T)
         weights = model.units / WEIGHT_SCALE
         for step in range(steps(rate)):
             name = os.urandom(16) + bytes([step])
-            mask = poisson.sample(Fraction(rate), ROWS, bits.stream(b"sample" + name, poisson.bytes_needed(ROWS)))
+            mask = plan.sample(name)
             layers = MlpModel(model.values, on_grid(weights)).layers(spec, dictionary)
-            factors = clipped_factors(layers, inputs[:, mask], rows.bad[mask], spec.gradient_scale, spec.clip_radius)
+            radii = np.full(np.count_nonzero(mask), spec.clip_radius)
+            factors = clipped_factors(layers, inputs[:, mask], rows.bad[mask], spec.gradient_scale, radii)
             sums = factors.sum(slice(None))
             if noise:
-                words = bits.stream(b"noise" + name, rounded_gaussian.bytes_needed(length))
-                sums += rounded_gaussian.draw(variance, length, words)
-            weights = weights - step_length * sums
+                sums += plan.noise(name)
+            weights = plan.moved(weights, sums)
         return MlpModel(model.values, on_grid(weights)).encode()
 
     return epoch
 
 
-def our_rows() -> Rows:
+def our_cohort(rate: float) -> Callable[[], object]:
+    """One local epoch of a whole cohort, stacked; every institution draws its own samples and noise."""
+    plan, rows = ours(rate), concatenate([our_rows(seed) for seed in range(COHORT)])
+    spec, dictionary = plan.spec, plan.dictionary
+
+    def epoch() -> object:
+        models = [decode(spec, dictionary, plan.start) for _ in range(COHORT)]
+        records = load(spec, dictionary, "bank", models, rows, "cpu")
+        weights = np.stack([model.units for model in models]) / WEIGHT_SCALE
+        for step in range(steps(rate)):
+            names = [os.urandom(16) + bytes([step]) for _ in range(COHORT)]
+            chosen = np.concatenate([plan.sample(name) for name in names])
+            sums = step_sums(spec, dictionary, on_grid(weights), records, chosen)
+            weights = plan.moved(weights, sums + np.stack([plan.noise(name) for name in names]))
+        units = on_grid(weights)
+        return [MlpModel(model.values, own).encode() for model, own in zip(models, units, strict=True)]
+
+    return epoch
+
+
+def our_rows(seed: int) -> Rows:
     """Made-up records on the grids of the bench's dictionary."""
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     cells = generator.integers(0, 20, (ROWS, FEATURES)).astype(np.uint16)
     return single(cells, (generator.random(ROWS) < 0.05 + 0.02 * cells[:, 0]).astype(np.uint8))
 
@@ -204,20 +261,22 @@ def main() -> None:
     logging.getLogger("flwr").setLevel(logging.ERROR)
     torch.set_num_threads(1)
     print(f"one client update: {ROWS} rows, MLP {FEATURES}-{HIDDEN[0]}-{HIDDEN[1]}-1, one epoch, median ms")
-    titles = ("batch", "steps", "fedcredit", "with noise", "Opacus", "ratios", "Flower + Opacus", "ratios")
-    print("".join(f"{title:>{len(title) + 5}}" for title in titles))
+    titles = ("batch", "steps", "no noise", "with noise", "stacked", "Opacus", "ratios", "Flower + Opacus", "ratios")
+    print("".join(f"{title:>{len(title) + 9}}" for title in titles))
     for batch in (150, 32):
         rate = batch / ROWS
-        plain, noised, opacus = medians_ms(
+        plain, noised, together, opacus = medians_ms(
             our_update(rate, noise=False),
             our_update(rate, noise=True),
+            our_cohort(rate),
             opacus_trainer(network(), rate, PrivacyEngine()),
         )
+        stacked = together / COHORT
         flower = flower_ms(rate)
-        first, second = (f"{cost / plain:.1f} {cost / noised:.1f}" for cost in (opacus, flower))
-        costs = (f"{plain:.2f}", f"{noised:.2f}", f"{opacus:.1f}", first, f"{flower:.1f}", second)
+        first, second = (" ".join(f"{cost / own:.1f}" for own in (plain, noised, stacked)) for cost in (opacus, flower))
+        costs = (f"{plain:.2f}", f"{noised:.2f}", f"{stacked:.2f}", f"{opacus:.1f}", first, f"{flower:.1f}", second)
         cells = zip((batch, steps(rate), *costs), titles, strict=True)
-        print("".join(f"{cell:>{len(title) + 5}}" for cell, title in cells))
+        print("".join(f"{cell:>{len(title) + 9}}" for cell, title in cells), flush=True)
     print("bars: 5 times faster than Opacus in process, 100 times faster than Flower's simulation with Opacus")
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fedcredit.errors import ConfigError
 from fedcredit.models.specs import ModelSpec
-from fedcredit.roster import HashHex, Roster
+from fedcredit.roster import HashHex, Region, Roster
 from fedcredit.wire.canonical import PROTOCOL_VERSION, canonical_json, digest, parse_json
 from fedcredit.wire.messages import MAX_MESSAGE_BYTES, Role
 from fedcredit.wire.public_keys import PublicKeyHex
@@ -147,7 +147,13 @@ class EvaluationTerms(BaseModel):
 
 
 class Plan(BaseModel):
-    """Every public constant of a job."""
+    """Every public constant of a job.
+
+    Attributes
+    ----------
+    coordinator_region
+        Where the coordinator says that it runs, in the roster's words; None where it says nothing.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -156,6 +162,7 @@ class Plan(BaseModel):
     purpose: str = Field(max_length=1000)
     coordinator: str = Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")
     coordinator_key: PublicKeyHex
+    coordinator_region: Region | None = None
     dictionary: HashHex
     roster: Roster
     privacy: PrivacyTerms

@@ -60,7 +60,13 @@ class BudgetShares:
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """What a person asks for; `make_plan` turns it into constants."""
+    """What a person asks for; `make_plan` turns it into constants.
+
+    Attributes
+    ----------
+    coordinator_region
+        Where the coordinator runs; members whose policies have a rule for routes ask for it.
+    """
 
     job: str
     purpose: str
@@ -72,6 +78,7 @@ class JobRequest:
     model: ModelSpec
     evaluation: EvaluationTerms
     evaluation_percent: int
+    coordinator_region: str | None = None
 
 
 def make_plan(request: JobRequest, dictionary: DataDictionary) -> Plan:
@@ -109,6 +116,7 @@ def make_plan(request: JobRequest, dictionary: DataDictionary) -> Plan:
         purpose=request.purpose,
         coordinator=request.coordinator,
         coordinator_key=request.coordinator_key.hex(),
+        coordinator_region=request.coordinator_region,
         dictionary=dictionary.digest().hex(),
         roster=request.roster,
         privacy=privacy,

@@ -15,6 +15,9 @@ from fedcredit.wire.canonical import canonical_json, digest
 from fedcredit.wire.public_keys import PublicKeyHex
 
 InstitutionId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+# Shown on consoles before it is signed: letters and plain punctuation, nothing that could hide a line.
+Region = Annotated[str, Field(pattern=r"^[A-Za-z0-9 .,'()/&_-]{1,63}$")]
+UNSPECIFIED_REGION = "unspecified"
 # Of a sum that hides its parts: between two, each takes its own off and holds the other's.
 FEWEST_MEMBERS = 3
 HashHex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -27,8 +30,7 @@ class Member(BaseModel):
 
     id: InstitutionId
     kind: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
-    # Shown on consoles before it is signed: letters and plain punctuation, nothing that could hide a line.
-    region: str = Field(default="unspecified", pattern=r"^[A-Za-z0-9 .,'()/&_-]{1,63}$")
+    region: Region = UNSPECIFIED_REGION
     public_size: int = Field(gt=0, le=10**12)
     public_key: PublicKeyHex
 

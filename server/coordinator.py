@@ -19,6 +19,19 @@ from numpy.typing import NDArray
 
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import JobError, RefusalError, WireError
+from fedcredit.job.admission import (
+    Question,
+    Request,
+    answers,
+    authenticated,
+    head_of,
+    identity,
+    plausible_sum,
+    question,
+    vector_of,
+)
+from fedcredit.job.progress import Progress, advance, owned_by, request_model, start
+from fedcredit.job.store import Decided, JobStore, Outcome
 from fedcredit.plan import Placement, Plan, parse_plan
 from fedcredit.privacy.shares import fewest_members
 from fedcredit.roster import FEWEST_MEMBERS
@@ -37,10 +50,7 @@ from fedcredit.wire.messages import (
     Role,
     RoundRequest,
 )
-from server.admission import Question, Request, answers, authenticated, identity, plausible_sum, question, vector_of
 from server.joins import JoinBook
-from server.progress import Progress, advance, owned_by, request_model, start
-from server.store import Decided, JobStore, Outcome
 from server.verdict import Asking, sentence, verdict
 
 _ROLES = {"preflight": Role.PREFLIGHT, "train": Role.TRAIN, "evaluate": Role.EVALUATE}
@@ -195,12 +205,29 @@ class Coordinator:
             progress.members,
             request_model(self.plan, progress),
             transcript,
+            self._witnesses(),
+            self._heads(),
         )
 
     def _joins(self) -> tuple[bytes, ...]:
         """The latest signed join of everybody who has keys, in roster order."""
         packets = self._store.packets("join")
         return tuple(packets[name] for name in self.progress.keyed)
+
+    def _witnesses(self) -> tuple[bytes, ...]:
+        """Where keys were agreed on since the last sums, enough members' word on each other's ledgers."""
+        if self.progress.new_keys is None:
+            return ()
+        packets = self._store.packets("keys", self.progress.new_keys)
+        # One more than each needs of others: it may stand among them itself.
+        return tuple(packets.values())[: self.plan.privacy.colluders + 2]
+
+    def _heads(self) -> tuple[bytes, ...]:
+        """Where the ledgers of those stood who answered last."""
+        if not self.plan.privacy.masks or self.progress.last_sums is None:
+            return ()
+        packets = self._store.packets(*self.progress.last_sums)
+        return tuple(head_of(self.plan, name, packet).encode() for name, packet in packets.items())
 
     def _take(self, name: str, asked: Question, reply: bytes | None) -> None:
         asking = self._asking

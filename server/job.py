@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedcredit.dictionary.schema import load_dictionary
 from fedcredit.errors import ConfigError
+from fedcredit.job.progress import Progress
+from fedcredit.job.store import Decided, JobStore
 from fedcredit.wire.envelope import SigningKey
 from server.coordinator import Coordinator
-from server.progress import Progress
 from server.results import release_files
-from server.store import Decided, JobStore
 
 
 class JobFile(BaseModel):

@@ -8,12 +8,13 @@ import numpy as np
 
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.evaluation.summary import FederatedMetrics, evaluate_release
+from fedcredit.job.progress import Progress, noise_variance, scored_model
 from fedcredit.models.family import family_of
+from fedcredit.models.module_tensors import weight_files
 from fedcredit.plan import Plan
 from fedcredit.wire.canonical import canonical_json
 from fedcredit.wire.messages import Role
 from server.coordinator import Coordinator
-from server.progress import Progress, noise_variance, scored_model
 
 
 def federated_metrics(plan: Plan, dictionary: DataDictionary, progress: Progress) -> FederatedMetrics | None:
@@ -30,11 +31,12 @@ def federated_metrics(plan: Plan, dictionary: DataDictionary, progress: Progress
 def release_files(coordinator: Coordinator) -> dict[str, bytes]:
     """Name and content of every released file."""
     plan, progress = coordinator.plan, coordinator.progress
-    family = family_of(plan.model.family)
+    released = family_of(plan.model.family).release(progress.state)
     metrics = federated_metrics(plan, coordinator.dictionary, progress)
     files = {
         "plan.json": plan.to_bytes(),
-        "model.json": canonical_json(family.release(progress.state)),
+        "model.json": canonical_json(released),
+        **weight_files(released),
         "evaluation.json": _pretty(asdict(metrics) if metrics is not None else {}),
         "job.json": _pretty({**job_summary(plan, progress), "receipts": sorted(coordinator.receipts())}),
     }

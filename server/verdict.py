@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import JobError
+from fedcredit.job.progress import CHARGED, Progress
+from fedcredit.job.store import Outcome
 from fedcredit.ownership import fewest_owners
 from fedcredit.plan import Placement, Plan
 from fedcredit.wire.messages import Message
-from server.progress import Progress
-from server.store import Outcome
 
 _OVER = frozenset({"stop", "expired"})
-CHARGED = ("preflight", "train", "evaluate")
+_LATER = frozenset({"hours"})
 _LONGEST_REASON = 500
 _LOST_KEYS = frozenset({"keys-missing", "keys-stale", "keys-own"})
 _LOST_BYTES = frozenset({"attempt", "replay"})
@@ -73,8 +73,11 @@ def verdict(plan: Plan, dictionary: DataDictionary, progress: Progress, asking: 
     ------
     JobError
         If too few institutions are left for the quorum or for a block, a first join was refused, preflight cannot be
-        paid again, or nobody took the release.
+        paid again, nobody took the release, or a member answers at other hours only.
     """
+    if later := _with(asking, _LATER):
+        # Asked again on resume under the same attempt: who has answered re-sends stored bytes, and nobody is charged.
+        raise JobError(f"{later[0]}: {asking.refused[later[0]][1]}; resume the job then.")
     if progress.next_phase == "release":
         return _released(progress, asking)
     members, lost_keys = _left(plan, progress, asking, quorum)

@@ -16,6 +16,9 @@ from fedcredit.custodian.policy import Policy
 from fedcredit.custodian.site import NotPrivate, Site
 from fedcredit.data.rows import Dataset
 from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.job.progress import Progress
+from fedcredit.job.store import Decided, JobStore
+from fedcredit.models.module_spec import ModuleSpec
 from fedcredit.models.specs import ModelSpec
 from fedcredit.ownership import fewest_owners
 from fedcredit.plan import EvaluationTerms, Placement, Plan, PrivacyTerms
@@ -27,8 +30,6 @@ from fedcredit.privacy.statement import PrivacyStatement, statement
 from fedcredit.roster import FEWEST_MEMBERS, Member, Roster
 from fedcredit.wire.envelope import SigningKey
 from server.coordinator import Coordinator
-from server.progress import Progress
-from server.store import Decided, JobStore
 from simulations.central_noise import central_noise_of
 from simulations.placement import mask_label
 from simulations.seeded_bits import SeededBitSource, seeded_identity
@@ -134,6 +135,7 @@ def custodian_of(
         roster=plan.roster,
         coordinators={COORDINATOR: federation.coordinator_key.public},
         policy=_policy(federation, spec),
+        modules=allowed_modules(plan),
     )
     return Custodian(
         site,
@@ -190,6 +192,12 @@ def statement_of(plan: Plan, kind: str, ledger: Ledger) -> PrivacyStatement:
     return statement(
         plan, kind, accountant, job.reserved if job else accountant.budget, job.spent if job else accountant.budget
     )
+
+
+def allowed_modules(plan: Plan) -> dict[str, str]:
+    """Modules that a simulated site lists: the one that the plan asks for."""
+    model = plan.model
+    return {model.module: model.source_sha256} if isinstance(model, ModuleSpec) else {}
 
 
 def noise_label(spec: JobSpec) -> NoiseLabel:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from fedcredit.custodian.service import CustodianService
 from fedcredit.errors import ConfigError
+from fedcredit.job.progress import Progress, advance, start
+from fedcredit.job.store import Decided, JobStore
 from fedcredit.plan import Placement
 from fedcredit.privacy.ledger import Ledger
-from server.progress import Progress, advance, start
-from server.store import Decided, JobStore
 from simulations.federation import Federation, JobOutcome, JobSpec, custodian_of, statement_of
 from simulations.flower import LoopbackDeployment, custodian_of_site, run_in_flower_simulation
 from simulations.job_files import store_path, write_job, write_site

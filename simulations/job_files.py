@@ -19,7 +19,7 @@ from fedcredit.planning import accountant_for
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.privacy.ledger_entries import Account
 from fedcredit.roster_file import SignedRoster, sign_roster, write_roster_file
-from simulations.federation import COORDINATOR, Federation, Institution
+from simulations.federation import COORDINATOR, Federation, Institution, allowed_modules
 
 _TARGET, _ROLE = "bad", "role"
 _DATA_KEY = bytes(32)  # roles are declared in the table, so nothing is drawn from it
@@ -85,6 +85,7 @@ def write_site(federation: Federation, institution: Institution, folder: Path, l
         "dictionary": "dictionary.yaml",
         "roster": "roster.yaml",
         "identity_key": "identity.pem",
+        "modules": allowed_modules(federation.plan),
         "data_key": "data.key",
         "data": {"kind": "parquet", "path": "table.parquet"},
         "mapping": "mapping.yaml",

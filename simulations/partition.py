@@ -66,14 +66,15 @@ def train_and_test(table: PooledTable, seed: int) -> tuple[NDArray[np.int64], ND
     ConfigError
         If a class has too few rows to be split.
     """
-    first = _first_rows(table)
+    owners = _owners(table)
+    first = _first_rows(owners)
     try:
         train, test = train_test_split(first, test_size=TEST_FRACTION, random_state=seed, stratify=table.bad[first])
     except ValueError as error:
         raise ConfigError(
             f"the table cannot be split into training and test rows ({error}); give more rows of both classes."
         ) from error
-    return _with_companions(table, train), _with_companions(table, test)
+    return _with_companions(owners, train), _with_companions(owners, test)
 
 
 def deal(table: PooledTable, n_institutions: int, split: SplitSpec, seed: int) -> list[Part]:
@@ -87,10 +88,11 @@ def deal(table: PooledTable, n_institutions: int, split: SplitSpec, seed: int) -
     generator = np.random.default_rng(seed)
     train, test = train_and_test(table, seed)
     shares = _dirichlet_shares(n_institutions, split.alpha, generator) if split.kind == "dirichlet" else None
-    first = _first_rows(table)
+    owners = _owners(table)
+    first = _first_rows(owners)
     parts = [
         [
-            _with_companions(table, chosen)
+            _with_companions(owners, chosen)
             for chosen in _deal_rows(table, rows[np.isin(rows, first)], n_institutions, split, shares, generator)
         ]
         for rows in (train, test)
@@ -103,20 +105,21 @@ def deal(table: PooledTable, n_institutions: int, split: SplitSpec, seed: int) -
     return [Part(train_rows, test_rows) for train_rows, test_rows in zip(*parts, strict=True)]
 
 
-def _first_rows(table: PooledTable) -> NDArray[np.int64]:
-    """The first row of each id, increasing."""
+def _owners(table: PooledTable) -> NDArray[np.int64]:
+    """Whose each row is, by the first row of its id; shape (n,)."""
     seen: dict[bytes, int] = {}
-    for row, unit in enumerate(table.ids):
-        seen.setdefault(unit, row)
-    return np.array(list(seen.values()), dtype=np.int64)
+    return np.array([seen.setdefault(unit, row) for row, unit in enumerate(table.ids)], dtype=np.int64)
 
 
-def _with_companions(table: PooledTable, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The rows, and with them every other row of their ids; the rows themselves where each id has one."""
-    if len(set(table.ids)) == len(table.ids):
-        return rows
-    chosen = {table.ids[row] for row in rows}
-    return np.array([row for row, unit in enumerate(table.ids) if unit in chosen], dtype=np.int64)
+def _first_rows(owners: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The first row of each id, increasing."""
+    return np.flatnonzero(owners == np.arange(owners.size))
+
+
+def _with_companions(owners: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows, and with them every other row of their ids; in the order given where each id has one."""
+    companions = np.flatnonzero(np.isin(owners, owners[rows]))
+    return rows if companions.size == rows.size else companions
 
 
 def _deal_rows(

@@ -5,8 +5,8 @@ from typing import Protocol
 
 from rich.console import Console
 
-from server.progress import Progress
-from server.store import Decided, Outcome
+from fedcredit.job.progress import Progress
+from fedcredit.job.store import Decided, Outcome
 from simulations.results import PlanSummary, RunResult
 from simulations.tables import phase_line, plan_table, results_table, trouble_line
 

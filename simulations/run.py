@@ -15,13 +15,13 @@ from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
 
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.evaluation.summary import FederatedMetrics
+from fedcredit.job.progress import Progress
+from fedcredit.job.store import Decided
 from fedcredit.plan import Plan
 from fedcredit.planning import accountant_for
 from fedcredit.privacy import pld
 from fedcredit.privacy.statement import planned_cost, statement
-from server.progress import Progress
 from server.results import federated_metrics
-from server.store import Decided
 from simulations.comparisons import ALL_COLUMNS, Scores, run_alone, run_pooled, run_same_type, score_outcome, views
 from simulations.dataset import institutions_of
 from simulations.federation import Federation, JobOutcome, JobSpec, found, noise_label, run_in_process

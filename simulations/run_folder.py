@@ -17,6 +17,7 @@ import yaml
 
 from fedcredit.errors import ConfigError
 from fedcredit.models.family import family_of
+from fedcredit.models.module_tensors import weight_files
 from fedcredit.models.points import PointsRow, points_table
 from fedcredit.wire.canonical import canonical_json
 from simulations.drawings import figures_of
@@ -109,6 +110,8 @@ class RunFolder:
         }
         for name, text in texts.items():
             (self.path / name).write_text(text, encoding="utf-8")
+        for name, content in weight_files(released).items():
+            (self.path / name).write_bytes(content)
 
 
 def _csv(rows: tuple[PointsRow, ...]) -> str:

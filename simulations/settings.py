@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fedcredit.errors import ConfigError
 from fedcredit.evaluation.score_grid import default_n_bins
+from fedcredit.models.module_source import read_source, require_neural
 from fedcredit.models.specs import ModelSpec
 from fedcredit.plan import EvaluationTerms, Placement, PrivacyTerms
 from fedcredit.planning import BudgetShares, evaluation_noise_stddev
@@ -168,9 +169,17 @@ def _masks(asked: Masks, n_institutions: int) -> bool:
 def _model(model: Mapping[str, Any]) -> ModelSpec:
     adapter: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
     try:
-        return adapter.validate_python(dict(model))
+        return adapter.validate_python(_with_hash(model))
     except ValidationError as error:
         raise ConfigError(first_problem(error, model, "model")) from error
+
+
+def _with_hash(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The hash of a module's file, where it is not given: a simulation runs the file that lies there."""
+    if model.get("family") != "module" or model.get("source_sha256") is not None:
+        return dict(model)
+    require_neural()
+    return {**model, "source_sha256": read_source(str(model.get("module"))).sha256}
 
 
 def _evaluation(tree: ConfigTree, n_rows: int, privacy: PrivacyTerms, shares: BudgetShares) -> EvaluationTerms:

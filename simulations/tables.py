@@ -13,8 +13,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from fedcredit.job.store import Decided, Outcome
 from fedcredit.privacy.statement import PrivacyStatement
-from server.store import Decided, Outcome
 from simulations.results import (
     InstitutionPlan,
     Metrics,
@@ -256,7 +256,7 @@ def _plan_words(plan: PlanSummary) -> str:
         f"{deltas_and_units(statements)}"
     )
     if any(statement.epsilon_outsider is None for statement in statements):
-        words += " Outsiders: none is stated where single packets are not masked."
+        words += " Outsiders: none is stated where single packets are not masked, or are made of local steps."
     return "\n".join((words, *plan.notes, seen))
 
 

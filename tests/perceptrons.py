@@ -44,13 +44,32 @@ def on_grid(values: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(values * WEIGHT), -8 * WEIGHT, 8 * WEIGHT)
 
 
-def dense(values: Sequence[np.ndarray], signals: Sequence[np.ndarray], record: int) -> list[int]:
-    """One record's integer gradient from its factors, in the plan's order."""
+def encoder_case(
+    seed: int, owned: Sequence[Sequence[bool]], units: int, hidden: Sequence[int], size: float = 1.0
+) -> Case:
+    """Encoders of blocks with 1, 2, 3, 1, … features; `owned` says per record which blocks are there, at least one."""
+    rng = np.random.default_rng(seed)
+    layers, inputs = [], []
+    for block, there in enumerate(zip(*owned, strict=True)):
+        part = np.clip(np.rint(INPUT * rng.standard_normal((block % 3 + 2, len(owned)))), -3 * INPUT, 3 * INPUT)
+        part[-1] = INPUT
+        inputs.append(part * np.array(there))
+        layers.append(Layer(on_grid(size * rng.standard_normal((units, len(part)))), None))
+    width = units * len(layers)
+    for outputs in (*hidden, 1):
+        weights, biases = size * rng.standard_normal((outputs, width)), size * rng.standard_normal(outputs)
+        layers.append(Layer(on_grid(weights), on_grid(biases)))
+        width = outputs
+    return Case(tuple(layers), np.concatenate(inputs), rng.integers(0, 2, len(owned)).astype(np.uint8))
+
+
+def dense(values: Sequence[np.ndarray], signals: Sequence[np.ndarray], record: int, n_first: int = 1) -> list[int]:
+    """One record's integer gradient from its factors, in the plan's order; the parts of the first layer are first."""
     flat: list[int] = []
     for index, (read, signal) in enumerate(zip(values, signals, strict=True)):
         a, d = [int(v) for v in read[:, record]], [int(v) for v in signal[:, record]]
         flat += [x * y for x in d for y in a]
-        flat += [x * INPUT for x in d] if index else []
+        flat += [x * INPUT for x in d] if index >= n_first else []
     return flat
 
 
@@ -62,14 +81,17 @@ def slow_sum(case: Case, scale: int, radius: int) -> list[int]:
 
 def slow_record(case: Case, record: int, scale: int, radius: int) -> list[int]:
     """One record's clipped integer gradient."""
-    read = [[int(v) for v in case.inputs[:, record]]]
-    sums = slow_sums(case.layers[0], read[0], INPUT)
-    for layer in case.layers[1:]:
+    first = [layer for layer in case.layers if layer.biases is None]
+    given = iter([int(v) for v in case.inputs[:, record]])
+    inputs = [[next(given) for _ in layer.weights.T] for layer in first]
+    sums = [z for layer, part in zip(first, inputs, strict=True) for z in slow_sums(layer, part, INPUT)]
+    read = []
+    for layer in case.layers[len(first) :]:
         read.append([round(slow_tanh(z) * VALUE) for z in sums])
         sums = slow_sums(layer, read[-1], VALUE)
     signals = slow_signals(case.layers, read, sums[0], int(case.bad[record]))
-    lattice = [read[0], *([round(a / (VALUE // INPUT)) for a in part] for part in read[1:])]
-    sizes = [sum(a * a for a in part) + (INPUT**2 if index else 0) for index, part in enumerate(lattice)]
+    lattice = [*inputs, *([round(a / (VALUE // INPUT)) for a in part] for part in read)]
+    sizes = [sum(a * a for a in part) + (INPUT**2 if i >= len(first) else 0) for i, part in enumerate(lattice)]
     per_signal = scale // INPUT
     norm = math.sqrt(
         sum(
@@ -82,7 +104,8 @@ def slow_record(case: Case, record: int, scale: int, radius: int) -> list[int]:
     clipped = [[math.trunc(m * (step * factor)) for m in ms] for ms, step in signals]
     if sum(sum(d * d for d in part) * size for part, size in zip(clipped, sizes, strict=True)) > radius**2:
         clipped = [[0] * len(part) for part in clipped]
-    return dense([np.array(part)[:, None] for part in lattice], [np.array(part)[:, None] for part in clipped], 0)
+    columns = ([np.array(part)[:, None] for part in parts] for parts in (lattice, clipped))
+    return dense(*columns, 0, len(first))
 
 
 def slow_sums(layer: Layer, read: list[int], unit: int) -> list[float]:
@@ -96,13 +119,17 @@ def slow_signals(
     layers: Sequence[Layer], read: list[list[int]], logit: float, bad: int
 ) -> list[tuple[list[int], float]]:
     """Per layer the integers and the power of two that one stands for."""
-    signals = [slow_grid([0.5 + 0.5 * slow_tanh(0.5 * logit) - bad])]
-    for layer, activations in zip(layers[:0:-1], read[:0:-1], strict=True):
+    first = [layer for layer in layers if layer.biases is None]
+    pulls, signals = [0.5 + 0.5 * slow_tanh(0.5 * logit) - bad], []
+    for layer, activations in zip(layers[: len(first) - 1 : -1], read[::-1], strict=True):
+        signals.append(slow_grid(pulls))
         ms, step = signals[-1]
         pulled = [sum(int(w) * m for w, m in zip(column, ms, strict=True)) for column in layer.weights.T]
         slopes = [1.0 - (a / VALUE) * (a / VALUE) for a in activations]
-        signals.append(slow_grid([float(p) * (step / WEIGHT) * s for p, s in zip(pulled, slopes, strict=True)]))
-    return signals[::-1]
+        pulls = [float(p) * (step / WEIGHT) * s for p, s in zip(pulled, slopes, strict=True)]
+    units = len(pulls) // len(first)
+    by_part = [slow_grid(pulls[units * part : units * (part + 1)]) for part in range(len(first))]
+    return [*by_part, *signals[::-1]]
 
 
 def slow_grid(values: list[float]) -> tuple[list[int], float]:

@@ -42,6 +42,8 @@ ACCEPT, REJECT = 1e-9, 1e-20
 Noise = NDArray[np.float64]
 # Honest peers' signed joins, by plan: they join once, whoever restarts beside them.
 _PEERS_JOINS: dict[bytes, dict[str, bytes]] = {}
+# What all members say of each other's ledgers, by transcript.
+_WITNESSES: dict[bytes, tuple[bytes, ...]] = {}
 
 
 def ask(consortium: Federation, custodian: Custodian, message: Message, key=None, sender="coordinator") -> Message:
@@ -90,13 +92,23 @@ def agree(consortium: Federation, job, custodian: Custodian) -> tuple[bytes, ...
     joins = tuple(signed[name] for name in plan.members)
     reply = ask(consortium, custodian, KeysRequest(plan.digest(), joins))
     assert isinstance(reply, KeysReply), reply
+    _WITNESSES[reply.transcript_hash] = witnesses(consortium, reply)
     return joins
+
+
+def witnesses(consortium: Federation, reply: KeysReply, heads: Sequence[bytes] = ()) -> tuple[bytes, ...]:
+    """Everybody's word on a transcript, with the ledger heads that they know."""
+    said = replace(reply, heads=tuple(heads))
+    return tuple(consortium.keys[name].seal(name, said) for name in consortium.plan.members)
 
 
 def addressed(custodian: Custodian, message: Message) -> Message:
     """A round's request that names the keys which the custodian agreed on."""
     pairs = pairs_of(custodian, message.plan_hash) if isinstance(message, RoundRequest) else None
-    return message if pairs is None else replace(message, transcript_hash=pairs.transcript.digest)
+    if pairs is None:
+        return message
+    digest = pairs.transcript.digest
+    return replace(message, transcript_hash=digest, witnesses=_WITNESSES.get(digest, ()))
 
 
 def pairs_of(custodian: Custodian, plan_hash: bytes) -> PairSecrets | None:

@@ -7,11 +7,11 @@ import numpy as np
 from fedcredit.custodian.custodian import Custodian
 from fedcredit.data.rows import Dataset, Rows, single
 from fedcredit.dictionary.schema import DataDictionary, parse_dictionary
+from fedcredit.job.store import JobStore
 from fedcredit.models.scorecard_spec import ScorecardSpec
 from fedcredit.plan import EvaluationTerms, Placement, PrivacyTerms, PrivacyUnit
 from fedcredit.planning import BudgetShares
 from server.coordinator import Coordinator
-from server.store import JobStore
 from simulations.federation import Federation, Institution, JobSpec, custodian_of, found
 
 DICTIONARY = b"""

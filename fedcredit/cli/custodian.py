@@ -111,11 +111,12 @@ def _build(file: SiteFile, stack: ExitStack, *, accept_not_private: bool) -> Cus
             "add --accept-not-private to serve it without any privacy, or give it a policy."
         )
     site = load_site(file)
-    ledger = stack.enter_context(Ledger.open(file.ledger, site.key))
+    ledger = stack.enter_context(Ledger.open(file.ledger, site.key, file.ledger_counter))
     if ledger.account.population != file.population:
         raise LedgerError(
             f"ledger {file.ledger} is for population {ledger.account.population!r}, SITE.yaml for {file.population!r}; "
             "correct SITE.yaml, or open a ledger of its own."
         )
+    ledger.check_units(site.data.units)  # here, so that no coordinator learns it from a refusal
     unprotected = isinstance(site.policy, NotPrivate) and ledger.account.accountant.mode == "not_private"
     return Custodian(site, ledger, noise_law=no_noise if unprotected else rounded_gaussian_noise)

@@ -1,28 +1,26 @@
-"""``fedcredit ledger``: open a ledger from the policy, show what it holds, close an abandoned job."""
+"""``fedcredit ledger``: open a ledger from the policy, begin an epoch, close an abandoned job, recover from a backup.
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any
+What only reads is in `fedcredit.cli.ledger_reports`; it works while a custodian runs.
+"""
+
+from fractions import Fraction
+from typing import Annotated
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Column, Table
 
+from fedcredit.cli.ledger_reports import SiteArgument, export, show, simulate, verify
 from fedcredit.custodian.policy import load_policy
-from fedcredit.custodian.site_file import SiteFile, load_site_file
+from fedcredit.custodian.site_file import SiteFile, load_site, load_site_file
 from fedcredit.errors import ConfigError
-from fedcredit.plan import parse_plan
 from fedcredit.planning import mixed_accountant
 from fedcredit.privacy.accounting import Accountant, GaussianAccountant, NoAccountant
-from fedcredit.privacy.events import read_fraction
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.privacy.ledger_entries import Account
 from fedcredit.wire.envelope import SigningKey
 
 app = typer.Typer(no_args_is_help=True)
-
-SiteArgument = Annotated[Path, typer.Argument(help="SITE.yaml of the institution.", show_default=False)]
+for report in (show, verify, export, simulate):
+    app.command()(report)
 
 
 @app.command("open")
@@ -36,27 +34,8 @@ def open_ledger(
     file = load_site_file(site)
     unit, accountant = _budget(file, mode)
     key = SigningKey.load(file.identity_key)
-    Ledger.create(file.ledger, key, Account(file.population, unit, accountant)).close()
+    Ledger.create(file.ledger, key, Account(file.population, unit, accountant), file.ledger_counter).close()
     typer.echo(f"opened {file.ledger} for population {file.population} ({accountant.mode}, unit {unit})")
-
-
-@app.command()
-def show(site: SiteArgument) -> None:
-    """Show the ledger's events and what is spent and set aside; verifies the whole chain first."""
-    file = load_site_file(site)
-    with Ledger.open(file.ledger, SigningKey.load(file.identity_key)) as ledger:
-        account, committed = ledger.account, ledger.committed()
-        job = Column("job", no_wrap=True)
-        table = Table("event", job, "role", "round", "attempt", "cost", "members", box=box.SIMPLE_HEAD, pad_edge=False)
-        for event in ledger.events():
-            table.add_row(*_row(event), _company(ledger, event))
-    console = Console()
-    console.print(table)
-    console.print(f"population {account.population}, unit {account.unit}, mode {account.accountant.mode}")
-    if file.policy is not None:
-        policy = load_policy(file.policy)
-        spent = account.accountant.epsilon(committed, policy.delta)
-        console.print(f"spent or set aside: epsilon {spent:.4f} of {policy.epsilon} at delta {policy.delta:g}")
 
 
 @app.command()
@@ -65,8 +44,7 @@ def close(
     job: Annotated[str, typer.Argument(help="Beginning of the job's hash, as 'show' prints it.", show_default=False)],
 ) -> None:
     """Close a job that its coordinator abandoned; what was sent stays spent, the rest of its reservation is free."""
-    file = load_site_file(site)
-    with Ledger.open(file.ledger, SigningKey.load(file.identity_key)) as ledger:
+    with _open(load_site_file(site)) as ledger:
         matching = [plan_hash for plan_hash in ledger.open_jobs() if plan_hash.hex().startswith(job.lower())]
         if len(matching) != 1:
             raise ConfigError(f"{len(matching)} open jobs begin with {job!r}; give the hash of one, see 'show'.")
@@ -74,19 +52,41 @@ def close(
     typer.echo(f"closed {matching[0].hex()[:16]}; it will not be answered again")
 
 
-def _row(event: Mapping[str, Any]) -> list[str]:
-    cost = f"{float(read_fraction(event['cost'])):.3g}" if "cost" in event else ""
-    words = [str(event.get(name, "")) for name in ("role", "round", "attempt")]
-    return [event["event"], event.get("plan_hash", "")[:16], *words, cost]
+@app.command()
+def epoch(site: SiteArgument) -> None:
+    """Begin the population's next epoch, with a budget of its own, if the data hold nobody of an earlier one."""
+    file = load_site_file(site)
+    data = load_site(file).data
+    with _open(file) as ledger:
+        number = ledger.open_epoch(data.units)
+    typer.echo(f"epoch {number} of population {file.population} began; its units are in no earlier one")
 
 
-def _company(ledger: Ledger, event: Mapping[str, Any]) -> str:
-    """With whom a message was summed: sums over varying members are how a coordinator would single somebody out."""
-    job = ledger.job(bytes.fromhex(event["plan_hash"])) if "members" in event else None
-    if job is None:
-        return ""
-    left_out = [name for name in parse_plan(job.plan).members if name not in event["members"]]
-    return f"{len(event['members'])}" + (f", without {', '.join(left_out)}" if left_out else "")
+@app.command()
+def recover(
+    site: SiteArgument,
+    lost_epsilon: Annotated[
+        float,
+        typer.Option(min=0, help="Most that the lost messages can have cost, as an epsilon; 0 if none was lost."),
+    ],
+) -> None:
+    """Charge a ledger that was restored from a backup for what it has forgotten, and let it count on."""
+    file = load_site_file(site)
+    key = SigningKey.load(file.identity_key)
+    with Ledger.read(file.ledger, key.public) as ledger:
+        cost = _cost_of(ledger.account.accountant, lost_epsilon, file)
+    Ledger.recover(file.ledger, key, cost, file.ledger_counter)
+    typer.echo(f"recovered {file.ledger}; epsilon {lost_epsilon} is charged for what was lost")
+
+
+def _open(file: SiteFile) -> Ledger:
+    return Ledger.open(file.ledger, SigningKey.load(file.identity_key), file.ledger_counter)
+
+
+def _cost_of(accountant: Accountant, epsilon: float, file: SiteFile) -> Fraction:
+    if epsilon == 0 or file.policy is None:
+        return Fraction(0)
+    return accountant.target(epsilon, load_policy(file.policy).delta)
 
 
 def _budget(file: SiteFile, mode: str) -> tuple[str, Accountant]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from fedcredit.custodian.job_secrets import JobSecrets
 from fedcredit.custodian.peer_keys import guard_peer_keys, keys_event
 from fedcredit.custodian.site import Site
+from fedcredit.custodian.witness import HeadBook, guard_witnesses, shown
 from fedcredit.errors import RefusalError
 from fedcredit.plan import Plan
 from fedcredit.privacy.bits import BitSource
@@ -17,7 +18,8 @@ from fedcredit.privacy.ledger import Ledger
 from fedcredit.secure_aggregation.agreement import AgreementKey
 from fedcredit.secure_aggregation.masks import PairSecrets
 from fedcredit.secure_aggregation.transcript import read_transcript
-from fedcredit.wire.messages import JoinReply, KeysRequest, RoundRequest
+from fedcredit.wire.heads import Head, sign_head
+from fedcredit.wire.messages import JoinReply, KeysReply, KeysRequest, RoundRequest
 
 
 class Agreements:
@@ -35,6 +37,7 @@ class Agreements:
 
     def __init__(self, site: Site, ledger: Ledger, new_noise_key: Callable[[], BitSource]) -> None:
         self._site, self._ledger, self._new_noise_key = site, ledger, new_noise_key
+        self._heads = HeadBook(ledger)
         self._secrets: dict[bytes, JobSecrets] = {}
 
     def of(self, plan_hash: bytes, plan: Plan) -> JobSecrets:
@@ -43,8 +46,13 @@ class Agreements:
             self._secrets[plan_hash] = self._drawn(plan_hash, plan)
         return self._secrets[plan_hash]
 
-    def accept(self, plan: Plan, request: KeysRequest) -> bytes:
-        """Check the signed joins of all members and mask under them from now on; the transcript's hash.
+    def accept(self, plan: Plan, request: KeysRequest) -> KeysReply:
+        """Check the signed joins of all members and mask under them from now on.
+
+        Returns
+        -------
+        KeysReply
+            The transcript's hash, and what is known here of the members' ledgers.
 
         Raises
         ------
@@ -61,20 +69,32 @@ class Agreements:
             pairs = PairSecrets(secrets.agreement, institution, transcript)
             self._ledger.note("keys", keys_event(transcript), plan_hash=plan_hash)
             secrets.accept(pairs)
-        return transcript.digest
+        self._heads.take(peer.head for peer in transcript.peers)
+        return KeysReply(plan_hash, transcript.digest, self._heads.testimony(transcript))
 
-    def pairs(self, request: RoundRequest) -> PairSecrets:
+    def pairs(self, plan: Plan, request: RoundRequest) -> PairSecrets:
         """The secrets under which a request wants its sum masked.
 
         Raises
         ------
         RefusalError
-            If this process has no keys, or agreed on others than the request names.
+            If this process has no keys, agreed on others than the request names, or its peers have not shown, or
+            deny, that its ledger is the newest.
         """
-        pairs = self._joined(request.plan_hash).pairs
+        secrets = self._joined(request.plan_hash)
+        pairs = secrets.pairs
         if pairs is None or pairs.transcript.digest != request.transcript_hash:
             raise RefusalError("keys-stale", "the request names other keys than were agreed on here; send them again.")
+        if not secrets.witnessed:
+            guard_witnesses(plan, self._site.institution, pairs.transcript, request.witnesses, self._ledger)
+            secrets.witnessed = True
         return pairs
+
+    def shown(self, plan: Plan, request: RoundRequest) -> tuple[Head, ...]:
+        """The heads in a request that their owners signed; they are remembered."""
+        heads = shown(plan.roster, request.heads[: len(plan.members)])
+        self._heads.take(heads)
+        return heads
 
     def forget(self, plan_hash: bytes) -> None:
         """Wipe the secrets of a job that is over."""
@@ -92,7 +112,7 @@ class Agreements:
         agreement = AgreementKey()
         key_epoch = 1 + sum(one["plan_hash"] == plan_hash.hex() for one in self._ledger.notes("epoch"))
         drawn = {"key_epoch": key_epoch, "agreement_key": agreement.public.hex()}
-        event_count = self._ledger.note("epoch", drawn, plan_hash=plan_hash)
+        event_count, event_hash = self._ledger.note("epoch", drawn, plan_hash=plan_hash), self._ledger.head_hash
         join = JoinReply(
             plan_hash=plan_hash,
             event_count=event_count,
@@ -101,5 +121,7 @@ class Agreements:
             agreement_key=agreement.public,
             key_epoch=key_epoch,
             nonce=os.urandom(32),
+            event_hash=event_hash,
+            head_signature=sign_head(self._site.key, self._site.institution, event_count, event_hash),
         )
         return JobSecrets(self._new_noise_key(), agreement, self._site.key.seal(self._site.institution, join))

@@ -8,8 +8,9 @@ The same message asked for again is answered with the stored bytes and is not ch
 message with new noise, charged from the plan's reserve. A restart draws a new noise key and a new agreement key, whose
 epoch rises, and refunds nothing.
 
-A request that passed guard and rehearsal and then fails on the rows has met a fault of the software, and that it
-failed is one bit about the rows. So it fails once: the custodian answers nothing more until its operator has looked.
+A request that passed guard and rehearsal and then fails on the rows, or on a step that was taken on their noised sums,
+has met a fault of the software, and that it failed is one bit about the rows that nobody has paid for. So it fails
+once: the custodian answers nothing more until its operator has looked.
 """
 
 import logging
@@ -45,12 +46,12 @@ from fedcredit.privacy.statement import mechanism, statement
 from fedcredit.secure_aggregation.masks import MaskPlace, PairSecrets
 from fedcredit.wire.canonical import canonical_json, digest
 from fedcredit.wire.envelope import Envelope, envelope_hash, open_envelope
+from fedcredit.wire.heads import sign_head
 from fedcredit.wire.messages import (
     Contribution,
     IdentifyReply,
     IdentifyRequest,
     JoinRequest,
-    KeysReply,
     KeysRequest,
     Message,
     Receipt,
@@ -184,7 +185,7 @@ class Custodian:
 
     def _keys(self, sender: str, request: KeysRequest) -> bytes:
         plan = self._jobs.plan(request.plan_hash, sender)
-        return self._seal(KeysReply(request.plan_hash, self._agreements.accept(plan, request)))
+        return self._seal(self._agreements.accept(plan, request))
 
     def _stop(self, sender: str, request: StopRequest) -> bytes:
         event_count = self._jobs.stop(request.roster_hash, sender)
@@ -200,7 +201,7 @@ class Custodian:
             return stored.message
         plan = self._jobs.plan(request.plan_hash, sender)
         self._jobs.guard_request(plan, request)
-        pairs = self._agreements.pairs(request) if plan.privacy.masks else None
+        pairs = self._agreements.pairs(plan, request) if plan.privacy.masks else None
         rehearse(self._site, plan, request.role, request.model)
         return self._contribute(plan, slot, request, request_hash, pairs)
 
@@ -215,11 +216,16 @@ class Custodian:
         variance = own_noise_variance(plan, site.kind, request.role, len(request.members))
 
         def noised_sums(model: bytes, context: bytes) -> NDArray[np.int64]:
-            exact = self._exact(plan, request.role, model, key, sampling_context(context))
+            exact = contribute(site, plan, request.role, model, key, sampling_context(context))
             noise = self._noise_law(request.role, variance, terms.vector_length, key, vector_context(context, exact))
             return self._where_noisy(plan, request.role, np.add(exact, noise))
 
-        noised = take_steps(site, plan, request, context, noised_sums)
+        try:
+            noised = take_steps(site, plan, request, context, noised_sums)
+        except Exception:
+            # With public data nothing is promised, and a researcher can go on.
+            self._stopped = not isinstance(site.policy, NotPrivate)
+            raise
         masked = noised if pairs is None else _masked(plan, request, roster_hash, model_hash, pairs, noised)
         vector = masked.astype("<i8").tobytes()
         charge = Charge(
@@ -232,11 +238,14 @@ class Custodian:
             members=request.members,
             colluders=plan.privacy.colluders,
             own_noise_variance=variance,
+            heads=self._agreements.shown(plan, request),
         )
 
         def seal(event_count: int, event_hash: bytes) -> bytes:
             place = (slot.plan_hash, slot.role, slot.round, slot.attempt)
-            return self._seal(Contribution(*place, roster_hash, model_hash, vector, event_count, event_hash))
+            head_signature = sign_head(site.key, site.institution, event_count, event_hash)
+            hashes = (roster_hash, model_hash)
+            return self._seal(Contribution(*place, *hashes, vector, event_count, event_hash, head_signature))
 
         try:
             return self._ledger.commit(charge, seal)
@@ -249,14 +258,6 @@ class Custodian:
         if plan.privacy.placement is Placement.DISTRIBUTED:
             return noised
         return np.where(owned_coordinates(plan, self._site.dictionary, role, self._site.kind), noised, 0)
-
-    def _exact(self, plan: Plan, role: Role, model: bytes, key: BitSource, context: bytes) -> NDArray[np.int64]:
-        try:
-            return contribute(self._site, plan, role, model, key, context)
-        except Exception:
-            # With public data nothing is promised, and a researcher can go on.
-            self._stopped = not isinstance(self._site.policy, NotPrivate)
-            raise
 
     def _release(self, sender: str, request: ReleaseRequest, request_hash: bytes) -> bytes:
         stored = self._ledger.receipt(request.plan_hash)
@@ -275,6 +276,7 @@ class Custodian:
                 "job": plan.job,
                 "placement": plan.privacy.placement.value,
                 "adjacency": "zero_out",
+                "epoch": job.epoch,
                 "messages": len(self._ledger.charges(request.plan_hash)),
                 **numbers.to_json(),
             }

@@ -3,17 +3,18 @@
 Nothing here looks at a record. Every refusal has a short code and a sentence with the remedy.
 """
 
-from datetime import UTC, datetime
 from fractions import Fraction
 from math import isqrt
 
 from fedcredit.custodian.guard_members import guard_company, guard_members
+from fedcredit.custodian.guard_modules import guard_module
+from fedcredit.custodian.guard_policy import guard_policy
 from fedcredit.custodian.policy import Policy
 from fedcredit.custodian.site import NotPrivate, Site
 from fedcredit.errors import ConfigError, PrivacyError, RefusalError
 from fedcredit.models.family import family_of
 from fedcredit.plan import Placement, Plan
-from fedcredit.privacy import gdp, rounded_gaussian
+from fedcredit.privacy import rounded_gaussian
 from fedcredit.privacy.accounting import SAMPLER_SHARE, Accountant
 from fedcredit.privacy.shares import share_variance, sum_delta
 from fedcredit.privacy.statement import planned_cost
@@ -39,13 +40,14 @@ def guard_plan(site: Site, plan: Plan, accountant: Accountant) -> Fraction:
     RefusalError
         With the first reason found.
     """
+    guard_module(site, plan)
     _guard_consortium(site, plan)
     _guard_terms(site, plan)
     _guard_unit(site, plan)
     _guard_numbers(plan)
     guard_company(site, plan)
     if isinstance(site.policy, Policy):
-        _guard_policy(site, site.policy, plan)
+        guard_policy(site, site.policy, plan)
     try:
         cost = planned_cost(plan, site.kind, accountant)
         _guard_cost(site.policy, plan, accountant, cost)
@@ -62,7 +64,7 @@ def guard_round(plan: Plan, site: Site, request: RoundRequest) -> None:
     RefusalError
         If the round, the attempt or the members are not the plan's.
     """
-    _guard_not_expired(plan)
+    _guard_not_expired(site, plan)
     terms = plan.phases.of(request.role)
     if not 1 <= request.round <= terms.rounds:
         raise RefusalError(
@@ -89,7 +91,7 @@ def _guard_consortium(site: Site, plan: Plan) -> None:
         raise RefusalError("coordinator", f"coordinator {plan.coordinator!r} is not on this site's list.")
     if plan.roster.digest() != site.roster.digest():
         raise RefusalError("roster", "the plan's roster is not the one this site pinned; exchange roster files.")
-    _guard_not_expired(plan)
+    _guard_not_expired(site, plan)
     member = plan.roster.member(site.institution)
     if member is None or (member.kind, member.public_key) != (site.kind, site.key.public.hex()):
         raise RefusalError("roster", f"{site.institution} is not in the roster under this type and key.")
@@ -102,8 +104,8 @@ def _guard_consortium(site: Site, plan: Plan) -> None:
         )
 
 
-def _guard_not_expired(plan: Plan) -> None:
-    if plan.roster.expired(datetime.now(UTC).date()):
+def _guard_not_expired(site: Site, plan: Plan) -> None:
+    if plan.roster.expired(site.now().date()):
         raise RefusalError("expired", f"roster version {plan.roster.version} has expired; agree on the next one.")
 
 
@@ -188,31 +190,3 @@ def _delta_of_integers(plan: Plan, role: Role, epsilon: float) -> float:
     members = len(plan.members)
     share = share_variance(loudest, members, plan.privacy.colluders)
     return rounded_gaussian.sampler_delta(epsilon, draws * members, loudest) + sum_delta(epsilon, draws, share, members)
-
-
-def _guard_policy(site: Site, policy: Policy, plan: Plan) -> None:
-    terms = plan.privacy
-    if terms.placement not in policy.placements:
-        raise RefusalError("placement", f"this site's policy does not allow noise placement {terms.placement.value!r}.")
-    if terms.epsilon is None or terms.delta is None or terms.epsilon > policy.max_epsilon_per_job:
-        raise RefusalError(
-            "epsilon", f"this site's policy allows epsilon {policy.max_epsilon_per_job} per job at most."
-        )
-    try:
-        # The policy's own delta is the one that the ledger's budget is worth.
-        gdp.check_delta(max(terms.delta, policy.delta), plan.roster.total_size)
-    except PrivacyError as error:
-        raise RefusalError("delta", str(error)) from error
-    if (terms.unit, terms.max_records_per_person) != (policy.unit, policy.max_records_per_person):
-        raise RefusalError("unit", f"this site's policy protects one {policy.unit.value}, which the plan does not.")
-    if plan.purpose not in policy.purposes:
-        raise RefusalError("purpose", f"purpose {plan.purpose!r} is not among this site's purposes.")
-    refused = sorted(
-        feature.name
-        for feature in site.dictionary.owned_features(site.kind)
-        if feature.data_class in policy.refused_classes
-    )
-    if refused:
-        raise RefusalError("class", f"this site's policy refuses the class of {', '.join(refused)}.")
-    if site.dictionary.simulation_only:
-        raise RefusalError("dictionary", "the dictionary was drafted from data and is for simulation only.")

@@ -24,18 +24,21 @@ class JobSecrets:
         The exact signed envelope in which the agreement key was announced.
     pairs
         Secrets with the peers of the accepted key transcript; None before there is one.
+    witnessed
+        Whether enough of them have shown that they know no newer ledger of ours.
     """
 
     noise: BitSource
     agreement: AgreementKey
     join: bytes
     pairs: PairSecrets | None = None
+    witnessed: bool = False
 
     def accept(self, pairs: PairSecrets) -> None:
         """Mask under another transcript from now on."""
         if self.pairs is not None:
             self.pairs.wipe()
-        self.pairs = pairs
+        self.pairs, self.witnessed = pairs, False
 
     def wipe(self) -> None:
         """Forget everything."""

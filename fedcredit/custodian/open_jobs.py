@@ -7,10 +7,16 @@ another policy, roster or dictionary. Everything that must outlive a restart sta
 from fractions import Fraction
 from typing import Any
 
+from fedcredit.custodian.approvals import Approvals, Decision
 from fedcredit.custodian.guard import guard_plan, guard_round
+from fedcredit.custodian.guard_policy import guard_hours, route_of
 from fedcredit.custodian.history import guard_history
+from fedcredit.custodian.jobs_folder import JobsFolder
+from fedcredit.custodian.jurisdiction import Approval
+from fedcredit.custodian.policy import Policy
 from fedcredit.custodian.site import Site
-from fedcredit.errors import ConfigError, LedgerError, RefusalError
+from fedcredit.custodian.witness import guard_not_rolled_back
+from fedcredit.errors import BudgetError, ConfigError, LedgerError, RefusalError
 from fedcredit.plan import Placement, Plan, parse_plan, plan_digest
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.privacy.ledger_entries import Job
@@ -34,6 +40,7 @@ class OpenJobs:
     def __init__(self, site: Site, ledger: Ledger, budget: Fraction) -> None:
         self._site, self._ledger, self._budget = site, ledger, budget
         self._plans: dict[bytes, Plan] = {}
+        self._approvals = _approvals(site, ledger)
 
     def join(self, data: bytes, sender: str) -> Plan:
         """Check a plan and set its whole cost aside; an open job stays as it is.
@@ -45,8 +52,14 @@ class OpenJobs:
         """
         plan_hash = plan_digest(data)
         plan, cost = self._guarded(data, sender)
+        terms = self._terms(plan, cost)
+        if self._ledger.job(plan_hash) is None:
+            terms |= self._let_in(plan_hash, data, cost)
         retry_reserve = cost * plan.privacy.reserve_percent / 100
-        self._ledger.reserve(plan_hash, data, cost, retry_reserve, self._terms(plan, cost), budget=self._budget)
+        units = self._site.data.units
+        self._ledger.reserve(plan_hash, data, cost, retry_reserve, terms, budget=self._budget, units=units)
+        if self._approvals is not None:
+            self._approvals.folder.remove(plan_hash, "plan")
         self._guard_same_data(self.job(plan_hash))
         self._plans[plan_hash] = plan
         return plan
@@ -66,6 +79,7 @@ class OpenJobs:
         plan = self._plans[plan_hash]
         guard_sender(plan, sender)
         self._guard_not_stopped(plan)
+        guard_not_rolled_back(self._ledger)
         return plan
 
     def job(self, plan_hash: bytes) -> Job:
@@ -94,6 +108,9 @@ class OpenJobs:
         guard_round(plan, self._site, request)
         charged = self._ledger.charges(request.plan_hash)
         guard_history(plan, request, charged, reserve_used_up=self._reserve_used_up(request.plan_hash))
+        if self._approvals is not None:
+            self._approvals.guard_not_denied(request.plan_hash)
+        self._guard_hours()
 
     def reserve_is_used_up(self, plan_hash: bytes) -> None:
         """Remember that a retry could not be paid: from then on the job may be evaluated with the model so far."""
@@ -118,6 +135,26 @@ class OpenJobs:
             self._ledger.note("stop", {"roster_hash": roster_hash.hex(), "institution": member})
         return self._ledger.event_count
 
+    def _let_in(self, plan_hash: bytes, data: bytes, cost: Fraction) -> dict[str, Any]:
+        """What only a new job needs, a person's consent last: a plan that could not be joined asks nobody's time.
+
+        Returns
+        -------
+        dict
+            What the ledger says of the consent; nothing where the policy asks for none.
+        """
+        self._guard_hours()
+        if self._approvals is None:
+            return {}
+        if self._ledger.committed() + cost > self._budget:
+            raise BudgetError("the privacy ledger cannot pay for this job; ask for a smaller epsilon or fewer rounds.")
+        decision: Decision = self._approvals.require(plan_hash, data)
+        return {"approved_by": decision.by, "approved_at": decision.at}
+
+    def _guard_hours(self) -> None:
+        if isinstance(self._site.policy, Policy):
+            guard_hours(self._site.policy, self._site.now())
+
     def _guarded(self, data: bytes, sender: str) -> tuple[Plan, Fraction]:
         """The plan and its cost, if policy, roster, dictionary and ledger allow it now."""
         try:
@@ -129,6 +166,7 @@ class OpenJobs:
         self._guard_ledger(plan)
         self._guard_roster(plan)
         self._guard_not_stopped(plan)
+        guard_not_rolled_back(self._ledger)
         return plan, cost
 
     def _guard_ledger(self, plan: Plan) -> None:
@@ -176,9 +214,11 @@ class OpenJobs:
 
     def _terms(self, plan: Plan, cost: Fraction) -> dict[str, Any]:
         numbers = statement(plan, self._site.kind, self._ledger.account.accountant, cost, Fraction(0))
+        route = route_of(self._site, self._site.policy, plan) if isinstance(self._site.policy, Policy) else None
         return {
             "job": plan.job,
             "purpose": plan.purpose,
+            **({} if route is None else {"route": route}),
             "placement": plan.privacy.placement.value,
             "epsilon_planned": numbers.epsilon_planned,
             "delta": numbers.delta,
@@ -187,6 +227,16 @@ class OpenJobs:
             "roster_version": plan.roster.version,
             "roster_hash": plan.roster.digest().hex(),
         }
+
+
+def _approvals(site: Site, ledger: Ledger) -> Approvals | None:
+    """The operator's decisions, under a policy that asks for them."""
+    if not isinstance(site.policy, Policy) or site.policy.approval is not Approval.MANUAL:
+        return None
+    if site.jobs_folder is None:
+        raise ConfigError("the policy asks for an operator's approval, and the site has no folder for it; give it one.")
+    folder = JobsFolder(site.jobs_folder)
+    return Approvals(folder, site.institution, ledger.account.population, site.key.public)
 
 
 def guard_sender(plan: Plan, sender: str) -> None:

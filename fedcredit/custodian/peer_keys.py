@@ -7,6 +7,7 @@ signature holds: whoever got hold of an old key could unmask everything that is 
 from collections.abc import Sequence
 from typing import Any
 
+from fedcredit.custodian.witness import written
 from fedcredit.errors import RefusalError
 from fedcredit.secure_aggregation.agreement import secret_class
 from fedcredit.secure_aggregation.transcript import PeerKey, Transcript
@@ -20,6 +21,7 @@ def keys_event(transcript: Transcript) -> dict[str, Any]:
     return {
         "transcript_hash": transcript.digest.hex(),
         "keys": {peer.institution: _written(peer) for peer in transcript.peers},
+        **written(peer.head for peer in transcript.peers),
     }
 
 

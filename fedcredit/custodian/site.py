@@ -1,7 +1,9 @@
 """What one custodian holds: its identity, its data, the peers that it pinned, and its policy."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 
 from fedcredit.custodian.policy import Policy
@@ -9,6 +11,11 @@ from fedcredit.data.rows import Dataset
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.roster import Roster
 from fedcredit.wire.envelope import SigningKey
+
+
+def machine_clock() -> datetime:
+    """The machine's own time, in UTC."""
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,12 @@ class Site:
         Its own limits, or the statement that its data need none.
     evaluation_percent
         Share of units that the institution set aside for evaluation; None where a declared column says so.
+    modules
+        Torch modules that may run here: import path, and SHA-256 of the file that was reviewed.
+    jobs_folder
+        Where plans wait for an operator's approval; None where the policy asks for none.
+    now
+        The clock, in UTC, by which rosters expire and working hours are kept. No budget depends on it.
     """
 
     institution: str
@@ -51,3 +64,6 @@ class Site:
     coordinators: Mapping[str, bytes]
     policy: Policy | NotPrivate
     evaluation_percent: int | None = None
+    modules: Mapping[str, str] = field(default_factory=dict)
+    jobs_folder: Path | None = None
+    now: Callable[[], datetime] = machine_clock

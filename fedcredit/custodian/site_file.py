@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fedcredit.custodian.jobs_folder import jobs_folder_of
 from fedcredit.custodian.policy import Policy, load_policy, require_unshared
 from fedcredit.custodian.site import NotPrivate, Site
 from fedcredit.data.dataset import assemble_dataset
@@ -19,6 +20,7 @@ from fedcredit.dictionary.problems import validation_problems
 from fedcredit.dictionary.schema import DataDictionary, load_dictionary
 from fedcredit.dictionary.strict_yaml import parse_yaml
 from fedcredit.errors import ConfigError
+from fedcredit.models.module_spec import ImportPath, SourceHash
 from fedcredit.roster import Roster
 from fedcredit.roster_file import load_roster
 from fedcredit.wire.envelope import SigningKey
@@ -48,6 +50,10 @@ class SiteFile(BaseModel):
         Column mapping; left out where the columns carry the dictionary's names.
     policy, not_private
         Exactly one of the two.
+    modules
+        Torch modules that may run here: import path, and SHA-256 of the file that was reviewed.
+    ledger_counter
+        The institution's own count of the ledger's events, best on another disk; beside the ledger if left out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,7 +71,9 @@ class SiteFile(BaseModel):
     coordinators: dict[str, PublicKeyHex] = Field(min_length=1)
     policy: Path | None = None
     not_private: NotPrivateDeclaration | None = None
+    modules: dict[ImportPath, SourceHash] = Field(default_factory=dict)
     ledger: Path
+    ledger_counter: Path | None = None
     socket: Path
 
     @model_validator(mode="after")
@@ -95,7 +103,17 @@ def load_site_file(path: Path) -> SiteFile:
         # It says which policy holds, and which coordinators are answered.
         require_unshared(path, "site file")
     folder = path.resolve().parent
-    names = ("dictionary", "roster", "identity_key", "data_key", "mapping", "policy", "ledger", "socket")
+    names = (
+        "dictionary",
+        "roster",
+        "identity_key",
+        "data_key",
+        "mapping",
+        "policy",
+        "ledger",
+        "ledger_counter",
+        "socket",
+    )
     resolved = {name: folder / value for name in names if (value := getattr(site, name)) is not None}
     return site.model_copy(update={**resolved, "data": site.data.relative_to(folder)})
 
@@ -126,6 +144,8 @@ def load_site(file: SiteFile) -> Site:
         coordinators={name: bytes.fromhex(key) for name, key in file.coordinators.items()},
         policy=policy,
         evaluation_percent=None if mapping.split is not None else file.evaluation_percent,
+        jobs_folder=jobs_folder_of(file.ledger),
+        modules=file.modules,
     )
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from fedcredit.data.quantise import Quantised
 from fedcredit.data.roles import content_fingerprint, evaluation_mask, kept_rows
 from fedcredit.data.rows import Dataset, Rows, single
+from fedcredit.data.units import hash_units
 from fedcredit.errors import DataError
 
 
@@ -53,7 +54,8 @@ def assemble_dataset(
     fingerprint = content_fingerprint(key, quantised.cells[part], quantised.bad[part], used)
     per_person = ids if person_cap is not None else None
     train, evaluate = (_rows(quantised, part[role == r], per_person) for r in (0, 1))
-    return Dataset(kind=kind, train=train, evaluate=evaluate, fingerprint=fingerprint)
+    units = None if used is None else hash_units(used, key)
+    return Dataset(kind=kind, train=train, evaluate=evaluate, fingerprint=fingerprint, units=units)
 
 
 def _rows(quantised: Quantised, part: NDArray[np.int64], ids: Sequence[bytes] | None) -> Rows:

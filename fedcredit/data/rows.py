@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcredit.data.units import Units
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import DataError
 
@@ -85,12 +86,15 @@ class Dataset:
         Rows of phase evaluate; one institution. No row is in both.
     fingerprint
         Keyed hash of the rows that take part, 32 bytes; freezes the data for a job.
+    units
+        The units that take part; None where no id says which they are.
     """
 
     kind: str
     train: Rows
     evaluate: Rows
     fingerprint: bytes
+    units: Units | None = None
 
 
 def single(cells: NDArray[np.uint16], bad: NDArray[np.uint8], persons: NDArray[np.int64] | None = None) -> Rows:
@@ -173,7 +177,7 @@ def _validate_persons(rows: Rows) -> None:
         raise DataError(
             f"persons must be int64 of shape {rows.bad.shape}, got {persons.dtype} of shape {persons.shape}."
         )
-    if len(persons) and not np.array_equal(np.unique(persons), np.arange(rows.n_units)):
+    if rows.n_units > rows.n_rows or not np.array_equal(np.unique(persons), np.arange(rows.n_units)):
         raise DataError("persons must be counted from 0 with none left out; build rows with `assemble_dataset`.")
 
 

@@ -42,7 +42,7 @@ class DescentSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rounds: int = Field(default=20, ge=1, le=10_000)
-    sampling_rate: float = Field(default=0.25, gt=0, le=1)
+    sampling_rate: float = Field(default=0.25, ge=1e-6, le=1)
     local_steps: int = Field(default=1, ge=1, le=1000)
     proximal: float = Field(default=0.0, ge=0, le=1000)
     clip_l2_norm: float = Field(default=2.0, ge=0.01, le=100)

@@ -145,6 +145,7 @@ _MODULES = {
     "scorecard": "fedcredit.models.scorecard_family",
     "mlp": "fedcredit.models.mlp_family",
     "additive": "fedcredit.models.additive_family",
+    "module": "fedcredit.models.module_family",
 }
 
 

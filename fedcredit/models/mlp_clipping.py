@@ -1,15 +1,18 @@
 r"""From the factors of per-record gradients to their clipped integer sum, without forming a gradient.
 
 A record's integer gradient of a layer is d̂ ⊗ (â, s): what the layer read, in whole units of 1/s, times its signal,
-clipped and truncated towards zero in whole units of s/scale. Its squared norm over all layers is
-Σ |d̂|²·(|â|² + s²), a whole number, compared with the squared radius without rounding: floats only choose the
-direction. Nothing is raised and no path is taken for the sake of one record.
+clipped and truncated towards zero in whole units of s/scale. Its squared norm over all layers, and over all parts of
+the first, is Σ |d̂|²·(|â|² + s²), a whole number, compared with the squared radius without rounding: floats only choose
+the direction. Nothing is raised and no path is taken for the sake of one record.
 
 Why nothing overflows or rounds, with s = 2^10 and the radius R < 2^27 by the plan's ranges. Each |â|² + s² is a whole
-number from 2^20 to 2^53 (in the first layer the indicator of the institution type stands for the s²). A layer passes
-if |d̂|² ≤ R²/(|â|² + s²) < 2^34; float64 adds squares exactly below 2^53 and only upwards, so what it holds to be that
-small is that small. The products of at most four layers that passed add up to less than 2^56. Of a record that passes,
-each coordinate is at most R, so the sum of 2^24 records is below 2^53: exact as a float64 matrix product in any order.
+number from 2^20 to 2^53; in a part of the first layer a bit of the record's own stands for the s². Only the encoder of
+a block that is not there has read nothing: its |â|² is 0, hence its gradient too, and `drop_unread` drops it first.
+Any other passes if |d̂|² ≤ R²/(|â|² + s²) < 2^34; float64 adds squares exactly below 2^53 and only upwards, so what it
+holds to be that small is that small. Each product that passed is at most R² < 2^54. The layer above the encoders reads
+at most 2^8 units (`mlp_exact.MOST_UNITS`), so there are at most 2^8 encoders and four layers above: fewer than 2^9
+products, which add up to less than 2^63. Of a record that passes, each coordinate is at most R, so the sum of 2^24
+records is below 2^53: exact as a float64 matrix product in any order.
 
 References
 ----------
@@ -24,11 +27,11 @@ from numpy.typing import NDArray
 
 from fedcredit.models.descent_spec import INPUT_SCALE
 from fedcredit.models.mlp_exact import squared_norms
-from fedcredit.models.mlp_gradients import ACTIVATION_SCALE, Signals, backward, forward
-from fedcredit.models.mlp_layout import Layer
+from fedcredit.models.mlp_gradients import ACTIVATION_SCALE, Signals, backward, forward, input_slices
+from fedcredit.models.mlp_layout import Layer, n_first
 
 # Shorter by more than the rounding of a norm of exact factors (2^-45), and by less than 1e-11 of it.
-_SHAVED = 1 - 2.0**-40
+SHAVED = 1 - 2.0**-40
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +41,23 @@ class ClippedFactors:
     Attributes
     ----------
     values
-        Per layer what it reads, shape (inputs, n), in units of 1/`INPUT_SCALE`.
+        Per layer what it reads, shape (inputs, n), in units of 1/`INPUT_SCALE`; of the first layer part by part.
     signals
-        Per layer shape (outputs, n).
+        Likewise, shape (outputs, n) each.
+    n_first
+        Number of parts of the first layer.
     """
 
     values: tuple[NDArray[np.float64], ...]
     signals: tuple[NDArray[np.float64], ...]
+    n_first: int
 
     def sum(self, records: slice) -> NDArray[np.int64]:
         """Sum of the integer gradients of some records, at most 2^26; shape (vector_length,)."""
         parts: list[NDArray[np.float64]] = []
         for index, (values, signals) in enumerate(zip(self.values, self.signals, strict=True)):
             parts.append((signals[:, records] @ values[:, records].T).ravel())
-            if index:  # the first layer has no biases
+            if index >= self.n_first:  # the first layer has no biases
                 parts.append(signals[:, records].sum(axis=1) * INPUT_SCALE)
         return np.concatenate(parts).astype(np.int64)
 
@@ -64,7 +70,7 @@ def clipped_factors(
     Parameters
     ----------
     layers
-        Weights and biases in weight units.
+        Weights and biases in weight units, the parts of the first layer first.
     inputs
         Shape (n_inputs, n), in input units.
     bad
@@ -75,16 +81,32 @@ def clipped_factors(
         Shape (n,): largest L2 norm of each record's integer gradient, in lattice units.
     """
     hidden, logits = forward(layers, inputs)
-    values = (inputs, *(np.rint(part * (INPUT_SCALE / ACTIVATION_SCALE)) for part in hidden))
-    sizes = factor_sizes(values)
-    truncated = truncate(backward(layers, hidden, logits, bad), sizes, scale // INPUT_SCALE, radii)
-    return ClippedFactors(values, hold_norm(truncated, sizes, radii))
+    first = layers[: n_first(layers)]
+    read = (np.rint(part * (INPUT_SCALE / ACTIVATION_SCALE)) for part in hidden)
+    values = (*input_slices(first, inputs), *read)
+    sizes = factor_sizes(values, len(first))
+    signals = drop_unread(backward(layers, hidden, logits, bad), sizes, len(first))
+    truncated = truncate(signals, sizes, scale // INPUT_SCALE, radii)
+    del signals  # its memory is used again at once
+    return ClippedFactors(values, hold_norm(truncated, sizes, radii), len(first))
 
 
-def factor_sizes(values: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
-    """Squared norm of (â, s) per layer, of â alone in the first; shape (n,) each, whole numbers below 2^53."""
-    first, *others = (squared_norms(part) for part in values)
-    return [first, *(part + INPUT_SCALE**2 for part in others)]
+def factor_sizes(values: Sequence[NDArray[np.float64]], n_first: int) -> list[NDArray[np.float64]]:
+    """Squared norm of (â, s) per layer, of â alone in the first; shape (n,) each, whole numbers below 2^53.
+
+    A part that reads nothing has 1, to divide by.
+    """
+    norms = [squared_norms(part) for part in values]
+    return [*(np.maximum(part, 1.0) for part in norms[:n_first]), *(part + INPUT_SCALE**2 for part in norms[n_first:])]
+
+
+def drop_unread(signals: list[Signals], sizes: Sequence[NDArray[np.float64]], n_first: int) -> list[Signals]:
+    """Signals without those of parts of the first layer that read nothing; a single part always reads a bit."""
+    if n_first == 1:
+        return signals
+    parts = zip(signals[:n_first], sizes[:n_first], strict=True)
+    kept = (Signals(part.integers * (size > 1), part.steps) for part, size in parts)
+    return [*kept, *signals[n_first:]]
 
 
 def truncate(
@@ -105,7 +127,7 @@ def truncate(
         step *= step
         step *= size
         norms += squared_norms(part.integers) * step
-    within = radii * _SHAVED
+    within = radii * SHAVED
     factors = scale * (within / np.maximum(np.sqrt(norms), within))
     shrunk = [part.integers * (part.steps * factors) for part in signals]
     return [np.trunc(part, out=part) for part in shrunk]

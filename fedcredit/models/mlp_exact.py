@@ -26,8 +26,8 @@ MOST_UNITS = 2**8
 """Widest layer whose numbers are of `VALUE_BITS`."""
 MOST_INPUTS = 2**18
 """Most inputs, whose numbers have 12 bits, of which so many are summed exactly."""
-_LARGEST = 10
-_CELLS = 512  # per unit
+TANH_LARGEST = 10
+TANH_CELLS = 512  # per unit
 _WORK = Context(prec=40, rounding=ROUND_HALF_EVEN)
 
 
@@ -48,13 +48,13 @@ def tanh(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
     With t = tanh(z₀) and h = z − z₀, |h| ≤ 2^-10, it is t + h(1 − ht)(1 − t²) to within h³/3.
     """
-    rest = np.clip(values, -_LARGEST, _LARGEST)
-    rest *= _CELLS
+    rest = np.clip(values, -TANH_LARGEST, TANH_LARGEST)
+    rest *= TANH_CELLS
     cells = np.rint(rest)
     rest -= cells
-    rest /= _CELLS
-    cells += _LARGEST * _CELLS
-    near = _tanh_table().take(cells.astype(np.intp), mode="clip")  # NumPy's fastest mode
+    rest /= TANH_CELLS
+    cells += TANH_LARGEST * TANH_CELLS
+    near = tanh_table().take(cells.astype(np.intp), mode="clip")  # NumPy's fastest mode
     slope = near * near
     np.subtract(1.0, slope, out=slope)
     slope *= rest
@@ -66,12 +66,12 @@ def tanh(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=1)
-def _tanh_table() -> NDArray[np.float64]:
+def tanh_table() -> NDArray[np.float64]:
     """Correctly rounded tanh at −10, −10 + 1/512, …, 10."""
     with localcontext(_WORK):
-        step = (Decimal(-2) / _CELLS).exp()
+        step = (Decimal(-2) / TANH_CELLS).exp()
         decay, upper = Decimal(1), []
-        for _ in range(_LARGEST * _CELLS + 1):
+        for _ in range(TANH_LARGEST * TANH_CELLS + 1):
             upper.append(float((1 - decay) / (1 + decay)))
             decay *= step
     half = np.array(upper)

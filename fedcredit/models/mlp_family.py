@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from fedcredit.data.rows import Rows
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import ConfigError
-from fedcredit.models.descent import WEIGHT_SCALE, Descent, begin, descend, local_message, local_step, on_grid
-from fedcredit.models.descent_spec import INPUT_SCALE
+from fedcredit.models.descent import Descent, begin, descend, local_message, local_step, on_grid
 from fedcredit.models.family import LocalStep, TrainTerms
 from fedcredit.models.mlp_clipping import clipped_factors
-from fedcredit.models.mlp_exact import MOST_INPUTS
+from fedcredit.models.mlp_exact import MOST_INPUTS, MOST_UNITS
 from fedcredit.models.mlp_inputs import design, input_values
-from fedcredit.models.mlp_layout import layer_shapes, n_inputs, owned_coordinates, split, vector_length
+from fedcredit.models.mlp_layout import input_parts, n_inputs, owned_coordinates, split, vector_length
 from fedcredit.models.mlp_model import MlpModel, decode, margins
+from fedcredit.models.mlp_release import release
 from fedcredit.models.mlp_spec import MlpSpec
 from fedcredit.preflight import Preflight
 from fedcredit.wire.canonical import length_prefixed
@@ -72,10 +72,16 @@ class MlpFamily:
         Raises
         ------
         ConfigError
-            If the dictionary has more features than can be summed exactly.
+            If the dictionary has more features, or its blocks more encoder units, than can be summed exactly.
         """
-        if n_inputs(dictionary) > MOST_INPUTS:
+        if n_inputs(spec, dictionary) > MOST_INPUTS:
             raise ConfigError(f"a perceptron reads {MOST_INPUTS} features at most; use a smaller dictionary.")
+        units = spec.encoder_units * len(dictionary.blocks)
+        if units > MOST_UNITS:
+            raise ConfigError(
+                f"encoder_units={spec.encoder_units} for each of {len(dictionary.blocks)} blocks are {units} units, "
+                f"more than {MOST_UNITS}; set encoder_units to {MOST_UNITS // len(dictionary.blocks)} at most."
+            )
         return TrainTerms(
             vector_length=vector_length(spec, dictionary),
             scale=spec.gradient_scale,
@@ -86,7 +92,7 @@ class MlpFamily:
         )
 
     def owned_coordinates(self, spec: MlpSpec, dictionary: DataDictionary, kind: str) -> NDArray[np.bool_]:
-        """All but the first-layer weights of features and indicators that belong to other types."""
+        """All but the weights of features, indicators and encoders that belong to other types."""
         return owned_coordinates(spec, dictionary, kind)
 
     def init(
@@ -123,7 +129,7 @@ class MlpFamily:
         radii = spec.clip_radius // rows.records_of_unit()
         for start in range(0, rows.n_rows, _CHUNK_RECORDS):
             part = slice(start, min(start + _CHUNK_RECORDS, rows.n_rows))
-            inputs = design(dictionary, kind, received.values, rows.cells[part]).T
+            inputs = design(spec, dictionary, kind, received.values, rows.cells[part]).T
             factors = clipped_factors(layers, inputs, rows.bad[part], spec.gradient_scale, radii[part])
             for institution, records in _institutions(rows, part):
                 sums[institution] += factors.sum(records)
@@ -165,25 +171,7 @@ class MlpFamily:
 
     def release(self, state: MlpState) -> dict[str, Any]:
         """The averaged model in integers: same grids, hence same scores, as `final`."""
-        released = state.released
-        layers = released.layers(state.spec, state.dictionary)
-        names = state.dictionary.feature_names
-        return {
-            "family": state.spec.family,
-            "activation": "tanh",
-            "output": "log-odds of the bad class",
-            "input_scale": INPUT_SCALE,
-            "inputs": {name: part.tolist() for name, part in zip(names, released.values, strict=True)},
-            "indicators": list(state.dictionary.kinds),
-            "weight_scale": WEIGHT_SCALE,
-            "layers": [
-                {
-                    "weights": layer.weights.astype(np.int64).tolist(),
-                    "biases": None if layer.biases is None else layer.biases.astype(np.int64).tolist(),
-                }
-                for layer in layers
-            ],
-        }
+        return release(state.spec, state.dictionary, state.released)
 
 
 FAMILY = MlpFamily()
@@ -225,10 +213,11 @@ def _initial_weights(spec: MlpSpec, dictionary: DataDictionary) -> NDArray[np.fl
     tag = length_prefixed("mlp-initial-weights", str(spec.init_seed).encode())
     words = np.frombuffer(hashlib.shake_256(tag).digest(8 * length), "<u8")
     weights: NDArray[np.float64] = words / 2.0**63 - 1.0
-    for layer, (outputs, inputs) in zip(split(spec, dictionary, weights), layer_shapes(spec, dictionary), strict=True):
-        layer.weights[...] *= _INITIAL_GAIN * math.sqrt(6 / (outputs + inputs))
-        if layer.biases is None:
-            layer.weights[:, len(dictionary.features) :] = 0.0  # the indicators' columns are biases
-        else:
+    layers, parts = split(spec, dictionary, weights), input_parts(spec, dictionary)
+    for layer in layers:
+        layer.weights[...] *= _INITIAL_GAIN * math.sqrt(6 / sum(layer.weights.shape))
+        if layer.biases is not None:
             layer.biases[...] = 0.0
+    for layer, part in zip(layers, parts, strict=False):
+        layer.weights[:, len(part.features) :] = 0.0  # the columns of the bits are biases
     return weights

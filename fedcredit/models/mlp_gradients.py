@@ -4,6 +4,9 @@ One forward and one backward pass over a chunk of records give both factors of e
 single record is ever formed. Inputs, activations and signals are whole numbers on grids that are public or the
 record's own, hence the same in any batch (`fedcredit.models.mlp_exact`). A record is a column of every array.
 
+The first layer may have parts (encoders) that read one slice of the inputs each. Signals of a part are on a grid of
+their own: the encoder of a block that is not there moves no digit of another.
+
 References
 ----------
 Goodfellow, "Efficient Per-Example Gradient Computations", arXiv 1510.01799 (the factors and their norm).
@@ -14,6 +17,7 @@ arXiv 2007.14191, on tanh.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +25,7 @@ from numpy.typing import NDArray
 from fedcredit.models.descent import WEIGHT_SCALE
 from fedcredit.models.descent_spec import INPUT_SCALE
 from fedcredit.models.mlp_exact import VALUE_BITS, exact_product, tanh
-from fedcredit.models.mlp_layout import Layer
+from fedcredit.models.mlp_layout import Layer, n_first
 
 ACTIVATION_SCALE = 2**VALUE_BITS
 """Units per unit of activation."""
@@ -29,7 +33,7 @@ ACTIVATION_SCALE = 2**VALUE_BITS
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """Derivatives of each record's own loss by the sums that enter the units of one layer.
+    """Derivatives of each record's own loss by the sums that enter the units of one layer or part.
 
     Attributes
     ----------
@@ -51,20 +55,22 @@ def forward(
     Parameters
     ----------
     layers
-        Weights and biases in weight units.
+        Weights and biases in weight units, the parts of the first layer first.
     inputs
         Shape (n_inputs, n), in input units.
 
     Returns
     -------
     list of ndarray
-        Per hidden layer shape (outputs, n): whole numbers, `ACTIVATION_SCALE` to a unit.
+        Per hidden layer shape (outputs, n), the parts of the first together: whole numbers, `ACTIVATION_SCALE` to a
+        unit.
     ndarray of float64, shape (n,)
         Log-odds of the bad class.
     """
     hidden: list[NDArray[np.float64]] = []
-    sums = _weigh(layers[0], inputs, INPUT_SCALE)
-    for layer in layers[1:]:
+    first = n_first(layers)
+    sums = _weigh_parts(layers[:first], inputs)
+    for layer in layers[first:]:
         activations = tanh(sums)
         activations *= ACTIVATION_SCALE
         hidden.append(np.rint(activations, out=activations))
@@ -75,7 +81,7 @@ def forward(
 def backward(
     layers: Sequence[Layer], hidden: Sequence[NDArray[np.float64]], logits: NDArray[np.float64], bad: NDArray[np.uint8]
 ) -> list[Signals]:
-    """Signals of every layer, inputs first.
+    """Signals of every layer, inputs first, of the first layer part by part.
 
     Parameters
     ----------
@@ -85,15 +91,34 @@ def backward(
         Shape (n,): 1 = bad, 0 = good.
     """
     probability = 0.5 + 0.5 * tanh(0.5 * logits)
-    signals = [_on_own_grid((probability - bad)[None, :])]
-    for layer, activations in zip(layers[:0:-1], reversed(hidden), strict=True):
+    pulled = (probability - bad)[None, :]
+    first = n_first(layers)
+    signals: list[Signals] = []
+    for layer, activations in zip(reversed(layers[first:]), reversed(hidden), strict=True):
+        signals.append(_on_own_grid(pulled))
         values = activations / ACTIVATION_SCALE
         values *= values
         pulled = exact_product(layer.weights.T, signals[-1].integers)
         pulled *= signals[-1].steps / WEIGHT_SCALE
         pulled *= np.subtract(1.0, values, out=values)
-        signals.append(_on_own_grid(pulled))
+    by_part = [pulled] if first == 1 else np.split(pulled, first)
+    signals += [_on_own_grid(part) for part in reversed(by_part)]
     return signals[::-1]
+
+
+def input_slices(first: Sequence[Layer], inputs: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """What each part of the first layer reads, one after the other."""
+    if len(first) == 1:
+        return [inputs]
+    starts = accumulate((layer.weights.shape[1] for layer in first), initial=0)
+    return [inputs[start:end] for start, end in pairwise(starts)]
+
+
+def _weigh_parts(first: Sequence[Layer], inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    if len(first) == 1:
+        return _weigh(first[0], inputs, INPUT_SCALE)
+    slices = input_slices(first, inputs)
+    return np.concatenate([_weigh(layer, part, INPUT_SCALE) for layer, part in zip(first, slices, strict=True)])
 
 
 def _weigh(layer: Layer, values: NDArray[np.float64], scale: int) -> NDArray[np.float64]:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from fedcredit.dictionary.schema import DataDictionary, Feature
 from fedcredit.models.descent_spec import INPUT_SCALE
-from fedcredit.models.mlp_layout import indicator_input, n_inputs
+from fedcredit.models.mlp_layout import input_columns, n_inputs
+from fedcredit.models.mlp_spec import MlpSpec
 from fedcredit.preflight import Preflight
 
 INPUT_BOUND = 3 * INPUT_SCALE
@@ -85,7 +86,11 @@ def bin_of_cell(feature: Feature, totals: NDArray[np.float64], noise_stddev: flo
 
 
 def design(
-    dictionary: DataDictionary, kind: str, values: tuple[NDArray[np.int16], ...], cells: NDArray[np.uint16]
+    spec: MlpSpec,
+    dictionary: DataDictionary,
+    kind: str,
+    values: tuple[NDArray[np.int16], ...],
+    cells: NDArray[np.uint16],
 ) -> NDArray[np.float64]:
     """Inputs of each record in input units, zeros where its institution type owns nothing.
 
@@ -97,13 +102,14 @@ def design(
     Returns
     -------
     ndarray of float64, shape (n, n_inputs)
-        Whole numbers within ±`INPUT_BOUND`.
+        Whole numbers within ±`INPUT_BOUND`, in the order of `fedcredit.models.mlp_layout`.
     """
     owned = dictionary.owned(kind)
-    inputs = np.zeros((len(cells), n_inputs(dictionary)), dtype=np.float64)
+    features, bits = input_columns(spec, dictionary, kind)
+    inputs = np.zeros((len(cells), n_inputs(spec, dictionary)), dtype=np.float64)
     starts = np.cumsum([0, *(len(values[index]) for index in owned[:-1])])
-    inputs[:, owned] = np.concatenate([values[index] for index in owned])[cells + starts]
-    inputs[:, indicator_input(dictionary, kind)] = INPUT_SCALE
+    inputs[:, features] = np.concatenate([values[index] for index in owned])[cells + starts]
+    inputs[:, bits] = INPUT_SCALE
     return inputs
 
 

@@ -40,7 +40,7 @@ class MlpModel:
     units: NDArray[np.int32]
 
     def layers(self, spec: MlpSpec, dictionary: DataDictionary) -> tuple[Layer, ...]:
-        """Weights and biases by layer, in weight units."""
+        """Weights and biases by layer, the first part by part, in weight units."""
         return split(spec, dictionary, self.units.astype(np.float64))
 
     def encode(self) -> bytes:
@@ -75,5 +75,5 @@ def margins(
     spec: MlpSpec, dictionary: DataDictionary, view: str, model: MlpModel, cells: NDArray[np.uint16]
 ) -> NDArray[np.int64]:
     """Log-odds of the bad class in margin units, within ±`MARGIN_BOUND`; shape (n,)."""
-    _, logits = forward(model.layers(spec, dictionary), design(dictionary, view, model.values, cells).T)
+    _, logits = forward(model.layers(spec, dictionary), design(spec, dictionary, view, model.values, cells).T)
     return np.clip(np.rint(logits * MARGIN_SCALE), -MARGIN_BOUND, MARGIN_BOUND).astype(np.int64)

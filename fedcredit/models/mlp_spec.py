@@ -18,7 +18,10 @@ class MlpSpec(DescentSpec):
     Attributes
     ----------
     hidden_sizes
-        Width of each hidden layer, inputs first.
+        Width of each hidden layer, inputs first; with encoders, of each layer above them.
+    encoder_units
+        Width of the encoder of each block: a first hidden layer whose units read one block of features and the bit
+        "this block is there". 0 for a first layer that reads all features and the institution type.
     gradient_scale
         As inherited; of its lattice units per unit of gradient, `INPUT_SCALE` are for what a layer reads and the rest
         for the signal.
@@ -26,6 +29,7 @@ class MlpSpec(DescentSpec):
 
     family: Literal["mlp"] = "mlp"
     hidden_sizes: tuple[HiddenSize, ...] = Field(default=(16,), min_length=1, max_length=MAX_HIDDEN_LAYERS)
+    encoder_units: int = Field(default=0, ge=0, le=256)
 
     @model_validator(mode="after")
     def _leaves_a_signal(self) -> Self:

@@ -11,6 +11,7 @@ from typing import Any
 from fedcredit.errors import LedgerError
 from fedcredit.privacy.accounting import Mechanism
 from fedcredit.wire.canonical import canonical_json, digest, parse_json
+from fedcredit.wire.heads import Head
 from fedcredit.wire.messages import Role
 
 GENESIS = bytes(32)
@@ -46,6 +47,8 @@ class Charge:
         Number t of colluders that the noise was sized for.
     own_noise_variance
         Variance of the institution's own noise; under distributed noise its share.
+    heads
+        Ledger heads of other members that the request showed.
     """
 
     slot: Slot
@@ -57,6 +60,7 @@ class Charge:
     members: tuple[str, ...]
     colluders: int
     own_noise_variance: int
+    heads: tuple[Head, ...] = ()
 
     def body(self, cost: Fraction) -> dict[str, Any]:
         """The event as JSON values."""
@@ -81,6 +85,7 @@ class Charge:
             "roster_hash": self.roster_hash.hex(),
             "model_hash": self.model_hash.hex(),
             "vector_hash": self.vector_hash.hex(),
+            "heads": [head.encode().hex() for head in self.heads],
         }
 
 

@@ -10,121 +10,73 @@ Thakurta 2022, arXiv 2210.17520), or Renyi divergence at the one order fixed at 
 2008.11193).
 """
 
-import os
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
 
+from fedcredit.data.units import Units
 from fedcredit.errors import BudgetError, LedgerError
-from fedcredit.privacy.accounting import accountant_from_json
-from fedcredit.privacy.events import (
-    GENESIS,
-    Charge,
-    Slot,
-    decode_body,
-    encode_body,
-    event_hash,
-    read_fraction,
-    write_fraction,
-)
-from fedcredit.privacy.ledger_chain import bytes_to_sign, verify_chain
-from fedcredit.privacy.ledger_entries import Account, Job, Stored, kept_short
-from fedcredit.privacy.ledger_file import SCHEMA, Transaction, acquire, connect, create_owner_only
+from fedcredit.privacy.events import Charge, Slot, read_fraction, write_fraction
+from fedcredit.privacy.ledger_entries import Job
+from fedcredit.privacy.ledger_read import LedgerReader, read_ledger
+from fedcredit.privacy.ledger_units import Entry, checked_entry, require_new_epoch
+from fedcredit.privacy.ledger_write import LedgerWriter
 from fedcredit.wire.envelope import SigningKey
 
 
-class Ledger:
-    """An open ledger; use as a context manager or call `close`.
+class Ledger(LedgerWriter):
+    """An open ledger; use as a context manager or call `close`. Many threads may share it.
 
     Parameters
     ----------
-    path
-        The SQLite file, or None for a ledger in memory (simulations).
-    key
-        The institution's identity key, which signs every event.
+    path, key, counter
+        As in `fedcredit.privacy.ledger_write.LedgerWriter`.
     """
 
-    def __init__(self, path: Path | None, key: SigningKey) -> None:
-        self._key = key
-        self._lock = acquire(path) if path is not None else None
-        try:
-            self._connection = connect(path)
-        except sqlite3.DatabaseError as error:
-            self._release()
-            raise LedgerError(f"ledger {path} is damaged ({error}); restore its newest backup.") from error
-
     @classmethod
-    def create(cls, path: Path | None, key: SigningKey, account: Account) -> Self:
-        """Open a new ledger; an existing file is never touched.
+    def rehearsal(cls, reader: LedgerReader) -> Self:
+        """A copy in memory, to see what a request would do; nothing that is written to it lasts."""
+        ledger = cls(None, SigningKey.generate())
+        reader.copy_into(ledger._connection)
+        return ledger
+
+    @staticmethod
+    def read(path: Path, public_key: bytes | None) -> LedgerReader:
+        """Read and verify a ledger beside the custodian that writes it; see `read_ledger`."""
+        return read_ledger(path, public_key)
+
+    def check_units(self, units: Units | None) -> None:
+        """Check that a join of these units would not be refused; for the institution's own console, before any.
 
         Raises
         ------
         LedgerError
-            If the file exists or its folder does not.
+            If the data key has changed, or a unit belongs to an earlier epoch.
         """
-        if path is not None:
-            create_owner_only(path)
-        ledger = cls(path, key)
-        with ledger._transaction():
-            ledger._connection.execute(SCHEMA)
-            opening = {
-                "event": "open",
-                "population": account.population,
-                "unit": account.unit,
-                "adjacency": "zero_out",
-                "accountant": account.accountant.to_json(),
-                "public_key": key.public.hex(),
-            }
-            ledger._append("open", opening)
-        return ledger
+        checked_entry(self.known_units(), units)
 
-    @classmethod
-    def open(cls, path: Path, key: SigningKey) -> Self:
-        """Open an existing ledger and verify its whole chain.
+    def open_epoch(self, units: Units | None) -> int:
+        """Begin an epoch with a budget of its own; its number.
+
+        Parameters
+        ----------
+        units
+            The units of the present data. None of them may ever have been entered before.
 
         Raises
         ------
         LedgerError
-            If the file is missing, in use, damaged, or signed by another key.
+            If one was, if that cannot be known, or if a job is open.
         """
-        if not path.is_file():
-            raise LedgerError(f"ledger {path} does not exist; open one with 'fedcredit ledger open'.")
-        ledger = cls(path, key)
-        try:
-            ledger.verify()
-        except sqlite3.DatabaseError as error:
-            ledger.close()
-            raise LedgerError(f"ledger {path} is damaged ({error}); restore its newest backup.") from error
-        except LedgerError:
-            ledger.close()
-            raise
-        return ledger
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file and let another process open it."""
-        self._connection.close()
-        self._release()
-
-    @property
-    def account(self) -> Account:
-        """What the ledger was opened for."""
-        row = self._connection.execute("SELECT body FROM event WHERE seq = 1").fetchone()
-        opening = decode_body(row[0])
-        return Account(opening["population"], opening["unit"], accountant_from_json(opening["accountant"]))
-
-    @property
-    def event_count(self) -> int:
-        """Number of events so far."""
-        count: int = self._connection.execute("SELECT count(*) FROM event").fetchone()[0]
-        return count
+        with self._writing():
+            self._refuse_if_rolled_back()
+            if self.open_jobs():
+                raise LedgerError("no new epoch: a job is open; end it, or run 'fedcredit ledger close'.")
+            known = self.known_units()
+            require_new_epoch(known, units)
+            self._append("population_epoch", {"event": "population_epoch", "epoch": known.epoch + 1})
+            return known.epoch + 1
 
     def reserve(
         self,
@@ -135,6 +87,7 @@ class Ledger:
         terms: dict[str, Any],
         *,
         budget: Fraction | None = None,
+        units: Units | None = None,
     ) -> None:
         """Set the whole cost of a job aside; joining the same open plan again changes nothing.
 
@@ -150,15 +103,18 @@ class Ledger:
             What a reader of the ledger should know about the job; JSON values, nothing from a record.
         budget
             A smaller budget than the ledger's own, if the institution's policy has become stricter.
+        units
+            The units that take part, entered for the present epoch; None where no id says which they are.
 
         Raises
         ------
         BudgetError
             If the ledger cannot pay for the whole job.
         LedgerError
-            If the job is over.
+            If the job is over, the units may not be charged to this epoch, or the ledger is rolled back.
         """
-        with self._transaction():
+        with self._writing():
+            self._refuse_if_rolled_back()
             if self.job(plan_hash) is not None:
                 self._open_job(plan_hash)
                 return
@@ -167,14 +123,19 @@ class Ledger:
                 raise BudgetError(
                     "the privacy ledger cannot pay for this job; ask for a smaller epsilon or fewer rounds."
                 )
+            entry = checked_entry(self.known_units(), units)
             body = {
                 "event": "join",
                 "plan_hash": plan_hash.hex(),
+                "epoch": self.epoch,
                 "reserved": write_fraction(total),
                 "retry_reserve": write_fraction(retry_reserve),
                 "terms": terms,
+                "units": None if entry is None else entry.digest.hex(),
+                "data_key": None if units is None else units.key_check.hex(),
             }
             self._append("join", body, plan_hash=plan_hash, message=plan)
+            self._enter(entry)
 
     def commit(self, charge: Charge, seal: Callable[[int, bytes], bytes]) -> bytes:
         """Charge one message and store its bytes, in one fsynced transaction; only then may it be sent.
@@ -198,7 +159,8 @@ class Ledger:
         LedgerError
             If the job was never joined, is closed, or the slot was charged before.
         """
-        with self._transaction():
+        with self._writing():
+            self._refuse_if_rolled_back()
             cost = self.account.accountant.cost(charge.mechanism)
             self._check_affordable(charge.slot, cost)
             return self._append(
@@ -218,7 +180,8 @@ class Ledger:
         LedgerError
             If the job was never joined or is closed already.
         """
-        with self._transaction():
+        with self._writing():
+            self._refuse_if_rolled_back()
             job = self._open_job(plan_hash)
             body = {"event": "close", "plan_hash": plan_hash.hex(), "spent": write_fraction(job.spent)}
             return self._append("close", body, plan_hash=plan_hash, request_hash=request_hash, seal=seal)
@@ -233,89 +196,9 @@ class Ledger:
         """
         self.finish(plan_hash, b"", lambda _count, _hash: b"")
 
-    def note(self, kind: str, body: dict[str, Any], *, plan_hash: bytes | None = None) -> int:
-        """Append an event that costs nothing and must survive a restart; the number of events with it."""
-        with self._transaction():
-            values = {"event": kind, **({} if plan_hash is None else {"plan_hash": plan_hash.hex()}), **body}
-            self._append(kind, values, plan_hash=plan_hash)
-        return self.event_count
-
-    def notes(self, kind: str) -> list[dict[str, Any]]:
-        """All events of one kind, oldest first, as JSON values."""
-        rows = self._connection.execute("SELECT body FROM event WHERE kind = ? ORDER BY seq", (kind,))
-        return [decode_body(row[0]) for row in rows]
-
-    def open_jobs(self) -> dict[bytes, Job]:
-        """Jobs that still hold a reservation, by plan hash."""
-        rows = self._connection.execute("SELECT plan_hash FROM event WHERE kind = 'join' ORDER BY seq").fetchall()
-        jobs = {plan_hash: job for (plan_hash,) in rows if (job := self.job(plan_hash)) is not None}
-        return {plan_hash: job for plan_hash, job in jobs.items() if not job.closed}
-
-    def stored(self, slot: Slot) -> Stored | None:
-        """The message that a slot was charged for, or None."""
-        row = self._connection.execute(
-            "SELECT request_hash, message FROM event WHERE kind = 'charge' AND plan_hash = ? AND role = ? "
-            "AND round = ? AND attempt = ?",
-            (slot.plan_hash, int(slot.role), slot.round, slot.attempt),
-        ).fetchone()
-        return None if row is None else Stored(row[0], row[1])
-
-    def receipt(self, plan_hash: bytes) -> Stored | None:
-        """The stored receipt of a closed job, or None."""
-        row = self._connection.execute(
-            "SELECT request_hash, message FROM event WHERE kind = 'close' AND plan_hash = ?", (plan_hash,)
-        ).fetchone()
-        return None if row is None else Stored(row[0], row[1])
-
-    def charges(self, plan_hash: bytes) -> list[dict[str, Any]]:
-        """The charge events of a job, oldest first, as JSON values."""
-        rows = self._connection.execute(
-            "SELECT body FROM event WHERE kind = 'charge' AND plan_hash = ? ORDER BY seq", (plan_hash,)
-        )
-        return [decode_body(row[0]) for row in rows]
-
-    def job(self, plan_hash: bytes) -> Job | None:
-        """A job's state, or None if it was never joined."""
-        row = self._connection.execute(
-            "SELECT body, message FROM event WHERE kind = 'join' AND plan_hash = ?", (plan_hash,)
-        ).fetchone()
-        if row is None:
-            return None
-        spent = sum((read_fraction(body["cost"]) for body in self.charges(plan_hash)), Fraction(0))
-        closed = self.receipt(plan_hash) is not None
-        joined = decode_body(row[0])
-        reserved, retry_reserve = (read_fraction(joined[name]) for name in ("reserved", "retry_reserve"))
-        return Job(row[1], joined["terms"], reserved, retry_reserve, spent, closed)
-
-    def committed(self) -> Fraction:
-        """Everything spent or set aside: closed jobs count what they spent, open jobs what they reserved."""
-        rows = self._connection.execute("SELECT plan_hash FROM event WHERE kind = 'join'").fetchall()
-        jobs = (job for (plan_hash,) in rows if (job := self.job(plan_hash)) is not None)
-        total = Fraction(0)
-        for job in jobs:
-            total = kept_short(total + (job.spent if job.closed else max(job.reserved, job.spent)))
-        return total
-
-    def events(self) -> Iterator[dict[str, Any]]:
-        """All events, oldest first, as JSON values."""
-        for (body,) in self._connection.execute("SELECT body FROM event ORDER BY seq"):
-            yield decode_body(body)
-
-    def verify(self) -> None:
-        """Check the whole chain: order, hashes, signatures, and that the columns say what the bodies say.
-
-        Raises
-        ------
-        LedgerError
-            At the first event that does not hold.
-        """
-        columns = "seq, kind, plan_hash, role, round, attempt, body, previous, hash, signature"
-        rows = self._connection.execute(f"SELECT {columns} FROM event ORDER BY seq")  # noqa: S608  (a constant)
-        verify_chain(rows, self._key.public)
-
     def _check_affordable(self, slot: Slot, cost: Fraction) -> None:
         job = self._open_job(slot.plan_hash)
-        if self.stored(slot) is not None:
+        if self._stored(slot) is not None:
             raise LedgerError(f"{slot.role.name} round {slot.round} attempt {slot.attempt} was charged before.")
         if job.spent + cost > job.reserved or self._spent_on_retries(slot, cost) > job.retry_reserve:
             raise BudgetError("the job's reservation is used up; end the job with the model so far.")
@@ -337,44 +220,12 @@ class Ledger:
             raise LedgerError(f"job {plan_hash.hex()[:16]} {state}; nothing can be charged to it.")
         return job
 
-    def _append(
-        self,
-        kind: str,
-        body: dict[str, Any],
-        *,
-        plan_hash: bytes | None = None,
-        slot: Slot | None = None,
-        request_hash: bytes | None = None,
-        message: bytes | None = None,
-        seal: Callable[[int, bytes], bytes] | None = None,
-    ) -> bytes:
-        row = self._connection.execute("SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1").fetchone()
-        seq, previous = (row[0] + 1, row[1]) if row else (1, GENESIS)
-        encoded = encode_body(body)
-        head = event_hash(previous, encoded)
-        stored = seal(seq, head) if seal is not None else message
-        place = (int(slot.role), slot.round, slot.attempt) if slot is not None else (None, None, None)
-        self._connection.execute(
-            "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                seq,
-                kind,
-                plan_hash,
-                *place,
-                request_hash,
-                encoded,
-                previous,
-                head,
-                self._key.sign(bytes_to_sign(head)),
-                stored,
-            ),
-        )
-        return stored or b""
+    def _enter(self, entry: Entry | None) -> None:
+        """Write the units of the join that was just appended."""
+        if entry is not None:
+            values = (self.event_count, entry.salt, entry.hashes)
+            self._connection.execute("INSERT INTO unit VALUES (?, ?, ?)", values)
 
-    def _release(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-
-    def _transaction(self) -> Transaction:
-        return Transaction(self._connection)
+    def _refuse_if_rolled_back(self) -> None:
+        if self.rolled_back:
+            raise LedgerError("the ledger is rolled back; its operator must run 'fedcredit ledger recover'.")

@@ -1,10 +1,11 @@
 """The ledger's chain: each event hashes the one before, and the institution signs every head.
 
 Cutting an event out, changing it or putting one in breaks every later hash; only the owner of the key could sign a
-new chain, and its peers would see that heads they were told of are not in it.
+new chain, and its peers would see that heads they were told of are not in it. Only a recovery leaves counts out: as
+many as it says.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fedcredit.errors import LedgerError
@@ -34,16 +35,23 @@ def verify_chain(rows: Iterable[tuple[Any, ...]], public_key: bytes) -> None:
     LedgerError
         At the first event that does not hold.
     """
+    for _ in verified(rows, public_key):
+        pass
+
+
+def verified(rows: Iterable[tuple[Any, ...]], public_key: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Count and JSON values of each event that holds, as in `verify_chain`."""
     previous = GENESIS
     count = 0
     for seq, kind, plan_hash, role, round_, attempt, body, before, hash_, signature in rows:
-        count += 1
         values = decode_body(body)
+        count += 1 + (values["count_offset"] if kind == "recovered" else 0)
         columns = (kind, None if plan_hash is None else plan_hash.hex(), _ROLE_NAMES.get(role), round_, attempt)
         stated = tuple(values.get(name) for name in ("event", "plan_hash", "role", "round", "attempt"))
         chained = seq == count and before == previous and hash_ == event_hash(previous, body)
         if not chained or columns != stated or not verify_signature(public_key, bytes_to_sign(hash_), signature):
             raise LedgerError(f"ledger event {seq} does not hold; restore the ledger from its newest backup.")
+        yield seq, values
         previous = hash_
     if count == 0:
         raise LedgerError("the ledger holds no opening event; restore it from its newest backup.")

@@ -39,7 +39,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job's place in the ledger: its exact plan and terms, what it reserved, spent, and whether it is over."""
+    """A job's place in the ledger: its exact plan and terms, what it reserved, spent, whether it is over, its epoch."""
 
     plan: bytes
     terms: dict[str, Any]
@@ -47,6 +47,7 @@ class Job:
     retry_reserve: Fraction
     spent: Fraction
     closed: bool
+    epoch: int
 
 
 def kept_short(total: Fraction) -> Fraction:

@@ -1,13 +1,19 @@
-"""The ledger's file on disk: made once, readable by its owner only, held by one process at a time."""
+"""The ledger's file on disk: made once, readable by its owner only, written by one process at a time, read by others.
+
+What the disk or the file system refuses comes back as one sentence, and leaves the file as it was.
+"""
 
 import fcntl
 import os
 import sqlite3
 from pathlib import Path
+from urllib.parse import quote
 
 from fedcredit.errors import LedgerError
+from fedcredit.privacy.ledger_counter import sync_folder
 
-SCHEMA = """
+SCHEMA = (
+    """
 CREATE TABLE event (
   seq INTEGER PRIMARY KEY,
   kind TEXT NOT NULL,
@@ -16,7 +22,20 @@ CREATE TABLE event (
   message BLOB,
   UNIQUE (kind, plan_hash, role, round, attempt)
 ) STRICT
-"""
+""",
+    # The units that a join entered for the first time in its epoch; the join's event has their salted digest.
+    "CREATE TABLE unit (seq INTEGER PRIMARY KEY, salt BLOB NOT NULL, hashes BLOB NOT NULL) STRICT",
+)
+# Primary result codes of SQLite that say nothing about the file's content.
+_ELSEWHERE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+}
 
 
 def connect(path: Path | None) -> sqlite3.Connection:
@@ -31,22 +50,78 @@ def connect(path: Path | None) -> sqlite3.Connection:
     return connection
 
 
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """Open the database as it stands now, beside a custodian that writes it."""
+    uri = f"file:{quote(os.fspath(path.resolve()))}?mode=ro"
+    # On a read-only disk SQLite cannot share the file; without a log beside it, nobody is writing.
+    alone = not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists()
+    connection = sqlite3.connect(
+        uri + ("&immutable=1" if alone else ""), uri=True, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.execute("BEGIN")
+        connection.execute("SELECT count(*) FROM event")
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
+    return connection
+
+
+def check_whole(connection: sqlite3.Connection) -> None:
+    """Look at every page: an index that lost an entry would let one message be charged, and sent, twice.
+
+    Raises
+    ------
+    LedgerError
+        If a page is not what it should be.
+    """
+    (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    if found != "ok":
+        raise LedgerError(f"the ledger is damaged ({found.splitlines()[-1]}); restore its newest backup.")
+
+
+def check_writable(connection: sqlite3.Connection) -> None:
+    """Take the writer's place for a moment; SQLite says what is wrong if it cannot be had."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("ROLLBACK")
+
+
+def fault(what: str, error: sqlite3.Error) -> LedgerError:
+    """What an error of SQLite means for its operator."""
+    # An extended code has its primary one in the low byte.
+    if getattr(error, "sqlite_errorcode", -1) & 0xFF in _ELSEWHERE:
+        return LedgerError(f"{what} cannot be written or read ({error}); check the disk's space, owner and mode.")
+    return LedgerError(f"{what} is damaged ({error}); restore its newest backup.")
+
+
 class Transaction:
     """BEGIN IMMEDIATE … COMMIT, rolled back on any error, also on one of COMMIT itself.
 
     A transaction left open would show its rows to this connection as if they were durable.
+
+    Raises
+    ------
+    LedgerError
+        If the database cannot be written; nothing of the transaction is there then.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     def __enter__(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise fault("the ledger", error) from error
 
-    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, error_type: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
         try:
             if error_type is None:
                 self._connection.execute("COMMIT")
+            elif isinstance(error, sqlite3.Error):
+                raise error
+        except sqlite3.Error as failed:
+            raise fault("the ledger", failed) from failed
         finally:
             # SQLite has rolled back by itself after some errors, such as a full disk.
             if self._connection.in_transaction:
@@ -59,14 +134,17 @@ def create_owner_only(path: Path) -> None:
     Raises
     ------
     LedgerError
-        If it exists, or its folder does not.
+        If it exists, its folder does not, or nothing can be written there.
     """
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        sync_folder(path.parent)
     except FileExistsError as error:
         raise LedgerError(f"ledger {path} exists already; it is never overwritten.") from error
     except FileNotFoundError as error:
         raise LedgerError(f"folder {path.parent} does not exist; create it before opening a ledger there.") from error
+    except OSError as error:
+        raise LedgerError(f"ledger {path} cannot be made ({error.strerror}); check its folder and disk.") from error
 
 
 def acquire(path: Path) -> int:
@@ -75,9 +153,17 @@ def acquire(path: Path) -> int:
     Raises
     ------
     LedgerError
-        If another process holds it.
+        If another process holds it, the file has a second name under which another could, or nothing can be written
+        beside it.
     """
-    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    if path.stat().st_nlink > 1:
+        raise LedgerError(f"ledger {path} has a second name (a hard link); remove that one first.")
+    try:
+        descriptor = os.open(path.with_name(path.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError as error:
+        raise LedgerError(
+            f"nothing can be written beside ledger {path} ({error.strerror}); check its folder and disk."
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -45,10 +45,11 @@ def sample(rate: Fraction, size: int, bits: bytes) -> NDArray[np.bool_]:
     ndarray of bool, shape (size,)
         True where the row takes part.
     """
-    if not Fraction(1, _WORDS) <= rate <= 1:
+    words_in = rate.numerator * _WORDS // rate.denominator
+    if words_in < 1 or rate.numerator > rate.denominator:
         raise PrivacyError(f"rate must lie in [2^-64, 1], got rate={rate}; state it as in Fraction(1, 20).")
     if len(bits) != bytes_needed(size):
         raise PrivacyError(f"sampling from {size} rows takes {bytes_needed(size)} random bytes, got {len(bits)}.")
     words = np.frombuffer(bits, dtype="<u8")
     # Compared with the last word that is in, because at rate 1 the threshold 2^64 does not fit a uint64.
-    return words <= np.uint64(rate.numerator * _WORDS // rate.denominator - 1)
+    return words <= np.uint64(words_in - 1)

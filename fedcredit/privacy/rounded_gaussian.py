@@ -8,22 +8,34 @@ probability p = (M + ½)/2^127. With thresholds t_k = P(|N(0, v)| ≥ k − ½) 
 magnitude is the number of k ≥ 1 with p ≤ t_k. Each t_k is hit to within 2^-128, which :func:`sampler_delta`
 turns into a share of δ.
 
-*Fast and exact.* Double precision finds x = σ·|Φ⁻¹(p/2)| and accepts ⌊x + ½⌋ when x lies further than
-2^-40·σ from every half-integer. Otherwise p ≤ t_k is decided in at least 256-bit arithmetic. The accepted
-integers are right provided that x is off by less than the margin 2^-40·σ. The error, in units of σ, is at
-most the sum of
+*Fast and exact.* Double precision finds x = σ·z, z = |Φ⁻¹(q)| with q = p/2, and accepts the nearest integer when x
+lies further than 2^-40·σ from every half-integer. Otherwise p ≤ t_k is decided in at least 256-bit arithmetic. The
+accepted integers are right provided that x is off by less than the margin 2^-40·σ.
 
-1. forming q = p/2: two conversions and two sums, a relative error ≤ 2^-51, which dz/d(ln q) = Q(z)/φ(z) ≤
-   1.26 turns into ≤ 2^-50 (the Mills ratio is greatest at z = 0);
-2. ``ndtri`` (Cephes): relative error ≤ 2^-50.3 by its author's tests, times z ≤ 13.11, ≤ 2^-46.5. This term
-   is measured, not derived: the tests sweep each of its three branches against 200-bit arithmetic and find
-   2^-48. A branch is a rational function of degree ≤ 9, so its approximation error is smooth with a few
-   extrema that the sweep cannot miss by much, and the rest is the rounding of some thirty operations;
-3. σ = √v, the product and the sum with ½: ≤ 4 roundings of a number ≤ 13.2 (as σ ≥ 64): ≤ 2^-47.
+A table gives z: each octave of q from 2^-17 to ½ has 2^10 cells, and q = 2^e·(c + f) with the cell's middle c in
+[1, 2) and |f| ≤ 2^-11. With z₀ at the middle and s = 2^e/φ(z₀), Taylor's formula reads
 
-Together < 2^-45, a 32nd of the margin. A draw needs the exact path with a chance of 2^-39·σ, and that path
-takes about a millisecond: 100,000 draws take tens of milliseconds up to σ ≈ 2^28 and get slower, not wrong,
-beyond. The time depends on the noise only through how many draws fell near a threshold.
+    z = z₀ − s·f + z₀s²·f²/2 − (1 + 2z₀²)s³·f³/6 + remainder.
+
+Let m = Q(z)/φ(z) be the Mills ratio, at most 1.26 and at most 1/z. The error, in units of σ, is at most the sum of
+
+1. the remainder, (7z + 6z³)(2^e/φ(z))⁴·f⁴/24 somewhere in the cell. As 2^e ≤ Q(z), it is below (7m³ + 6m)·f⁴/24 <
+   f⁴ ≤ 2^-44;
+2. forming q from the upper 63 of M's bits: what the others hold is below 2^-64, which dz/dq = 1/φ(z) ≤ 2^15 turns
+   into 2^-49; the conversion is a relative error ≤ 2^-53, which dz/d(ln q) = m turns into < 2^-52: ≤ 2^-48;
+3. ``ndtri`` (Cephes) at the middles: relative error ≤ 2^-50.3 by its author's tests, times z ≤ 4.4, ≤ 2^-48. This term
+   is measured, not derived: the tests sweep each of its three branches against 200-bit arithmetic and find 2^-48 up to
+   z = 13.11. A branch is a rational function of degree ≤ 9, so its approximation error is smooth with a few extrema
+   that the sweep cannot miss by much, and the rest is the rounding of some thirty operations;
+4. rounding: of s and what follows from it, with a relative error ≤ 2^-44 and a factor f ≤ 2^-11; of the last sum, a
+   number ≤ 4.4; of σ = √v and the product, ≤ 13.2: ≤ 2^-48.
+
+Together < 2^-43.5, an 11th of the margin. Tails below 2^-17 have no cell; there z is ``ndtri`` of the whole word:
+relative error 2^-51 of q (times 1.26), 2^-46.5 for ``ndtri`` at z ≤ 13.11 as in 3, 2^-48 as in 4; together < 2^-45.
+
+A draw needs the exact path with a chance of 2^-39·σ, and that path takes about a millisecond: 100,000 draws take tens
+of milliseconds up to σ ≈ 2^28 and get slower, not wrong, beyond. The time depends on the noise only through how many
+draws fell near a threshold or beyond the table, and through which of the table's cells were in the cache.
 
 References
 ----------
@@ -33,6 +45,7 @@ Moshier, Cephes Mathematical Library, ``ndtri.c``.
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from mpmath import libmp
@@ -48,7 +61,14 @@ MAX_NOISE_VARIANCE = 2**80
 WORD_BITS = 128
 
 _WORD_BYTES = WORD_BITS // 8
-_MAGNITUDE_MASK = 2**63 - 1
+_MAGNITUDE_MASK = np.int64(2**63 - 1)
+# The table reaches tails of at least 2^-17, that is upper halves of a word of 2^47 to 2^63.
+_OCTAVES = 16
+_CELL_BITS = 10
+_REST_BITS = 52 - _CELL_BITS  # of a double's fraction: where in its cell a number lies
+_REST_MASK = np.int64(2**_REST_BITS - 1)
+_BITS_OF_ONE = np.int64(1023 << 52)
+_FIRST_CELL = np.int64((1023 + 63 - _OCTAVES) << _CELL_BITS)
 _MARGIN = 2.0**-40
 _FIRST_PROOF_BITS = 256
 
@@ -91,13 +111,15 @@ def draw(noise_variance: int, size: int, bits: bytes) -> NDArray[np.int64]:
     check_noise_variance(noise_variance)
     if len(bits) != bytes_needed(size):
         raise PrivacyError(f"{size} draws take {bytes_needed(size)} random bytes, got {len(bits)}.")
-    words = np.frombuffer(bits, dtype="<u8").astype(np.uint64, copy=False).reshape(size, 2)
-    low, high = words[:, 0], words[:, 1] & np.uint64(_MAGNITUDE_MASK)
-    magnitude, certain = _filter(math.sqrt(noise_variance), low, high)
-    for i in np.flatnonzero(~certain):
+    words = np.frombuffer(bits, dtype="<i8").astype(np.int64, copy=False).reshape(size, 2)
+    low, high = words[:, 0].view(np.uint64), words[:, 1] & _MAGNITUDE_MASK
+    magnitude, doubtful = _filter(math.sqrt(noise_variance), low, high)
+    for i in doubtful:
         word = (int(high[i]) << 64) | int(low[i])
         magnitude[i] = _exact_magnitude(noise_variance, word, int(magnitude[i]))
-    return np.where(words[:, 1] >> np.uint64(63), -magnitude, magnitude)
+    # A double's sign is its highest bit, as a word's is; magnitudes are whole and far below 2^53.
+    np.copysign(magnitude, words[:, 1].view(np.float64), out=magnitude)
+    return magnitude.astype(np.int64)
 
 
 def sampler_delta(epsilon: float, draws: int, noise_variance: int) -> float:
@@ -142,13 +164,49 @@ def n_thresholds(noise_variance: int) -> int:
 
 
 def _filter(
-    noise_stddev: float, low: NDArray[np.uint64], high: NDArray[np.uint64]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return magnitudes by double precision, shape (size,), and which of them are certain."""
-    tail = (high.astype(np.float64) * 2.0**64 + low.astype(np.float64) + 0.5) * 2.0**-WORD_BITS
-    shifted = noise_stddev * -ndtri(tail) + 0.5
-    certain = np.abs(shifted - np.rint(shifted)) > _MARGIN * noise_stddev
-    return np.floor(shifted).astype(np.int64), certain
+    noise_stddev: float, low: NDArray[np.uint64], high: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Return magnitudes by double precision, shape (size,), and the indices of those that are not certain."""
+    distance = _quantiles(low, high)
+    distance *= noise_stddev
+    magnitude = np.rint(distance)
+    distance -= magnitude
+    np.abs(distance, out=distance)
+    return magnitude, np.flatnonzero(distance >= 0.5 - _MARGIN * noise_stddev)
+
+
+def _quantiles(low: NDArray[np.uint64], high: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the standard deviations at which each word's tail begins, to within 2^-43.5; shape (size,)."""
+    tail = high.astype(np.float64)
+    pattern = tail.view(np.int64)
+    cells = pattern >> _REST_BITS
+    cells -= _FIRST_CELL
+    pattern &= _REST_MASK
+    pattern |= _BITS_OF_ONE
+    tail -= 1 + 2.0 ** -(_CELL_BITS + 1)  # the tail's distance from the middle of its cell
+    cubic, *others = _taylor_table()
+    quantiles = cubic.take(cells, mode="clip")  # NumPy's fastest mode
+    for coefficients in others:
+        quantiles *= tail
+        quantiles += coefficients.take(cells, mode="clip")
+    far = np.flatnonzero(cells < 0)
+    if len(far):
+        quantiles[far] = -ndtri((high[far] * 2.0**64 + low[far] + 0.5) * 2.0**-WORD_BITS)
+    return quantiles
+
+
+@lru_cache(maxsize=1)
+def _taylor_table() -> tuple[NDArray[np.float64], ...]:
+    """Coefficients of f³, f², f and 1 at the middle of each cell; shape (cells,) each.
+
+    The last cell is that of the tail ½, to which the greatest words are rounded.
+    """
+    cells = np.arange((_OCTAVES << _CELL_BITS) + 1)
+    exponents = (cells >> _CELL_BITS) - (_OCTAVES + 1)
+    middles = 1 + ((cells & (2**_CELL_BITS - 1)) + 0.5) / 2**_CELL_BITS
+    start = -ndtri(np.ldexp(middles, exponents))
+    slope = np.ldexp(math.sqrt(2 * math.pi) * np.exp(start**2 / 2), exponents)
+    return -(1 + 2 * start**2) * slope**3 / 6, start * slope**2 / 2, -slope, start
 
 
 def _exact_magnitude(noise_variance: int, word: int, guess: int) -> int:

@@ -3,7 +3,8 @@
 Views of one institution's messages, over every attempt that the plan allows (``docs/noise-shares.md``):
 
 outsiders
-    see the released model and sums. The number may be smaller only where single vectors are masked.
+    see the released model and sums. The number may be smaller only where single vectors are masked and each message is
+    one noised sum.
 the coordinator with t institutions
     is the calibrated one.
 one other member, half of the others, all others
@@ -13,6 +14,7 @@ Under local noise the coordinator already holds each institution's own noised ve
 but the first are equal. Central noise, in simulations, protects against outsiders alone.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -137,6 +139,32 @@ def statement(plan: Plan, kind: str, accountant: Accountant, planned: Fraction, 
     )
 
 
+def epsilons_spent(
+    plan: Plan, kind: str, accountant: Accountant, sent: Mapping[Role, int]
+) -> tuple[float | None, float | None, float | None]:
+    """What the messages sent so far cost, against outsiders, the coordinator with t institutions, and all others.
+
+    Parameters
+    ----------
+    sent
+        Number of messages of each phase, every attempt counted.
+    """
+    terms = plan.privacy
+    if terms.placement is Placement.NONE or terms.delta is None:
+        return None, None, None
+    delta = terms.delta
+
+    def against(noise: Fraction | None) -> float | None:
+        if noise is None:
+            return None
+        costs = (accountant.cost(_faced(mechanism(plan, kind, role), noise)) * n for role, n in sent.items())
+        total = sum(costs, Fraction(0))
+        return accountant.epsilon(total, delta) if total else 0.0
+
+    noise = _noise_faced(plan, kind)
+    return against(noise.outsider), against(noise.colluders), against(noise.all_others)
+
+
 @dataclass(frozen=True, slots=True)
 class _NoiseFaced:
     """Noise that each observer faces, in parts of the plan's variance; None where no number is stated."""
@@ -164,7 +192,9 @@ def _noise_faced(plan: Plan, kind: str) -> _NoiseFaced:
             own = least(lambda size: size - 1)
             return _NoiseFaced(None, own, own, own, own)
         case Placement.LOCAL:
-            outsider = Fraction(_fewest_of_kind(plan, kind)) if terms.masks else None
+            # A step of one's own acts on one's own noise alone: what others add to the sum comes after it.
+            sums = terms.masks and plan.phases.train.local_steps == 1
+            outsider = Fraction(_fewest_of_kind(plan, kind)) if sums else None
             return _NoiseFaced(outsider, Fraction(1), Fraction(1), Fraction(1), Fraction(1))
         case _:
             return _NoiseFaced(Fraction(1), None, None, None, None)

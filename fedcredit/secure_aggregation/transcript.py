@@ -15,6 +15,7 @@ from fedcredit.roster import FEWEST_MEMBERS, Roster
 from fedcredit.secure_aggregation.agreement import secret_class
 from fedcredit.wire.canonical import digest
 from fedcredit.wire.envelope import Envelope, open_envelope
+from fedcredit.wire.heads import Head
 from fedcredit.wire.messages import JoinReply, Message
 
 
@@ -30,11 +31,14 @@ class PeerKey:
         Its public X25519 key.
     key_epoch
         How often it has drawn keys for the job, from 1; a restart raises it.
+    head
+        Where its ledger stood when it joined.
     """
 
     institution: str
     agreement_key: bytes
     key_epoch: int
+    head: Head
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ def read_transcript(
     ------
     RefusalError
         With code ``keys-member`` (who is listed, or bytes that are no join), ``keys-few``, ``keys-own``,
-        ``keys-signature``, ``keys-job``, ``keys-epoch``, ``keys-zero`` or ``keys-shared``.
+        ``keys-signature``, ``keys-job``, ``keys-epoch``, ``keys-head``, ``keys-zero`` or ``keys-shared``.
     """
     envelopes = tuple(_opened(join) for join in joins)
     identities = {member.id: bytes.fromhex(member.public_key) for member in roster.members}
@@ -97,7 +101,7 @@ def read_join(plan_hash: bytes, roster: Roster, join: bytes) -> PeerKey:
     Raises
     ------
     RefusalError
-        With code ``keys-member``, ``keys-signature``, ``keys-job`` or ``keys-epoch``.
+        With code ``keys-member``, ``keys-signature``, ``keys-job``, ``keys-epoch`` or ``keys-head``.
     """
     envelope = _opened(join)
     member = roster.member(envelope.sender)
@@ -159,7 +163,10 @@ def _checked(job: tuple[bytes, int, bytes], envelope: Envelope, identity: bytes)
         )
     if join.key_epoch < 1:
         raise RefusalError("keys-epoch", f"{envelope.sender!r} states key epoch {join.key_epoch}; epochs start at 1.")
-    return PeerKey(envelope.sender, join.agreement_key, join.key_epoch)
+    head = Head(envelope.sender, join.event_count, join.event_hash, join.head_signature)
+    if not head.holds(identity):
+        raise RefusalError("keys-head", f"the ledger head in the join of {envelope.sender!r} is not signed by itself.")
+    return PeerKey(envelope.sender, join.agreement_key, join.key_epoch, head)
 
 
 def _verified(envelope: Envelope, identity: bytes) -> Message:

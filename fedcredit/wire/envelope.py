@@ -13,9 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from fedcredit.errors import ConfigError, RefusalError, WireError
 from fedcredit.wire import fedcredit_pb2 as pb
 from fedcredit.wire.canonical import PROTOCOL_VERSION, digest, length_prefixed
-from fedcredit.wire.messages import Message, decode_message, encode_message, parse_strictly
+from fedcredit.wire.messages import SIGNATURE_BYTES, Message, decode_message, encode_message, parse_strictly
 
-SIGNATURE_BYTES = 64
 PUBLIC_KEY_BYTES = 32
 LONGEST_SENDER = 63
 

@@ -24,17 +24,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0f\x66\x65\x64\x63redit.proto\x12\x0c\x66\x65\x64\x63redit.v1\"q\n\x08\x45nvelope\x12\x0f\n\x07version\x18\x01 \x01(\x07\x12 \n\x04kind\x18\x02 \x01(\x0e\x32\x12.fedcredit.v1.Kind\x12\x0e\n\x06sender\x18\x03 \x01(\t\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\x12\x11\n\tsignature\x18\x05 \x01(\x0c\" \n\x0fIdentifyRequest\x12\r\n\x05nonce\x18\x01 \x01(\x0c\"\x1e\n\rIdentifyReply\x12\r\n\x05nonce\x18\x01 \x01(\x0c\"\x1b\n\x0bJoinRequest\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\"\x99\x01\n\tJoinReply\x12\x11\n\tplan_hash\x18\x01 \x01(\x0c\x12\x13\n\x0b\x65vent_count\x18\x02 \x01(\x06\x12\x16\n\x0eroster_version\x18\x03 \x01(\x07\x12\x13\n\x0broster_hash\x18\x04 \x01(\x0c\x12\x15\n\ragreement_key\x18\x05 \x01(\x0c\x12\x11\n\tkey_epoch\x18\x06 \x01(\x07\x12\r\n\x05nonce\x18\x07 \x01(\x0c\"/\n\x0bKeysRequest\x12\x11\n\tplan_hash\x18\x01 \x01(\x0c\x12\r\n\x05joins\x18\x02 \x03(\x0c\"7\n\tKeysReply\x12\x11\n\tplan_hash\x18\x01 \x01(\x0c\x12\x17\n\x0ftranscript_hash\x18\x02 \x01(\x0c\"\x9c\x01\n\x0cRoundRequest\x12\x11\n\tplan_hash\x18\x01 \x01(\x0c\x12 \n\x04role\x18\x02 \x01(\x0e\x32\x12.fedcredit.v1.Role\x12\r\n\x05round\x18\x03 \x01(\x07\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x07\x12\x0f\n\x07members\x18\x05 \x03(\t\x12\r\n\x05model\x18\x06 \x01(\x0c\x12\x17\n\x0ftranscript_hash\x18\x07 \x01(\x0c\"\xc5\x01\n\x0c\x43ontribution\x12\x11\n\tplan_hash\x18\x01 \x01(\x0c\x12 \n\x04role\x18\x02 \x01(\x0e\x32\x12.fedcredit.v1.Role\x12\r\n\x05round\x18\x03 \x01(\x07\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x07\x12\x13\n\x0broster_hash\x18\x05 \x01(\x0c\x12\x12\n\nmodel_hash\x18\x06 \x01(\x0c\x12\x0e\n\x06vector\x18\x07 \x01(\x0c\x12\x13\n\x0b\x65vent_count\x18\x08 \x01(\x06\x12\x12\n\nevent_hash\x18\t \x01(\x0c\"2\n\x0eReleaseRequest\x12\x11\n\tplan_hash\x18\x01 \x01(\x0c\x12\r\n\x05model\x18\x02 \x01(\x0c\"X\n\x07Receipt\x12\x11\n\tplan_hash\x18\x01 \x01(\x0c\x12\x12\n\nmodel_hash\x18\x02 \x01(\x0c\x12\x11\n\tstatement\x18\x03 \x01(\x0c\x12\x13\n\x0b\x65vent_count\x18\x04 \x01(\x06\";\n\x07Refusal\x12\x14\n\x0crequest_hash\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"\"\n\x0bStopRequest\x12\x13\n\x0broster_hash\x18\x01 \x01(\x0c\"5\n\tStopReply\x12\x13\n\x0broster_hash\x18\x01 \x01(\x0c\x12\x13\n\x0b\x65vent_count\x18\x02 \x01(\x06*\x80\x02\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10IDENTIFY_REQUEST\x10\x01\x12\x12\n\x0eIDENTIFY_REPLY\x10\x02\x12\x10\n\x0cJOIN_REQUEST\x10\x03\x12\x0e\n\nJOIN_REPLY\x10\x04\x12\x11\n\rROUND_REQUEST\x10\x05\x12\x10\n\x0c\x43ONTRIBUTION\x10\x06\x12\x13\n\x0fRELEASE_REQUEST\x10\x07\x12\x0b\n\x07RECEIPT\x10\x08\x12\x0b\n\x07REFUSAL\x10\t\x12\x10\n\x0cKEYS_REQUEST\x10\n\x12\x0e\n\nKEYS_REPLY\x10\x0b\x12\x10\n\x0cSTOP_REQUEST\x10\x0c\x12\x0e\n\nSTOP_REPLY\x10\r*D\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tPREFLIGHT\x10\x01\x12\t\n\x05TRAIN\x10\x02\x12\x0c\n\x08\x45VALUATE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0f\x66\x65\x64\x63redit.proto\x12\x0c\x66\x65\x64\x63redit.v1\"q\n\x08\x45nvelope\x12\x0f\n\x07version\x18\x01 \x01(\x07\x12 \n\x04kind\x18\x02 \x01(\x0e\x32\x12.fedcredit.v1.Kind\x12\x0e\n\x06sender\x18\x03 \x01(\t\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\x12\x11\n\tsignature\x18\x05 \x01(\x0c\" \n\x0fIdentifyRequest\x12\r\n\x05nonce\x18\x01 \x01(\x0c\"\x1e\n\rIdentifyReply\x12\r\n\x05nonce\x18\x01 \x01(\x0c\"\x1b\n\x0bJoinRequest\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\"\xc5\x01\n\tJoinReply\x12\x11\n\tplan_hash\x18\x01 \x01(\x0c\x12\x13\n\x0b\x65vent_count\x18\x02 \x01(\x06\x12\x16\n\x0eroster_version\x18\x03 \x01(\x07\x12\x13\n\x0broster_hash\x18\x04 \x01(\x0c\x12\x15\n\ragreement_key\x18\x05 \x01(\x0c\x12\x11\n\tkey_epoch\x18\x06 \x01(\x07\x12\r\n\x05nonce\x18\x07 \x01(\x0c\x12\x12\n\nevent_hash\x18\x08 \x01(\x0c\x12\x16\n\x0ehead_signature\x18\t \x01(\x0c\"W\n\x04Head\x12\x13\n\x0binstitution\x18\x01 \x01(\t\x12\x13\n\x0b\x65vent_count\x18\x02 \x01(\x06\x12\x12\n\nevent_hash\x18\x03 \x01(\x0c\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"/\n\x0bKeysRequest\x12\x11\n\tplan_hash\x18\x01 \x01(\x0c\x12\r\n\x05joins\x18\x02 \x03(\x0c\"F\n\tKeysReply\x12\x11\n\tplan_hash\x18\x01 \x01(\x0c\x12\x17\n\x0ftranscript_hash\x18\x02 \x01(\x0c\x12\r\n\x05heads\x18\x03 \x03(\x0c\"\xbe\x01\n\x0cRoundRequest\x12\x11\n\tplan_hash\x18\x01 \x01(\x0c\x12 \n\x04role\x18\x02 \x01(\x0e\x32\x12.fedcredit.v1.Role\x12\r\n\x05round\x18\x03 \x01(\x07\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x07\x12\x0f\n\x07members\x18\x05 \x03(\t\x12\r\n\x05model\x18\x06 \x01(\x0c\x12\x17\n\x0ftranscript_hash\x18\x07 \x01(\x0c\x12\x11\n\twitnesses\x18\x08 \x03(\x0c\x12\r\n\x05heads\x18\t \x03(\x0c\"\xdd\x01\n\x0c\x43ontribution\x12\x11\n\tplan_hash\x18\x01 \x01(\x0c\x12 \n\x04role\x18\x02 \x01(\x0e\x32\x12.fedcredit.v1.Role\x12\r\n\x05round\x18\x03 \x01(\x07\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x07\x12\x13\n\x0broster_hash\x18\x05 \x01(\x0c\x12\x12\n\nmodel_hash\x18\x06 \x01(\x0c\x12\x0e\n\x06vector\x18\x07 \x01(\x0c\x12\x13\n\x0b\x65vent_count\x18\x08 \x01(\x06\x12\x12\n\nevent_hash\x18\t \x01(\x0c\x12\x16\n\x0ehead_signature\x18\n \x01(\x0c\"2\n\x0eReleaseRequest\x12\x11\n\tplan_hash\x18\x01 \x01(\x0c\x12\r\n\x05model\x18\x02 \x01(\x0c\"X\n\x07Receipt\x12\x11\n\tplan_hash\x18\x01 \x01(\x0c\x12\x12\n\nmodel_hash\x18\x02 \x01(\x0c\x12\x11\n\tstatement\x18\x03 \x01(\x0c\x12\x13\n\x0b\x65vent_count\x18\x04 \x01(\x06\";\n\x07Refusal\x12\x14\n\x0crequest_hash\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\"\"\n\x0bStopRequest\x12\x13\n\x0broster_hash\x18\x01 \x01(\x0c\"5\n\tStopReply\x12\x13\n\x0broster_hash\x18\x01 \x01(\x0c\x12\x13\n\x0b\x65vent_count\x18\x02 \x01(\x06*\x80\x02\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10IDENTIFY_REQUEST\x10\x01\x12\x12\n\x0eIDENTIFY_REPLY\x10\x02\x12\x10\n\x0cJOIN_REQUEST\x10\x03\x12\x0e\n\nJOIN_REPLY\x10\x04\x12\x11\n\rROUND_REQUEST\x10\x05\x12\x10\n\x0c\x43ONTRIBUTION\x10\x06\x12\x13\n\x0fRELEASE_REQUEST\x10\x07\x12\x0b\n\x07RECEIPT\x10\x08\x12\x0b\n\x07REFUSAL\x10\t\x12\x10\n\x0cKEYS_REQUEST\x10\n\x12\x0e\n\nKEYS_REPLY\x10\x0b\x12\x10\n\x0cSTOP_REQUEST\x10\x0c\x12\x0e\n\nSTOP_REPLY\x10\r*D\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tPREFLIGHT\x10\x01\x12\t\n\x05TRAIN\x10\x02\x12\x0c\n\x08\x45VALUATE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fedcredit_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_KIND']._serialized_start=1159
-  _globals['_KIND']._serialized_end=1415
-  _globals['_ROLE']._serialized_start=1417
-  _globals['_ROLE']._serialized_end=1485
+  _globals['_KIND']._serialized_start=1365
+  _globals['_KIND']._serialized_end=1621
+  _globals['_ROLE']._serialized_start=1623
+  _globals['_ROLE']._serialized_end=1691
   _globals['_ENVELOPE']._serialized_start=33
   _globals['_ENVELOPE']._serialized_end=146
   _globals['_IDENTIFYREQUEST']._serialized_start=148
@@ -44,23 +44,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOINREQUEST']._serialized_start=214
   _globals['_JOINREQUEST']._serialized_end=241
   _globals['_JOINREPLY']._serialized_start=244
-  _globals['_JOINREPLY']._serialized_end=397
-  _globals['_KEYSREQUEST']._serialized_start=399
-  _globals['_KEYSREQUEST']._serialized_end=446
-  _globals['_KEYSREPLY']._serialized_start=448
-  _globals['_KEYSREPLY']._serialized_end=503
-  _globals['_ROUNDREQUEST']._serialized_start=506
-  _globals['_ROUNDREQUEST']._serialized_end=662
-  _globals['_CONTRIBUTION']._serialized_start=665
-  _globals['_CONTRIBUTION']._serialized_end=862
-  _globals['_RELEASEREQUEST']._serialized_start=864
-  _globals['_RELEASEREQUEST']._serialized_end=914
-  _globals['_RECEIPT']._serialized_start=916
-  _globals['_RECEIPT']._serialized_end=1004
-  _globals['_REFUSAL']._serialized_start=1006
-  _globals['_REFUSAL']._serialized_end=1065
-  _globals['_STOPREQUEST']._serialized_start=1067
-  _globals['_STOPREQUEST']._serialized_end=1101
-  _globals['_STOPREPLY']._serialized_start=1103
-  _globals['_STOPREPLY']._serialized_end=1156
+  _globals['_JOINREPLY']._serialized_end=441
+  _globals['_HEAD']._serialized_start=443
+  _globals['_HEAD']._serialized_end=530
+  _globals['_KEYSREQUEST']._serialized_start=532
+  _globals['_KEYSREQUEST']._serialized_end=579
+  _globals['_KEYSREPLY']._serialized_start=581
+  _globals['_KEYSREPLY']._serialized_end=651
+  _globals['_ROUNDREQUEST']._serialized_start=654
+  _globals['_ROUNDREQUEST']._serialized_end=844
+  _globals['_CONTRIBUTION']._serialized_start=847
+  _globals['_CONTRIBUTION']._serialized_end=1068
+  _globals['_RELEASEREQUEST']._serialized_start=1070
+  _globals['_RELEASEREQUEST']._serialized_end=1120
+  _globals['_RECEIPT']._serialized_start=1122
+  _globals['_RECEIPT']._serialized_end=1210
+  _globals['_REFUSAL']._serialized_start=1212
+  _globals['_REFUSAL']._serialized_end=1271
+  _globals['_STOPREQUEST']._serialized_start=1273
+  _globals['_STOPREQUEST']._serialized_end=1307
+  _globals['_STOPREPLY']._serialized_start=1309
+  _globals['_STOPREPLY']._serialized_end=1362
 # @@protoc_insertion_point(module_scope)

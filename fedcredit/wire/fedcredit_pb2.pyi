@@ -82,7 +82,7 @@ class JoinRequest(_message.Message):
     def __init__(self, plan: _Optional[bytes] = ...) -> None: ...
 
 class JoinReply(_message.Message):
-    __slots__ = ("plan_hash", "event_count", "roster_version", "roster_hash", "agreement_key", "key_epoch", "nonce")
+    __slots__ = ("plan_hash", "event_count", "roster_version", "roster_hash", "agreement_key", "key_epoch", "nonce", "event_hash", "head_signature")
     PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
     EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
     ROSTER_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -90,6 +90,8 @@ class JoinReply(_message.Message):
     AGREEMENT_KEY_FIELD_NUMBER: _ClassVar[int]
     KEY_EPOCH_FIELD_NUMBER: _ClassVar[int]
     NONCE_FIELD_NUMBER: _ClassVar[int]
+    EVENT_HASH_FIELD_NUMBER: _ClassVar[int]
+    HEAD_SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     plan_hash: bytes
     event_count: int
     roster_version: int
@@ -97,7 +99,21 @@ class JoinReply(_message.Message):
     agreement_key: bytes
     key_epoch: int
     nonce: bytes
-    def __init__(self, plan_hash: _Optional[bytes] = ..., event_count: _Optional[int] = ..., roster_version: _Optional[int] = ..., roster_hash: _Optional[bytes] = ..., agreement_key: _Optional[bytes] = ..., key_epoch: _Optional[int] = ..., nonce: _Optional[bytes] = ...) -> None: ...
+    event_hash: bytes
+    head_signature: bytes
+    def __init__(self, plan_hash: _Optional[bytes] = ..., event_count: _Optional[int] = ..., roster_version: _Optional[int] = ..., roster_hash: _Optional[bytes] = ..., agreement_key: _Optional[bytes] = ..., key_epoch: _Optional[int] = ..., nonce: _Optional[bytes] = ..., event_hash: _Optional[bytes] = ..., head_signature: _Optional[bytes] = ...) -> None: ...
+
+class Head(_message.Message):
+    __slots__ = ("institution", "event_count", "event_hash", "signature")
+    INSTITUTION_FIELD_NUMBER: _ClassVar[int]
+    EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    EVENT_HASH_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    institution: str
+    event_count: int
+    event_hash: bytes
+    signature: bytes
+    def __init__(self, institution: _Optional[str] = ..., event_count: _Optional[int] = ..., event_hash: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class KeysRequest(_message.Message):
     __slots__ = ("plan_hash", "joins")
@@ -108,15 +124,17 @@ class KeysRequest(_message.Message):
     def __init__(self, plan_hash: _Optional[bytes] = ..., joins: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class KeysReply(_message.Message):
-    __slots__ = ("plan_hash", "transcript_hash")
+    __slots__ = ("plan_hash", "transcript_hash", "heads")
     PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
     TRANSCRIPT_HASH_FIELD_NUMBER: _ClassVar[int]
+    HEADS_FIELD_NUMBER: _ClassVar[int]
     plan_hash: bytes
     transcript_hash: bytes
-    def __init__(self, plan_hash: _Optional[bytes] = ..., transcript_hash: _Optional[bytes] = ...) -> None: ...
+    heads: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, plan_hash: _Optional[bytes] = ..., transcript_hash: _Optional[bytes] = ..., heads: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class RoundRequest(_message.Message):
-    __slots__ = ("plan_hash", "role", "round", "attempt", "members", "model", "transcript_hash")
+    __slots__ = ("plan_hash", "role", "round", "attempt", "members", "model", "transcript_hash", "witnesses", "heads")
     PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
@@ -124,6 +142,8 @@ class RoundRequest(_message.Message):
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     TRANSCRIPT_HASH_FIELD_NUMBER: _ClassVar[int]
+    WITNESSES_FIELD_NUMBER: _ClassVar[int]
+    HEADS_FIELD_NUMBER: _ClassVar[int]
     plan_hash: bytes
     role: Role
     round: int
@@ -131,10 +151,12 @@ class RoundRequest(_message.Message):
     members: _containers.RepeatedScalarFieldContainer[str]
     model: bytes
     transcript_hash: bytes
-    def __init__(self, plan_hash: _Optional[bytes] = ..., role: _Optional[_Union[Role, str]] = ..., round: _Optional[int] = ..., attempt: _Optional[int] = ..., members: _Optional[_Iterable[str]] = ..., model: _Optional[bytes] = ..., transcript_hash: _Optional[bytes] = ...) -> None: ...
+    witnesses: _containers.RepeatedScalarFieldContainer[bytes]
+    heads: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, plan_hash: _Optional[bytes] = ..., role: _Optional[_Union[Role, str]] = ..., round: _Optional[int] = ..., attempt: _Optional[int] = ..., members: _Optional[_Iterable[str]] = ..., model: _Optional[bytes] = ..., transcript_hash: _Optional[bytes] = ..., witnesses: _Optional[_Iterable[bytes]] = ..., heads: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Contribution(_message.Message):
-    __slots__ = ("plan_hash", "role", "round", "attempt", "roster_hash", "model_hash", "vector", "event_count", "event_hash")
+    __slots__ = ("plan_hash", "role", "round", "attempt", "roster_hash", "model_hash", "vector", "event_count", "event_hash", "head_signature")
     PLAN_HASH_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
@@ -144,6 +166,7 @@ class Contribution(_message.Message):
     VECTOR_FIELD_NUMBER: _ClassVar[int]
     EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
     EVENT_HASH_FIELD_NUMBER: _ClassVar[int]
+    HEAD_SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     plan_hash: bytes
     role: Role
     round: int
@@ -153,7 +176,8 @@ class Contribution(_message.Message):
     vector: bytes
     event_count: int
     event_hash: bytes
-    def __init__(self, plan_hash: _Optional[bytes] = ..., role: _Optional[_Union[Role, str]] = ..., round: _Optional[int] = ..., attempt: _Optional[int] = ..., roster_hash: _Optional[bytes] = ..., model_hash: _Optional[bytes] = ..., vector: _Optional[bytes] = ..., event_count: _Optional[int] = ..., event_hash: _Optional[bytes] = ...) -> None: ...
+    head_signature: bytes
+    def __init__(self, plan_hash: _Optional[bytes] = ..., role: _Optional[_Union[Role, str]] = ..., round: _Optional[int] = ..., attempt: _Optional[int] = ..., roster_hash: _Optional[bytes] = ..., model_hash: _Optional[bytes] = ..., vector: _Optional[bytes] = ..., event_count: _Optional[int] = ..., event_hash: _Optional[bytes] = ..., head_signature: _Optional[bytes] = ...) -> None: ...
 
 class ReleaseRequest(_message.Message):
     __slots__ = ("plan_hash", "model")

@@ -17,6 +17,7 @@ from fedcredit.wire import fedcredit_pb2 as pb
 
 HASH_BYTES = 32
 NO_TRANSCRIPT = bytes(HASH_BYTES)
+SIGNATURE_BYTES = 64
 MAX_MESSAGE_BYTES = 256 * 2**20
 
 
@@ -64,6 +65,8 @@ class JoinReply:
     agreement_key: bytes
     key_epoch: int
     nonce: bytes
+    event_hash: bytes
+    head_signature: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +80,23 @@ class KeysRequest:
 
 @dataclass(frozen=True, slots=True)
 class KeysReply:
-    """The institution checked every join and will mask under this transcript."""
+    """The institution checked every join and will mask under this transcript.
+
+    `heads` holds the newest ledger head (`fedcredit.wire.heads`) that it has ever seen of each member.
+    """
 
     kind: ClassVar[int] = pb.KEYS_REPLY
     plan_hash: bytes
     transcript_hash: bytes
+    heads: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RoundRequest:
     """Ask for one contribution to a sum over `members`; `model` is empty in preflight.
 
-    `transcript_hash` is `NO_TRANSCRIPT` where the plan has no masks.
+    `transcript_hash` is `NO_TRANSCRIPT` where the plan has no masks. `witnesses` are members' keys replies, wanted once
+    after keys were agreed on; `heads` are the ledger heads of those who answered the last step.
     """
 
     kind: ClassVar[int] = pb.ROUND_REQUEST
@@ -99,6 +107,8 @@ class RoundRequest:
     members: tuple[str, ...]
     model: bytes
     transcript_hash: bytes
+    witnesses: tuple[bytes, ...] = ()
+    heads: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +125,7 @@ class Contribution:
     vector: bytes
     event_count: int
     event_hash: bytes
+    head_signature: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,19 +206,18 @@ _BY_KIND: dict[int, tuple[type[Any], type[Any]]] = {
     pb.STOP_REQUEST: (StopRequest, pb.StopRequest),
     pb.STOP_REPLY: (StopReply, pb.StopReply),
 }
-_HASH_FIELDS = frozenset(
-    {
-        "nonce",
-        "plan_hash",
-        "roster_hash",
-        "model_hash",
-        "event_hash",
-        "request_hash",
-        "transcript_hash",
-        "agreement_key",
-    }
+_HASH_FIELDS = (
+    "nonce",
+    "plan_hash",
+    "roster_hash",
+    "model_hash",
+    "event_hash",
+    "request_hash",
+    "transcript_hash",
+    "agreement_key",
 )
-_REPEATED = frozenset({"members", "joins"})
+_LENGTHS = {**dict.fromkeys(_HASH_FIELDS, HASH_BYTES), "head_signature": SIGNATURE_BYTES}
+_REPEATED = frozenset({"members", "joins", "witnesses", "heads"})
 
 
 def encode_message(message: Message) -> bytes:
@@ -237,10 +247,10 @@ def decode_message(kind: int, payload: bytes) -> Message:
     message_type, proto_type = _BY_KIND[kind]
     proto = parse_strictly(proto_type, payload)
     values = {field.name: getattr(proto, field.name) for field in fields(message_type)}
-    for name in _HASH_FIELDS & values.keys():
-        if len(values[name]) != HASH_BYTES:
+    for name in _LENGTHS.keys() & values.keys():
+        if len(values[name]) != _LENGTHS[name]:
             raise WireError(
-                f"{message_type.__name__}.{name} has {len(values[name])} bytes, not {HASH_BYTES}: a foreign sender."
+                f"{message_type.__name__}.{name} has {len(values[name])} bytes, not {_LENGTHS[name]}: a foreign sender."
             )
     for name in _REPEATED & values.keys():
         values[name] = tuple(values[name])

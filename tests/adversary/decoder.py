@@ -32,6 +32,7 @@ from fedcredit.privacy.shares import share_variance
 from fedcredit.secure_aggregation import masks
 from fedcredit.secure_aggregation.transcript import FEWEST_MEMBERS, PeerKey, transcript_digest
 from fedcredit.wire.envelope import open_envelope
+from fedcredit.wire.heads import Head
 from fedcredit.wire.messages import JoinReply, Role, decode_message
 from tests.adversary.players import Attacker, Packet, View
 from tests.privacy_checks import exact_sums
@@ -42,6 +43,7 @@ NOISE_P = 1e-9
 # A word that is not masked is far smaller; all words of a masked vector are below it with a chance of 2^-1280.
 _SMALL, _LOOKED_AT = 2**43, 64
 Words = NDArray[np.uint64]
+NO_HEAD = Head("", 0, bytes(32), bytes(64))
 
 
 def peers(packet: Packet) -> dict[str, PeerKey]:
@@ -49,7 +51,7 @@ def peers(packet: Packet) -> dict[str, PeerKey]:
     envelopes = [open_envelope(join) for join in packet.joins]
     read = {envelope.sender: decode_message(envelope.kind, envelope.payload) for envelope in envelopes}
     return {
-        name: PeerKey(name, join.agreement_key, join.key_epoch)
+        name: PeerKey(name, join.agreement_key, join.key_epoch, NO_HEAD)
         for name, join in read.items()
         if isinstance(join, JoinReply)
     }

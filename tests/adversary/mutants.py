@@ -10,6 +10,7 @@ from fedcredit.errors import RefusalError
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.secure_aggregation import agreement, masks, transcript
 from fedcredit.secure_aggregation.transcript import PeerKey
+from fedcredit.wire.heads import Head
 from fedcredit.wire.messages import Role, decode_message
 
 NEUTRAL = {
@@ -34,7 +35,7 @@ def unbound(patch: pytest.MonkeyPatch, *fields: str) -> None:
 
     def info(place, lower, higher):
         if "pair" in fields:
-            lower = higher = PeerKey("", b"", 0)
+            lower = higher = PeerKey("", b"", 0, Head("", 0, b"", b""))
         return bound(replace(place, **neutral), lower, higher)
 
     patch.setattr(masks, "pair_info", info)
@@ -49,6 +50,7 @@ def unsalted(patch: pytest.MonkeyPatch) -> None:
 def unsigned_joins(patch: pytest.MonkeyPatch) -> None:
     """Joins are read without a look at their signatures."""
     patch.setattr(transcript, "_verified", lambda envelope, _: decode_message(envelope.kind, envelope.payload))
+    patch.setattr(transcript.Head, "holds", lambda *_: True)
 
 
 def shared_keys(patch: pytest.MonkeyPatch) -> None:
@@ -95,6 +97,11 @@ def any_job(patch: pytest.MonkeyPatch) -> None:
         return checked((join.plan_hash, join.roster_version, join.roster_hash), envelope, identity)
 
     patch.setattr(transcript, "_checked", lenient)
+
+
+def unwitnessed(patch: pytest.MonkeyPatch) -> None:
+    """Peers are not asked what they know of the ledger, nor which joins they accepted."""
+    patch.setattr(agreements, "guard_witnesses", nothing)
 
 
 def no_history(patch: pytest.MonkeyPatch) -> None:

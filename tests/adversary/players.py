@@ -26,11 +26,13 @@ from fedcredit.privacy.ledger import Ledger
 from fedcredit.privacy.ledger_entries import Account
 from fedcredit.secure_aggregation.transcript import transcript_digest
 from fedcredit.wire.envelope import SigningKey, open_envelope
+from fedcredit.wire.heads import sign_head
 from fedcredit.wire.messages import (
     NO_TRANSCRIPT,
     Contribution,
     JoinReply,
     JoinRequest,
+    KeysReply,
     KeysRequest,
     Message,
     Refusal,
@@ -197,6 +199,8 @@ class CorruptMember:
             agreement_key=self.agreement.public_key().public_bytes_raw(),
             key_epoch=1,
             nonce=bytes(32),
+            event_hash=bytes(32),
+            head_signature=sign_head(self.identity, self.name, 3, bytes(32)),
         )
         return self.identity.seal(self.name, replace(true, **changes))
 
@@ -215,9 +219,15 @@ class Attacker:
             self.view.learn(member.agreement)
         self.joins: dict[tuple[bytes, str], bytes] = {}
         self.shown: dict[tuple[bytes, str], tuple[bytes, ...]] = {}
+        self.said: dict[bytes, dict[str, bytes]] = {}
 
     def send(self, name: str, message: Message, key: SigningKey | None = None, sender: str = COORDINATOR) -> Message:
-        """One signed envelope to an honest custodian, and its answer with the signature checked."""
+        """One signed envelope to an honest custodian, and its answer with the signature checked.
+
+        A request for a sum carries what others have signed of its joins, if nothing else was put there.
+        """
+        if isinstance(message, RoundRequest) and not message.witnesses:
+            message = replace(message, witnesses=self.witnesses(message.plan_hash, message.transcript_hash))
         reply = open_envelope(self.honest[name].handle((key or self.key).seal(sender, message)))
         assert reply.sender == name
         return reply.verify(self.federation.keys[name].public)
@@ -246,9 +256,16 @@ class Attacker:
         """Show one honest member a list of joins."""
         plan_hash = (plan or self.plan).digest()
         reply = self.send(name, KeysRequest(plan_hash, joins))
-        if not isinstance(reply, Refusal):
+        if isinstance(reply, KeysReply):
             self.shown[plan_hash, name] = joins
+            self.said.setdefault(reply.transcript_hash, {})[name] = self.federation.keys[name].seal(name, reply)
         return reply
+
+    def witnesses(self, plan_hash: bytes, transcript_hash: bytes) -> tuple[bytes, ...]:
+        """Who signed a transcript: honest members that were shown it, and whoever is the attacker's."""
+        bought = KeysReply(plan_hash, transcript_hash)
+        said = {name: member.identity.seal(name, bought) for name, member in self.corrupt.items()}
+        return tuple({**said, **self.said.get(transcript_hash, {})}.values())
 
     def agree(self, plan: Plan | None = None, names: Iterable[str] | None = None, **instead: bytes) -> None:
         """Show the same joins to everybody; nobody may refuse."""

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedcredit.errors import JobError, RefusalError
+from fedcredit.job.store import Decided, JobStore, Outcome
 from fedcredit.models.scorecard_family import ScorecardFamily
 from fedcredit.plan import Plan, parse_plan
 from fedcredit.secure_aggregation import masks
@@ -23,6 +24,7 @@ from fedcredit.secure_aggregation.masks import MaskPlace, PairSecrets
 from fedcredit.secure_aggregation.transcript import read_transcript
 from fedcredit.wire.canonical import digest
 from fedcredit.wire.envelope import SigningKey, envelope_hash, open_envelope
+from fedcredit.wire.heads import sign_head
 from fedcredit.wire.messages import (
     Contribution,
     JoinReply,
@@ -35,7 +37,6 @@ from fedcredit.wire.messages import (
 )
 from server import coordinator as coordinator_module
 from server.coordinator import Coordinator
-from server.store import Decided, JobStore, Outcome
 from simulations.federation import Federation, found
 from tests import tiny
 
@@ -94,7 +95,7 @@ class OneHot:
             self.agreement = AgreementKey()
             roster, public = self.plan.roster, self.agreement.public
             terms = (self.plan.digest(), self.epoch, roster.version, roster.digest(), public, self.epoch, bytes(32))
-            self.join = self._seal(JoinReply(*terms))
+            self.join = self._seal(JoinReply(*terms, bytes(32), self._head(self.epoch)))
         return self.join
 
     def _agreed(self, request: KeysRequest) -> bytes:
@@ -114,7 +115,10 @@ class OneHot:
         vector = unit(self.name, self.plan)
         masked = self.pairs.mask(place, asked.members, vector.size).apply(vector)
         sent = (asked.plan_hash, asked.role, asked.round, asked.attempt, roster, model, masked.astype("<i8").tobytes())
-        return Contribution(*sent, len(self.outbox) + 1, bytes(32))
+        return Contribution(*sent, len(self.outbox) + 1, bytes(32), self._head(len(self.outbox) + 1))
+
+    def _head(self, event_count: int) -> bytes:
+        return sign_head(self.identity, self.name, event_count, bytes(32))
 
     def _seal(self, message: Message) -> bytes:
         return self.identity.seal(self.name, message)

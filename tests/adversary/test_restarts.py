@@ -117,7 +117,9 @@ def test_a_snapshot_of_the_disk_is_restored(monkeypatch):
         return attacker
 
     attacker = run()
-    assert isinstance(attacker.ask("bank-1"), Contribution)
+    attacker.show("bank-2", attacker.listed())  # what it says it has seen is as old as the attacker's word
+    reply = attacker.ask("bank-1")
+    assert isinstance(reply, Contribution), reply
     assert len(safe(attacker)) == 1
     # Agreement keys from a disk, and noise that is drawn anew: one mask twice, and noise that averages away.
     monkeypatch.setattr("fedcredit.custodian.custodian.vector_context", lambda *_: agreement.os.urandom(32))
@@ -143,9 +145,13 @@ def test_a_ledger_from_before_the_join_is_restored(caplog, monkeypatch):
     attacker, reply = run()
     attacker.refused(caplog, "bank-2", "keys-epoch", reply, charged=1)
     attacker.show("bank-1", attacker.listed())
-    attacker.ask("bank-1")
+    attacker.refused(caplog, "bank-1", "witness", attacker.ask("bank-1"))
     assert len(safe(attacker)) == 1
     mutants.forgotten_keys(monkeypatch)
+    attacker, reply = run()
+    attacker.show("bank-1", attacker.listed())
+    attacker.refused(caplog, "bank-1", "rolled-back", attacker.ask("bank-1", attempt=2))
+    mutants.unwitnessed(monkeypatch)
     attacker, reply = run()
     attacker.show("bank-1", attacker.listed())
     for name in attacker.honest:

@@ -31,9 +31,13 @@ def test_members_are_shown_different_joins(monkeypatch):
         attacker.view.learn(second.agreement)
         attacker.show("bank-1", attacker.listed(bank_4=second.join(attacker.plan)))
         attacker.agree(names=["bank-2", "bank-3"])
-        attacker.ask_all()
+        for name in attacker.honest:
+            attacker.ask(name)
         return attacker
 
+    senders = {packet.sender for packet in run().view.packets}
+    assert senders == {"bank-2", "bank-3"}  # nobody honest accepted what bank-1 was shown, and it waits for a word
+    mutants.unwitnessed(monkeypatch)
     assert not safe(run())
     mutants.unsalted(monkeypatch)
     assert [leak.content for leak in leaked(run())] == [HONEST]
@@ -76,6 +80,7 @@ def test_members_agree_on_different_plans(caplog, monkeypatch):
     attacker.refused(caplog, "bank-1", "keys-job", reply)
     attacker.refused(caplog, "bank-1", "keys-stale", attacker.ask("bank-1"))
     mutants.any_job(monkeypatch)
+    mutants.unwitnessed(monkeypatch)
     attacker, quiet, _ = run()
     attacker.ask("bank-1")
     for name in ("bank-2", "bank-3"):
@@ -123,6 +128,8 @@ def test_a_round_is_answered_under_joins_that_the_request_does_not_name(caplog, 
     attacker.shown[attacker.plan.digest(), "bank-2"] = known
     attacker.refused(caplog, "bank-2", "keys-stale", attacker.ask("bank-2"))
     attacker.shown[attacker.plan.digest(), "bank-2"] = newer
+    attacker.refused(caplog, "bank-2", "witness", attacker.ask("bank-2"))
+    mutants.unwitnessed(monkeypatch)
     attacker.ask_all()
     assert not safe(attacker)
     mutants.unsalted(monkeypatch)

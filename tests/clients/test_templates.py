@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 
 from fedcredit.cli import app
-from fedcredit.custodian.policy import load_policy
+from fedcredit.custodian.jurisdiction import Approval, CrossBorder
+from fedcredit.custodian.policy import Policy, load_policy
 from fedcredit.custodian.site_file import load_site_file
 from fedcredit.data.quantise import quantise_table
 from fedcredit.data.sources import TableSource
@@ -68,6 +69,16 @@ def test_an_unfilled_site_is_refused(kind):
     assert BLANK in str(refused.value)
 
 
+def test_the_templates_list_of_modules_parses(copied):
+    text = (copied / "SITE.yaml").read_text(encoding="utf-8")
+    assert load_site_file(copied / "SITE.yaml").modules == {}
+    (copied / "SITE.yaml").write_text(re.sub(r"^# (modules: )", r"\1", text, flags=re.MULTILINE), encoding="utf-8")
+    assert load_site_file(copied / "SITE.yaml").modules == {"credit_models:ResidualNet": "0a" * 32}
+    (copied / "SITE.yaml").write_text(text + '\nmodules: {"credit_models": "0a"}\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match="modules"):
+        load_site_file(copied / "SITE.yaml")
+
+
 @pytest.mark.parametrize("source", ["kind: csv", "kind: sql"])
 def test_the_other_sources_of_the_template_parse(kind, copied, source):
     text = (copied / "SITE.yaml").read_text(encoding="utf-8")
@@ -86,6 +97,35 @@ def test_the_policy_template_promises_what_its_words_say(copied):
     assert policy.unit is PrivacyUnit.RECORD
     assert policy.max_epsilon_per_job <= policy.epsilon <= 1.0
     assert policy.delta <= 1e-6
+    assert policy.require_basis
+    assert (policy.approval, policy.cross_border) == (Approval.AUTOMATIC, CrossBorder.REFUSE)
+
+
+def test_the_rules_that_the_policy_template_leaves_to_its_reader_can_be_switched_on(copied):
+    path = copied / "policy.yaml"
+    text = path.read_text(encoding="utf-8")
+    chosen = re.sub(
+        r"^# ((?:jurisdiction|working_hours|timezone|regions|cross_border_basis):|  - \{days)",
+        r"\1",
+        text,
+        flags=re.MULTILINE,
+    )
+    chosen = chosen.replace("cross_border: refuse", "cross_border: recorded").replace("unit: record ", "unit: person ")
+    path.write_text(chosen, encoding="utf-8")
+    policy = load_policy(path)
+    assert policy.jurisdiction == "eu"
+    assert policy.approval is Approval.MANUAL
+    assert policy.working_hours is not None
+    assert (policy.timezone, policy.regions) == ("Europe/Berlin", ("DE", "FR"))
+    assert policy.cross_border is CrossBorder.RECORDED
+
+
+def test_every_field_of_a_policy_stands_in_the_template_and_in_its_page(kind):
+    template = (CLIENTS / kind / "policy.yaml").read_text(encoding="utf-8")
+    page = (CLIENTS.parent / "docs" / "policy.md").read_text(encoding="utf-8")
+    for name in Policy.model_fields:
+        assert re.search(rf"^(?:# )?{name}:", template, flags=re.MULTILINE), name
+        assert f"`{name}`" in page, name
 
 
 def test_the_mapping_template_turns_its_institutions_table_into_the_dictionarys_cells(kind, copied):
@@ -112,6 +152,10 @@ def test_the_check_list_names_commands_that_exist_in_order(kind):
         ("custodian", "check"),
         ("ledger", "open"),
         ("custodian", "serve"),
+        ("jobs", "list"),
+        ("jobs", "show"),
+        ("jobs", "approve"),
+        ("jobs", "deny"),
         ("ledger", "show"),
         ("roster", "stop"),
         ("roster", "deliver"),

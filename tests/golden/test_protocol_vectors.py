@@ -38,6 +38,8 @@ INFO_FIELDS = (
 )
 # Codes of the console that delivers a stop, which no custodian sends.
 CONSOLE = {"answer", "custodian-unreachable"}
+# The coordinator's own reasons, which it tells its operator.
+COORDINATORS = {"sender", "identity"}
 
 
 def section(page, heading):
@@ -143,4 +145,4 @@ def test_the_table_of_refusals_is_complete():
     raised = {code for path in sources for code in codes_of(path.read_text(encoding="utf-8"))}
     listed = re.findall(r"^\| `([a-z-]+)` \|", section(PAGE, "Refusals"), flags=re.MULTILINE)
     assert {"internal", "keys-stale", "roster"} <= raised
-    assert sorted(listed) == sorted(raised - CONSOLE)
+    assert sorted(listed) == sorted(raised - CONSOLE - COORDINATORS)

@@ -23,12 +23,14 @@ from fedcredit.secure_aggregation.masks import MaskPlace, PairSecrets, pair_info
 from fedcredit.secure_aggregation.transcript import PeerKey, Transcript
 from fedcredit.wire.canonical import digest
 from fedcredit.wire.envelope import SigningKey, open_envelope
+from fedcredit.wire.heads import Head, sign_head
 from fedcredit.wire.messages import JoinReply, Role
 
 VECTORS = json.loads(Path(__file__).with_name("secure_aggregation.json").read_text())
 MEMBERS, PLACE, PAIRS = VECTORS["members"], VECTORS["place"], VECTORS["pairs"]
 BY_ID = {member["id"]: member for member in MEMBERS}
 NAMES = tuple(BY_ID)
+NO_HEAD = Head("", 0, bytes(32), bytes(64))
 
 
 def prefixed(tag, *fields):
@@ -101,6 +103,8 @@ def test_the_members_keys_and_joins():
         envelope = open_envelope(unhex(member["join"]))
         signed = prefixed("envelope", b"1", b"4", member["id"].encode(), envelope.payload)
         identity.public_key().verify(envelope.signature, signed)
+        head = prefixed("head", member["id"].encode(), b"0", bytes(32))
+        identity.public_key().verify(envelope.payload[-64:], head)
 
 
 def test_the_transcript():
@@ -128,7 +132,9 @@ def test_the_masked_vectors_and_their_sum():
 
 
 def peers():
-    return tuple(PeerKey(member["id"], unhex(member["agreement_key"]), member["key_epoch"]) for member in MEMBERS)
+    return tuple(
+        PeerKey(member["id"], unhex(member["agreement_key"]), member["key_epoch"], NO_HEAD) for member in MEMBERS
+    )
 
 
 def agreement_key(member):
@@ -157,6 +163,8 @@ def test_the_library_signs_the_joins(name):
         agreement_key=agreement_key(member).public,
         key_epoch=member["key_epoch"],
         nonce=unhex(member["nonce"]),
+        event_hash=bytes(32),
+        head_signature=sign_head(identity, name, 0, bytes(32)),
     )
     assert identity.seal(name, reply).hex() == member["join"]
 

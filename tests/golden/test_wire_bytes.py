@@ -25,12 +25,13 @@ from fedcredit.wire.messages import (
 )
 
 A, B, C, D = (bytes([value]) * 32 for value in (0xAA, 0xBB, 0xCC, 0xDD))
+SIGNATURE = b"\xee" * 64
 
 GOLDENS = {
     "identify request": (IdentifyRequest(A), ["0a20" + "aa" * 32]),  # 1: nonce, 32 bytes
     "join request": (JoinRequest(b"{}"), ["0a02" + "7b7d"]),  # 1: plan, canonical JSON
     "join reply": (
-        JoinReply(A, 7, 2, B, C, 1, D),
+        JoinReply(A, 7, 2, B, C, 1, D, A, SIGNATURE),
         [
             "0a20" + "aa" * 32,  # 1: plan hash
             "11" + "0700000000000000",  # 2: event count, fixed 64 bit
@@ -39,17 +40,22 @@ GOLDENS = {
             "2a20" + "cc" * 32,  # 5: agreement key
             "35" + "01000000",  # 6: key epoch, fixed 32 bit
             "3a20" + "dd" * 32,  # 7: nonce
+            "4220" + "aa" * 32,  # 8: event hash
+            "4a40" + "ee" * 64,  # 9: signature of the ledger head
         ],
     ),
     "keys request": (
         KeysRequest(A, (b"\x01", b"\x02\x03")),
         ["0a20" + "aa" * 32, "1201" + "01", "1202" + "0203"],  # 1: plan hash; 2: joins
     ),
-    "keys reply": (KeysReply(A, B), ["0a20" + "aa" * 32, "1220" + "bb" * 32]),  # 1: plan hash; 2: transcript hash
+    "keys reply": (
+        KeysReply(A, B, (b"\x01", b"\x02\x03")),
+        ["0a20" + "aa" * 32, "1220" + "bb" * 32, "1a01" + "01", "1a02" + "0203"],  # 2: transcript hash; 3: heads
+    ),
     "stop request": (StopRequest(A), ["0a20" + "aa" * 32]),  # 1: roster hash
     "stop reply": (StopReply(A, 3), ["0a20" + "aa" * 32, "11" + "0300000000000000"]),  # 2: event count
     "round request": (
-        RoundRequest(A, Role.TRAIN, 3, 1, ("bank-1", "bank-2"), b"\x01\x02", B),
+        RoundRequest(A, Role.TRAIN, 3, 1, ("bank-1", "bank-2"), b"\x01\x02", B, (b"\x03",), (b"\x04",)),
         [
             "0a20" + "aa" * 32,  # 1: plan hash
             "1002",  # 2: role TRAIN
@@ -59,10 +65,12 @@ GOLDENS = {
             "2a06" + b"bank-2".hex(),  # 5: second member
             "3202" + "0102",  # 6: model
             "3a20" + "bb" * 32,  # 7: transcript hash
+            "4201" + "03",  # 8: a witness
+            "4a01" + "04",  # 9: a ledger head
         ],
     ),
     "contribution": (
-        Contribution(A, Role.EVALUATE, 1, 2, B, C, (-1).to_bytes(8, "little", signed=True), 9, D),
+        Contribution(A, Role.EVALUATE, 1, 2, B, C, (-1).to_bytes(8, "little", signed=True), 9, D, SIGNATURE),
         [
             "0a20" + "aa" * 32,  # 1: plan hash
             "1003",  # 2: role EVALUATE
@@ -73,6 +81,7 @@ GOLDENS = {
             "3a08" + "ff" * 8,  # 7: vector, one little-endian int64 of value -1
             "41" + "0900000000000000",  # 8: event count
             "4a20" + "dd" * 32,  # 9: event hash
+            "5240" + "ee" * 64,  # 10: signature of the ledger head
         ],
     ),
     "release request": (

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from fedcredit.errors import JobError, RefusalError
+from fedcredit.job.store import JobStore
 from fedcredit.models.family import family_of
 from fedcredit.wire.canonical import canonical_json
 from fedcredit.wire.envelope import open_envelope
-from server.store import JobStore
 from simulations.federation import run_in_process
 from tests import tiny
 

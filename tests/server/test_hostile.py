@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from fedcredit.errors import JobError
+from fedcredit.job.progress import noise_variance
+from fedcredit.job.store import _SCHEMA, JobStore
 from fedcredit.plan import PrivacyUnit
 from fedcredit.wire.canonical import digest
 from fedcredit.wire.envelope import envelope_hash, open_envelope
+from fedcredit.wire.heads import sign_head
 from fedcredit.wire.messages import Contribution, Receipt, Refusal, Role
 from server import coordinator as coordinator_module
-from server.progress import noise_variance
-from server.store import _SCHEMA, JobStore
 from tests import tiny
 
 JOB = tiny.spec(tiny.NONE)
@@ -43,6 +44,7 @@ def forged(consortium, request, **changes):
         bytes(8 * plan.phases.of(asked.role).vector_length),
         7,
         bytes(32),
+        sign_head(consortium.keys["bank-2"], "bank-2", 7, bytes(32)),
     )
     return consortium.keys["bank-2"].seal("bank-2", replace(honest, **changes))
 

@@ -10,13 +10,13 @@ from scipy import stats
 from fedcredit import preflight
 from fedcredit.custodian.custodian import Custodian
 from fedcredit.errors import JobError
+from fedcredit.job.progress import noise_variance
+from fedcredit.job.store import Outcome
 from fedcredit.plan import Placement
 from fedcredit.roster import Roster
 from fedcredit.wire.envelope import envelope_hash, open_envelope
 from fedcredit.wire.messages import Refusal, Role, StopRequest
-from server.progress import noise_variance
 from server.results import release_files
-from server.store import Outcome
 from simulations.federation import found
 from tests import tiny
 

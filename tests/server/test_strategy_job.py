@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from fedcredit.job.store import JobStore
 from fedcredit.models.family import family_of
 from fedcredit.wire.canonical import canonical_json
 from server.coordinator import Coordinator
-from server.store import JobStore
 from server.strategy import CoordinatorStrategy, Pacing
 from simulations.dataset import institutions_of, load
 from simulations.federation import Federation, JobSpec, custodian_of, found, run_in_process

@@ -4,8 +4,8 @@ from dataclasses import asdict, replace
 import pytest
 from rich.console import Console, RenderableType
 
+from fedcredit.job.store import Decided, Outcome
 from fedcredit.privacy.statement import PrivacyStatement
-from server.store import Decided, Outcome
 from simulations.results import Federated, Metrics, ModelResult, PlanSummary, RunResult, SweepPoint
 from simulations.tables import (
     largest,

@@ -225,7 +225,7 @@ def test_noise_that_would_take_hours_to_draw_is_refused(consortium):
 
 
 def test_the_longest_vector_fits_a_message(consortium):
-    empty = Contribution(bytes(32), Role.TRAIN, 1, 1, bytes(32), bytes(32), b"", 1, bytes(32))
+    empty = Contribution(bytes(32), Role.TRAIN, 1, 1, bytes(32), bytes(32), b"", 1, bytes(32), bytes(64))
     around = len(consortium.keys["bank-1"].seal("b" * 63, empty))
     assert around + 2 * 10 + 8 * MAX_VECTOR_LENGTH <= MAX_MESSAGE_BYTES
     with pytest.raises(Exception, match="vector_length"):
@@ -255,13 +255,17 @@ def test_a_budget_refusal_says_nothing_of_what_is_left(consortium, bank):
     assert (reply.code, reply.text) == ("budget", BUDGET_SENTENCE)
 
 
-def test_a_failure_inside_leaves_as_a_word(consortium, tmp_path, preflight):
+def test_a_failure_inside_leaves_as_a_word(consortium, tmp_path, preflight, monkeypatch):
     bank = custodian_of(consortium, consortium.institutions[0], tiny.spec(), tmp_path / "ledger.sqlite")
     bank.ledger.close()
     reply = ask(consortium, bank, preflight)
-    refused(reply, "internal")
+    refused(reply, "ledger")
     assert str(tmp_path) not in reply.text
     assert "sqlite" not in reply.text
+    monkeypatch.setattr(type(bank.ledger), "stored", lambda *_: 1 / 0)
+    reply = ask(consortium, bank, preflight)
+    refused(reply, "internal")
+    assert "division" not in reply.text
 
 
 # Orders of events.

@@ -6,13 +6,14 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from fedcredit.custodian.peer_keys import MOST_TRANSCRIPTS, guard_peer_keys, keys_event
 from fedcredit.errors import RefusalError
 from fedcredit.secure_aggregation.transcript import PeerKey, Transcript
+from fedcredit.wire.heads import Head
 
 THIS, OTHER = bytes([1]) * 32, bytes([2]) * 32
 KEYS = [X25519PrivateKey.generate().public_key().public_bytes_raw() for _ in range(4)]
 
 
 def transcript(*peers: tuple[str, bytes, int]) -> Transcript:
-    return Transcript(bytes(32), tuple(PeerKey(*peer) for peer in peers))
+    return Transcript(bytes(32), tuple(PeerKey(*peer, Head(peer[0], 1, bytes(32), bytes(64))) for peer in peers))
 
 
 FIRST = transcript(("a", KEYS[0], 1), ("b", KEYS[1], 1), ("c", KEYS[2], 1))

@@ -36,7 +36,7 @@ def assert_near_float_clipping(case: Case, radius: int) -> None:
     hidden, logits = forward(case.layers, case.inputs)
     signals = backward(case.layers, hidden, logits, case.bad)
     clipped = clip(case, radius)
-    sizes = factor_sizes(clipped.values)
+    sizes = factor_sizes(clipped.values, clipped.n_first)
     real = [part.integers * part.steps * (SCALE / INPUT) for part in signals]
     norms = np.sqrt(sum((part**2).sum(axis=0) * size for part, size in zip(real, sizes, strict=True)))
     for part, found in zip(real, clipped.signals, strict=True):
@@ -159,7 +159,7 @@ def assert_like_opacus(case: Case, clip_l2_norm: float) -> None:
     # On the lattice a signal is off by up to 2^-10 and what a layer reads by 2^-11, which moves the norm as much again.
     clipped = clip(case, int(clip_l2_norm * SCALE))
     off = clipped.sum(slice(None)) / SCALE - theirs.sum(axis=0)
-    sizes = np.sqrt(sum(factor_sizes(clipped.values))) / INPUT
+    sizes = np.sqrt(sum(factor_sizes(clipped.values, clipped.n_first))) / INPUT
     units = sum(len(layer.weights) for layer in case.layers)
     bound = math.sqrt(units) * (2.0**-10 * sizes.sum() + 2 * 2.0**-11 * size)
     assert np.linalg.norm(off) <= bound + 1e-6 * size

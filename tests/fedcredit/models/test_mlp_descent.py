@@ -45,7 +45,7 @@ def plain_gradient(weights: np.ndarray, inputs: np.ndarray, bad: np.ndarray) -> 
 def test_without_clipping_one_institution_runs_plain_gradient_descent(kind):
     spec = MlpSpec(rounds=8, hidden_sizes=(5, 3), sampling_rate=1.0, clip_l2_norm=100, learning_rate=1.0)
     state, rows = start(spec), tiny.rows(kind, 600, 5)
-    inputs, plain = design(DICTIONARY, kind, state.values, rows.cells) / INPUT_SCALE, state.descent.weights
+    inputs, plain = design(spec, DICTIONARY, kind, state.values, rows.cells) / INPUT_SCALE, state.descent.weights
     for _ in range(spec.rounds):
         state = FAMILY.update(state, FAMILY.contribute(spec, DICTIONARY, kind, FAMILY.broadcast(state), rows)[0])
         plain = plain - spec.learning_rate * plain_gradient(plain, inputs, rows.bad) / 600
@@ -58,7 +58,7 @@ def test_without_clipping_one_institution_runs_plain_gradient_descent(kind):
 def test_rounds_give_the_bytes_of_gradient_descent_on_pythons_integers(clip_l2_norm, n):
     spec = MlpSpec(rounds=3, hidden_sizes=(5, 3), sampling_rate=1.0, clip_l2_norm=clip_l2_norm)
     state, rows = start(spec), tiny.rows("bank", n, 5)
-    inputs, weights = design(DICTIONARY, "bank", state.values, rows.cells).T, state.descent.weights
+    inputs, weights = design(spec, DICTIONARY, "bank", state.values, rows.cells).T, state.descent.weights
     for _ in range(spec.rounds):
         model = decode(spec, DICTIONARY, FAMILY.broadcast(state))
         total = slow_sum(Case(model.layers(spec, DICTIONARY), inputs, rows.bad), spec.gradient_scale, spec.clip_radius)

@@ -59,6 +59,6 @@ def test_tanh_has_the_same_bits_in_any_array(some, seed):
 
 
 def test_a_dictionary_of_more_features_than_are_summed_exactly_is_refused(monkeypatch):
-    monkeypatch.setattr(mlp_family, "n_inputs", lambda _: mlp_exact.MOST_INPUTS + 1)
+    monkeypatch.setattr(mlp_family, "n_inputs", lambda *_: mlp_exact.MOST_INPUTS + 1)
     with pytest.raises(ConfigError, match="features at most"):
         mlp_family.FAMILY.terms(MlpSpec(), tiny.dictionary())

@@ -299,7 +299,7 @@ def test_bytes_beyond_the_public_ranges_are_refused(foreign):
 def test_margins_are_the_networks_log_odds(view):
     weights, rows = random_weights(5), tiny.rows(view, 50, 9)
     model = decode(SPEC, DICTIONARY, model_with(weights))
-    x = design(DICTIONARY, view, model.values, rows.cells)
+    x = design(SPEC, DICTIONARY, view, model.values, rows.cells)
     w, x = model.units / WEIGHT_SCALE, x / INPUT_SCALE
     hidden = np.tanh(np.tanh(x @ w[:30].reshape(5, 6).T) @ w[30:45].reshape(3, 5).T + w[45:48])
     logits = hidden @ w[48:51] + w[51]

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from fedcredit import preflight
 from fedcredit.models.mlp_inputs import INPUT_BOUND, bin_of_cell, design, input_values
+from fedcredit.models.mlp_spec import MlpSpec
 from fedcredit.preflight import Preflight
 from tests import tiny
 
@@ -72,5 +73,5 @@ def test_thin_neighbours_share_a_bin_and_heavy_cells_stand_apart():
 
 def test_a_record_has_zeros_where_its_institution_owns_nothing():
     values = tuple(np.full(feature.n_cells, 512, dtype=np.int16) for feature in DICTIONARY.features)
-    inputs = design(DICTIONARY, "hospital", values, np.zeros((2, 2), dtype=np.uint16))
+    inputs = design(MlpSpec(), DICTIONARY, "hospital", values, np.zeros((2, 2), dtype=np.uint16))
     np.testing.assert_array_equal(inputs, [[512, 0, 0, 512, 0, 1024]] * 2)

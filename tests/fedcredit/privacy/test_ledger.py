@@ -245,7 +245,7 @@ def test_what_was_not_committed_is_not_there(monkeypatch):
     with Ledger.create(None, KEY, BUDGET) as ledger:
         ledger.reserve(PLAN, b"plan", Fraction(1), Fraction(1), {})
         ledger._connection.busy = True
-        with pytest.raises(sqlite3.OperationalError):
+        with pytest.raises(LedgerError):
             ledger.commit(charge(1), seal)
         assert ledger.stored(charge(1).slot) is None
         assert ledger.event_count == 2
@@ -259,7 +259,7 @@ def test_a_full_disk_charges_nothing_and_is_forgotten(tmp_path):
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (max(one.stat().st_size for one in tmp_path.iterdir()), hard))
         try:
-            with pytest.raises(sqlite3.OperationalError):
+            with pytest.raises(LedgerError):
                 ledger.commit(charge(1), lambda *_: bytes(100_000))
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -83,9 +83,59 @@ def test_words_right_at_a_threshold_fall_on_its_right_side(noise_variance: int) 
 
 def test_words_at_a_threshold_are_left_to_the_exact_path() -> None:
     words = [last_word_reaching(64**2, k) + step for k in range(1, 400, 13) for step in (0, 1)]
-    high, low = (np.array([w >> s & (2**64 - 1) for w in words], dtype=np.uint64) for s in (64, 0))
-    _, certain = rg._filter(64.0, low, high)
-    assert not certain.any()
+    _, doubtful = rg._filter(64.0, *halves(words))
+    np.testing.assert_array_equal(doubtful, np.arange(len(words)))
+
+
+def test_hardly_any_draw_is_left_to_the_exact_path() -> None:
+    raw = np.frombuffer(np.random.default_rng(2).bytes(16 * 400_000), dtype=np.uint64).reshape(-1, 2)
+    for stddev in (64.0, 2.0**28):
+        _, doubtful = rg._filter(stddev, raw[:, 0], (raw[:, 1] >> np.uint64(1)).astype(np.int64))
+        assert len(doubtful) <= 8 + 2 * len(raw) * 2.0**-39 * stddev  # what `custodian.guard` counts on
+
+
+def halves(words: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper halves as `_filter` takes them."""
+    low = np.array([word % 2**64 for word in words], dtype=np.uint64)
+    return low, np.array([word % SIGN >> 64 for word in words], dtype=np.int64)
+
+
+def slow_draw(noise_variance: int, words: list[int]) -> list[int]:
+    """The twin without a table: `ndtri` of every tail, the exact path within 2^-40 standard deviations of a half."""
+    low, high = halves(words)
+    stddev = math.sqrt(noise_variance)
+    tails = (high.astype(np.float64) * 2.0**64 + low.astype(np.float64) + 0.5) * 2.0**-128
+    shifted = stddev * -ndtri(tails) + 0.5
+    certain = np.abs(shifted - np.rint(shifted)) > 2.0**-40 * stddev
+    values = []
+    for word, guess, sure in zip(words, np.floor(shifted).astype(np.int64).tolist(), certain, strict=True):
+        magnitude = guess if sure else rg._exact_magnitude(noise_variance, word % SIGN, guess)
+        values.append(-magnitude if word >= SIGN else magnitude)
+    return values
+
+
+@pytest.mark.parametrize("noise_variance", [64**2, 10**12 + 7, 2**60 - 1])
+def test_the_table_draws_what_the_slow_twin_draws(noise_variance: int) -> None:
+    raw = np.random.default_rng(1).bytes(16 * 200_000)
+    words = [int.from_bytes(raw[i : i + 16], "little") for i in range(0, len(raw), 16)]
+    assert draw_words(noise_variance, words) == slow_draw(noise_variance, words)
+
+
+# Words at the ends of octaves and cells, where the table's polynomials meet and where it ends.
+edges = st.builds(
+    lambda octave, cell, step: min(((2**10 + cell) << (octave - 10)) + step, SIGN - 1),
+    st.integers(105, 126),
+    st.integers(0, 2**10),
+    st.integers(-(2**66), 2**66),
+)
+magnitudes = st.integers(0, SIGN - 1) | st.integers(0, 127).map(lambda b: (SIGN - 1) >> b) | edges
+
+
+@given(st.lists(st.tuples(magnitudes, st.booleans()), max_size=40), st.sampled_from([*VARIANCES[:5], 2**72]))
+@settings(deadline=None, max_examples=200)
+def test_chosen_words_draw_what_the_slow_twin_draws(chosen: list[tuple[int, bool]], noise_variance: int) -> None:
+    words = [magnitude + SIGN * negative for magnitude, negative in chosen]
+    assert draw_words(noise_variance, words) == slow_draw(noise_variance, words)
 
 
 def test_the_exact_path_corrects_a_guess_that_is_off_either_way() -> None:
@@ -115,6 +165,21 @@ def test_the_double_precision_quantile_keeps_its_share_of_the_margin() -> None:
         error = (small.ncdf(-z) - small.mpf(q)) / small.npdf(z)  # one Newton step away from the truth
         worst = max(worst, abs(float(error)))
     assert 0 < worst < 2.0**-46.5
+
+
+def test_the_table_keeps_its_share_of_the_margin() -> None:
+    """Where Taylor's remainder is greatest: at both ends of cells, and where the table hands over to `ndtri`."""
+    small = mpmath.MPContext()
+    small.prec = 200
+    starts = [(2**10 + cell) << (octave - 10) for octave in range(111, 127) for cell in (0, 1, 511, 1022, 1023)]
+    words = [start + step for start in starts for step in (0, 2 ** (start.bit_length() - 11) - 2**63)]
+    words += [2**111 - 1, 2**111 - 2**64, SIGN - 1, 2**90, 0]
+    worst = 0.0
+    for word, quantile in zip(words, rg._quantiles(*halves(words)), strict=True):
+        z = small.mpf(float(quantile))
+        tail = small.mpf(2 * word + 1) / 2**129
+        worst = max(worst, abs(float((small.ncdf(-z) - tail) / small.npdf(z))))
+    assert 0 < worst < 2.0**-43.5
 
 
 def test_the_extreme_words() -> None:

@@ -8,9 +8,11 @@ from fedcredit.secure_aggregation.agreement import AgreementKey
 from fedcredit.secure_aggregation.masks import MaskPlace, PairSecrets
 from fedcredit.secure_aggregation.transcript import Transcript, read_transcript
 from fedcredit.wire.envelope import SigningKey
+from fedcredit.wire.heads import sign_head
 from fedcredit.wire.messages import JoinReply, Role
 
 PLAN_HASH = hashlib.sha256(b"plan").digest()
+EVENT_HASH = hashlib.sha256(b"event").digest()
 NAMES = ("hospital-2", "bank-1", "bank-10", "bank-2", "hospital-1", "bank-3")  # not sorted: rosters need not be
 PLACE = MaskPlace("example", PLAN_HASH, Role.TRAIN, 3, 1, b"r" * 32, b"m" * 32)
 
@@ -33,6 +35,8 @@ class Joined:
             agreement_key=self.keys[name].public,
             key_epoch=1,
             nonce=hashlib.sha256(name.encode()).digest(),
+            event_hash=EVENT_HASH,
+            head_signature=sign_head(self.identities[signer or name], name, 1, EVENT_HASH),
         )
         return self.identities[signer or name].seal(name, replace(reply, **changes))
 

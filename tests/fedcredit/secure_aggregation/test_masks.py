@@ -81,7 +81,7 @@ def test_without_one_member_nothing_cancels(missing):
 
 def test_every_field_of_a_place_has_another_value():
     assert [field.name for field in fields(MaskPlace)] == list(OTHER_PLACE)
-    assert [field.name for field in fields(PeerKey)] == list(OTHER_PEER)
+    assert [field.name for field in fields(PeerKey)] == [*OTHER_PEER, "head"]  # a peer's ledger makes no mask
     assert all(getattr(PLACE, name) != value for name, value in OTHER_PLACE.items())
 
 
@@ -149,7 +149,7 @@ def test_a_copied_key_gives_other_pair_keys():
     for copied in (peer, *aliases(peer)):
         assert victim.secret_with(copied) == victim.secret_with(peer)
     secret = victim.secret_with(peer)
-    copier = PeerKey("bank-2", peer, honest.key_epoch)
+    copier = PeerKey("bank-2", peer, honest.key_epoch, honest.head)
     assert pair_key(secret, b"t" * 32, PLACE, own, copier) != pair_key(secret, b"t" * 32, PLACE, own, honest)
     # The identities alone make the difference.
     renamed = replace(copier, institution="hospital-1")
@@ -257,7 +257,7 @@ def test_a_transcript_must_hold_our_own_key():
 
 def test_a_peer_of_small_order_is_refused():
     true = JOINED.transcript("bank-1")
-    peers = (true.peer("bank-1"), PeerKey("bank-2", bytes(32), 1), true.peer("hospital-1"))
+    peers = (true.peer("bank-1"), PeerKey("bank-2", bytes(32), 1, true.peer("bank-2").head), true.peer("hospital-1"))
     with pytest.raises(RefusalError) as caught:
         PairSecrets(JOINED.keys["bank-1"], "bank-1", Transcript(true.digest, peers))
     assert caught.value.code == "keys-zero"

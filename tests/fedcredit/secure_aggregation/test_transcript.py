@@ -33,7 +33,9 @@ def with_peer(**changes):
 
 def test_the_true_joins_are_read_in_roster_order():
     transcript = read(JOINED.joins())
-    assert transcript.peers == tuple(PeerKey(name, JOINED.keys[name].public, 1) for name in NAMES)
+    for peer, name in zip(transcript.peers, NAMES, strict=True):
+        assert peer == PeerKey(name, JOINED.keys[name].public, 1, peer.head)
+        assert (peer.head.institution, peer.head.event_count) == (name, 1)
     assert transcript.peer(PEER).agreement_key == JOINED.keys[PEER].public
     assert transcript.peer("bank-4") is None
 
@@ -42,8 +44,15 @@ def test_the_digest_names_the_plan_and_every_byte():
     joins = JOINED.joins()
     read_once = read(joins)
     assert read_once.digest == digest("join-transcript", PLAN_HASH, *joins.values())
-    assert read(with_peer(event_count=2)).peers == read_once.peers
-    assert read(with_peer(event_count=2)).digest != read_once.digest
+    assert read(with_peer(nonce=bytes(32))).peers == read_once.peers
+    assert read(with_peer(nonce=bytes(32))).digest != read_once.digest
+
+
+@pytest.mark.parametrize("change", [{"event_count": 2}, {"event_hash": bytes(32)}, {"head_signature": bytes(64)}])
+def test_a_ledger_head_that_its_owner_did_not_sign_is_refused(change):
+    with pytest.raises(RefusalError) as caught:
+        read(with_peer(**change))
+    assert caught.value.code == "keys-head"
 
 
 def test_every_reader_reads_the_same():

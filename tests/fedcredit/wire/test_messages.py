@@ -27,17 +27,20 @@ HASH = st.binary(min_size=32, max_size=32)
 COUNT = st.integers(0, 2**64 - 1)
 SMALL = st.integers(0, 2**32 - 1)
 ROLE = st.sampled_from(list(Role))
+SIGNATURE = st.binary(min_size=64, max_size=64)
+PACKETS = st.lists(st.binary(max_size=50), max_size=4).map(tuple)
+NAMES = st.lists(st.text(), max_size=4).map(tuple)
 MESSAGES = st.one_of(
     st.builds(IdentifyRequest, HASH),
     st.builds(IdentifyReply, HASH),
     st.builds(JoinRequest, st.binary()),
-    st.builds(JoinReply, HASH, COUNT, SMALL, HASH, HASH, SMALL, HASH),
-    st.builds(KeysRequest, HASH, st.lists(st.binary(max_size=50), max_size=4).map(tuple)),
-    st.builds(KeysReply, HASH, HASH),
+    st.builds(JoinReply, HASH, COUNT, SMALL, HASH, HASH, SMALL, HASH, HASH, SIGNATURE),
+    st.builds(KeysRequest, HASH, PACKETS),
+    st.builds(KeysReply, HASH, HASH, PACKETS),
     st.builds(StopRequest, HASH),
     st.builds(StopReply, HASH, COUNT),
-    st.builds(RoundRequest, HASH, ROLE, SMALL, SMALL, st.lists(st.text(), max_size=4).map(tuple), st.binary(), HASH),
-    st.builds(Contribution, HASH, ROLE, SMALL, SMALL, HASH, HASH, st.binary(), COUNT, HASH),
+    st.builds(RoundRequest, HASH, ROLE, SMALL, SMALL, NAMES, st.binary(), HASH, PACKETS, PACKETS),
+    st.builds(Contribution, HASH, ROLE, SMALL, SMALL, HASH, HASH, st.binary(), COUNT, HASH, SIGNATURE),
     st.builds(ReleaseRequest, HASH, st.binary()),
     st.builds(Receipt, HASH, HASH, st.binary(), COUNT),
     st.builds(Refusal, HASH, st.text(), st.text()),
@@ -89,7 +92,7 @@ def test_unknown_kind_and_role_are_refused():
 def test_size_of_a_contribution_does_not_depend_on_its_values():
     def packet(fill: bytes, count: int) -> int:
         vector = fill * 80
-        message = Contribution(bytes(32), Role.TRAIN, 3, 1, fill * 32, fill * 32, vector, count, fill * 32)
+        message = Contribution(bytes(32), Role.TRAIN, 3, 1, fill * 32, fill * 32, vector, count, fill * 32, fill * 64)
         return len(encode_message(message))
 
     assert packet(b"\x01", 1) == packet(b"\xff", 2**64 - 1)

@@ -13,6 +13,7 @@ from fedcredit.plan import Plan, plan_digest
 from fedcredit.secure_aggregation.transcript import transcript_digest
 from fedcredit.wire.canonical import digest, parse_json
 from fedcredit.wire.envelope import envelope_hash, open_envelope
+from fedcredit.wire.heads import Head
 from fedcredit.wire.messages import (
     Contribution,
     IdentifyReply,
@@ -114,12 +115,27 @@ def answers(plan: Plan, institution: str, asked: Question, reply: Message) -> bo
                 (reply.role, reply.round, reply.attempt) == (request.role, request.round, request.attempt)
                 and (reply.plan_hash, reply.roster_hash, reply.model_hash) == asked.hashes
                 and len(reply.vector) == 8 * plan.phases.of(request.role).vector_length
+                and _head(institution, reply).holds(_identity_key(plan, institution))
                 and (plan.privacy.masks or _within(vector_of(reply), _limit(plan, institution, reply.role)))
             )
         case ReleaseRequest(), Receipt():
             return (reply.plan_hash, reply.model_hash) == asked.hashes and _is_statement(reply.statement)
         case _:
             return False
+
+
+def head_of(plan: Plan, institution: str, packet: bytes) -> Head:
+    """Where an institution's ledger stood when it contributed.
+
+    Raises
+    ------
+    RefusalError, WireError
+        If the packet is no contribution of its.
+    """
+    message = authenticated(plan, institution, packet)
+    if not isinstance(message, Contribution):
+        raise RefusalError("sender", f"a packet of {institution!r} is a {type(message).__name__}, no contribution.")
+    return _head(institution, message)
 
 
 def vector_of(contribution: Contribution) -> NDArray[np.int64]:
@@ -133,6 +149,15 @@ def plausible_sum(plan: Plan, members: tuple[str, ...], role: Role, total: NDArr
     It is not where masks did not cancel: then it is uniform over 64 bits.
     """
     return _within(total, sum(_limit(plan, name, role) for name in members))
+
+
+def _head(institution: str, sent: Contribution) -> Head:
+    return Head(institution, sent.event_count, sent.event_hash, sent.head_signature)
+
+
+def _identity_key(plan: Plan, institution: str) -> bytes:
+    member = plan.roster.member(institution)
+    return b"" if member is None else bytes.fromhex(member.public_key)
 
 
 def _limit(plan: Plan, institution: str, role: Role) -> int:

@@ -13,6 +13,7 @@ from fedcredit import preflight
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.evaluation import phase as evaluation
 from fedcredit.evaluation.score_grid import DEFAULT_RANGE, range_around
+from fedcredit.job.store import Decided, Outcome
 from fedcredit.models.family import family_of
 from fedcredit.ownership import owned_coordinates
 from fedcredit.plan import Placement, Plan
@@ -20,7 +21,9 @@ from fedcredit.preflight import Preflight
 from fedcredit.privacy.shares import own_noise_variance
 from fedcredit.wire.canonical import canonical_json
 from fedcredit.wire.messages import Role
-from server.store import Decided, Outcome
+
+CHARGED = ("preflight", "train", "evaluate")
+"""Phases in which institutions send sums."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,10 @@ class Progress:
         Members whose joins make the key transcript: those in the job when keys were last agreed on.
     agreements
         How often phase join was over.
+    new_keys
+        Round of phase keys if it was since the last sums; then the next request carries the members' witness.
+    last_sums
+        Phase and round of the last sums, or None.
     rounds_trained
         Training rounds whose sums were released.
     preflight
@@ -59,6 +66,8 @@ class Progress:
     resume: tuple[str, int, int] | None = None
     keyed: tuple[str, ...] = ()
     agreements: int = 0
+    new_keys: int | None = None
+    last_sums: tuple[str, int] | None = None
     rounds_trained: int = 0
     preflight: Preflight | None = None
     state: Any = None
@@ -83,12 +92,14 @@ def advance(plan: Plan, dictionary: DataDictionary, progress: Progress, decided:
 
 
 def _done(plan: Plan, dictionary: DataDictionary, progress: Progress, decided: Decided) -> Progress:
+    if decided.phase in CHARGED:
+        progress = replace(progress, new_keys=None, last_sums=(decided.phase, decided.round))
     match decided.phase:
         case "join":
             joined = replace(progress, agreements=progress.agreements + 1, joining=(), keyed=progress.members)
             return _at(joined, "keys", decided.round, decided.attempt) if plan.privacy.masks else _after_keys(joined)
         case "keys":
-            return _after_keys(progress)
+            return _after_keys(replace(progress, new_keys=decided.round))
         case "preflight":
             released = _read_preflight(plan, dictionary, decided)
             noise = _train_noise(plan, dictionary, decided.members)

@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcredit.errors import JobError
+from fedcredit.errors import JobError, LedgerError
 from fedcredit.privacy.ledger_file import Transaction, connect
 from fedcredit.wire.canonical import canonical_json, parse_json
 
@@ -95,8 +95,8 @@ class JobStore:
         try:
             self._connection = connect(path)
             self._begin(plan)
-        except sqlite3.DatabaseError as error:
-            raise JobError(f"job store {path} is damaged ({error}); start the job in a new folder.") from error
+        except (sqlite3.DatabaseError, LedgerError) as error:
+            raise JobError(f"job store {path} is damaged ({_cause(error)}); start the job in a new folder.") from error
 
     def __enter__(self) -> Self:
         return self
@@ -129,9 +129,9 @@ class JobStore:
                     "INSERT INTO packet VALUES (?, ?, ?, ?)",
                     [(decided.phase, decided.round, institution, envelope) for institution, envelope in packets],
                 )
-        except sqlite3.DatabaseError as error:
+        except LedgerError as error:
             raise JobError(
-                f"{decided.phase} {decided.round} cannot be stored ({error}); check the disk and that no other "
+                f"{decided.phase} {decided.round} cannot be stored ({_cause(error)}); check the disk and that no other "
                 "coordinator runs this job, then resume it."
             ) from error
 
@@ -153,10 +153,11 @@ class JobStore:
             for phase, round_, attempt, outcome, members, rejoining, sums in rows
         ]
 
-    def packets(self, phase: str) -> dict[str, bytes]:
-        """Each institution's latest envelope of a phase."""
+    def packets(self, phase: str, round_: int | None = None) -> dict[str, bytes]:
+        """Each institution's latest envelope of a phase, or the one of that round."""
         rows = self._connection.execute(
-            "SELECT institution, envelope FROM packet WHERE phase = ? ORDER BY round", (phase,)
+            "SELECT institution, envelope FROM packet WHERE phase = ? AND ? IN (round, -1) ORDER BY round",
+            (phase, -1 if round_ is None else round_),
         )
         return dict(rows.fetchall())
 
@@ -170,3 +171,8 @@ class JobStore:
         row = self._connection.execute("SELECT plan FROM job").fetchone()
         if row is None or row[0] != plan:
             raise JobError("the job store holds another job; give this one a folder of its own.")
+
+
+def _cause(error: Exception) -> object:
+    """What SQLite said; the transaction speaks of a ledger."""
+    return error.__cause__ or error

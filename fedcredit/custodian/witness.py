@@ -1,0 +1,125 @@
+"""Peers as witnesses: an institution answers only if others have seen no newer ledger of its own than the one it has.
+
+A ledger restored from a backup, or a disk set back to a snapshot, has forgotten charges and would pay the same budget
+twice. Its own chain cannot show that; its peers can. Every custodian remembers the newest head (`fedcredit.wire.heads`)
+that it was ever shown of each member. When keys are agreed on it signs what it remembers, bound by the transcript's
+hash to everybody's fresh nonce; and a custodian that has just joined waits for t + 1 others, one of whom is honest.
+
+A head that our own chain does not hold means that the ledger is an older copy. It is written down and nothing is
+answered until an operator has charged for what was lost. The coordinator carries the heads and can withhold those since
+the last agreement on keys; below three members there are no keys and no witnesses.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fedcredit.errors import RefusalError, WireError
+from fedcredit.plan import Plan
+from fedcredit.privacy.ledger import Ledger
+from fedcredit.roster import Roster
+from fedcredit.secure_aggregation.transcript import Transcript
+from fedcredit.wire.envelope import open_envelope
+from fedcredit.wire.heads import Head, newest, read_head
+from fedcredit.wire.messages import KeysReply
+
+
+def shown(roster: Roster, heads: Iterable[bytes]) -> tuple[Head, ...]:
+    """The heads of members that their owners signed; anything else says nothing about anybody and is left out."""
+    read = []
+    for data in heads:
+        try:
+            head = read_head(data)
+        except WireError:
+            continue
+        member = roster.member(head.institution)
+        if member is not None and head.holds(bytes.fromhex(member.public_key)):
+            read.append(head)
+    return tuple(read)
+
+
+def written(heads: Iterable[Head]) -> dict[str, Any]:
+    """What a ledger event keeps of heads."""
+    return {"heads": [head.encode().hex() for head in heads]}
+
+
+class HeadBook:
+    """The newest head of each institution that was ever shown here.
+
+    Parameters
+    ----------
+    ledger
+        Where they are kept: in the events of accepted keys and of charges.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        events = (*ledger.notes("keys"), *ledger.notes("charge"))
+        self._newest = newest(read_head(bytes.fromhex(head)) for event in events for head in event.get("heads", ()))
+
+    def take(self, heads: Iterable[Head]) -> None:
+        """Remember heads whose signatures hold."""
+        self._newest = newest([*self._newest.values(), *heads])
+
+    def testimony(self, transcript: Transcript) -> tuple[bytes, ...]:
+        """What to sign in a keys reply: the newest head of each member, in the transcript's order."""
+        return tuple(self._newest[peer.institution].encode() for peer in transcript.peers)
+
+
+def guard_witnesses(
+    plan: Plan, institution: str, transcript: Transcript, witnesses: Iterable[bytes], ledger: Ledger
+) -> None:
+    """Check that enough others have seen no event of ours that our ledger lacks.
+
+    Parameters
+    ----------
+    transcript
+        The accepted joins, our own latest one among them.
+    witnesses
+        Envelopes of keys replies.
+
+    Raises
+    ------
+    RefusalError
+        With code ``witness`` if fewer than t + 1 others have signed this transcript, or with ``rolled-back`` if one of
+        them shows an event that our ledger does not hold.
+    """
+    replies = _replies(plan.roster, transcript, witnesses)
+    own = [reply for name, reply in replies.items() if name != institution]
+    wanted = min(plan.privacy.colluders + 1, len(transcript.peers) - 1)
+    if len(own) < wanted:
+        raise RefusalError(
+            "witness", f"{len(own)} other members have signed what they know of this site's ledger; {wanted} must."
+        )
+    for head in shown(plan.roster, (data for reply in own for data in reply.heads)):
+        if head.institution == institution and not ledger.has_been_at(head.event_count, head.event_hash):
+            ledger.note("rolled_back", {"event_count": head.event_count, "event_hash": head.event_hash.hex()})
+            guard_not_rolled_back(ledger)
+
+
+def guard_not_rolled_back(ledger: Ledger) -> None:
+    """Refuse everything while the ledger is known to be an older copy.
+
+    Raises
+    ------
+    RefusalError
+        With code ``rolled-back``.
+    """
+    if ledger.rolled_back:
+        raise RefusalError(
+            "rolled-back", "this site's ledger is an older copy than its peers have seen; its operator must recover it."
+        )
+
+
+def _replies(roster: Roster, transcript: Transcript, witnesses: Iterable[bytes]) -> Mapping[str, KeysReply]:
+    """By member; envelopes that are no member's reply to this transcript are left out."""
+    members = {peer.institution for peer in transcript.peers}
+    replies: dict[str, KeysReply] = {}
+    for data in witnesses:
+        try:
+            envelope = open_envelope(data)
+            member = roster.member(envelope.sender)
+            message = envelope.verify(bytes.fromhex(member.public_key)) if member is not None else None
+        except (WireError, RefusalError):
+            continue
+        if isinstance(message, KeysReply) and message.transcript_hash == transcript.digest:
+            replies[envelope.sender] = message
+    return {name: reply for name, reply in replies.items() if name in members}

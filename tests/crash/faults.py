@@ -1,0 +1,68 @@
+"""Deliberate faults of the product, put into one process: what the checks must find, or they prove nothing."""
+
+import os
+from collections.abc import Callable
+
+import fedcredit.cli.custodian
+import fedcredit.custodian.custodian
+from fedcredit.job.store import JobStore, Outcome
+from fedcredit.privacy.ledger import Ledger
+from fedcredit.privacy.ledger_file import Transaction
+
+
+def unsynced() -> None:
+    """The ledger's transaction ends when the next one begins: what was sent may be forgotten."""
+    held: list[tuple[Transaction, tuple[object, ...]]] = []
+    end, begin = Transaction.__exit__, Transaction.__enter__
+
+    def late(transaction: Transaction, *error: object) -> None:
+        held.append((transaction, error))
+
+    def first_the_last(transaction: Transaction) -> None:
+        while held:
+            earlier, error = held.pop()
+            end(earlier, *error)
+        begin(transaction)
+
+    Transaction.__exit__, Transaction.__enter__ = late, first_the_last
+
+
+def charged_elsewhere() -> None:
+    """Another vector is charged than is sent."""
+    original = fedcredit.custodian.custodian.digest
+    fedcredit.custodian.custodian.digest = lambda domain, *parts: original(
+        domain, *(os.urandom(8) if domain == "vector" else part for part in parts)
+    )
+
+
+def one_noise() -> None:
+    """The same noise in every message."""
+    original = fedcredit.cli.custodian.rounded_gaussian_noise
+    kept = {}
+
+    def same(role, variance, size, bits, context):
+        return kept.setdefault(0, original(role, variance, 10_000, bits, b"always"))[:size]
+
+    for module in (fedcredit.cli.custodian, fedcredit.custodian.custodian):
+        module.rounded_gaussian_noise = same
+
+
+def recomputed() -> None:
+    """A message that is asked for again is made again."""
+    Ledger.stored = lambda ledger, slot: None
+
+
+def forgotten() -> None:
+    """The coordinator keeps its first training round to itself."""
+    original = JobStore.record
+
+    def record(store, decided, packets):
+        if (decided.phase, decided.round, decided.outcome) != ("train", 1, Outcome.DONE):
+            original(store, decided, packets)
+
+    JobStore.record = record
+
+
+FAULTS: dict[str, Callable[[], None]] = {
+    fault.__name__: fault for fault in (unsynced, charged_elsewhere, one_noise, recomputed, forgotten)
+}

@@ -133,9 +133,13 @@ class Coordinator:
 
     def receipts(self) -> dict[str, Receipt]:
         """Each institution's signed statement of what the job cost it, after the release."""
-        packets = self._store.packets("release")
+        packets = self.receipt_envelopes()
         messages = {name: authenticated(self.plan, name, packet) for name, packet in packets.items()}
         return {name: message for name, message in messages.items() if isinstance(message, Receipt)}
+
+    def receipt_envelopes(self) -> dict[str, bytes]:
+        """The signed envelopes of `receipts`, as they came."""
+        return self._store.packets("release")
 
     def identify_request(self) -> bytes:
         """Signed envelope that asks a node which institution it speaks for."""

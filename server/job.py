@@ -16,7 +16,7 @@ from fedcredit.job.progress import Progress
 from fedcredit.job.store import Decided, JobStore
 from fedcredit.wire.envelope import SigningKey
 from server.coordinator import Coordinator
-from server.results import release_files
+from server.results import release_files, write_files
 
 
 class JobFile(BaseModel):
@@ -85,7 +85,7 @@ def open_job(config: Mapping[str, Any], on_decided: Callable[[Decided, Progress]
 
 
 def write_results(coordinator: Coordinator, config: Mapping[str, Any]) -> Path:
-    """Write what the job released into its results folder: model, points, evaluation, receipts.
+    """Write what the job released into its results folder: plan, dictionary, model, evaluation, receipts.
 
     Returns
     -------
@@ -94,12 +94,7 @@ def write_results(coordinator: Coordinator, config: Mapping[str, Any]) -> Path:
     """
     folder = load_job_file(_job_path(config)).results
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in release_files(coordinator).items():
-        target = folder / name
-        target.parent.mkdir(exist_ok=True)
-        partial = target.with_name(target.name + ".partial")
-        partial.write_bytes(content)
-        partial.replace(target)
+    write_files(folder, release_files(coordinator))
     return folder
 
 

@@ -1,64 +1,24 @@
-"""What a finished job releases, as files: every figure here is arithmetic on charged, released sums."""
+"""What a finished job releases, from its coordinator; the files themselves are `fedcredit.job.released`."""
 
-import json
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
 
-import numpy as np
-
-from fedcredit.dictionary.schema import DataDictionary
-from fedcredit.evaluation.summary import FederatedMetrics, evaluate_release
-from fedcredit.job.progress import Progress, noise_variance, scored_model
-from fedcredit.models.family import family_of
-from fedcredit.models.module_tensors import weight_files
-from fedcredit.plan import Plan
-from fedcredit.wire.canonical import canonical_json
-from fedcredit.wire.messages import Role
+from fedcredit.job.released import released_files
 from server.coordinator import Coordinator
-
-
-def federated_metrics(plan: Plan, dictionary: DataDictionary, progress: Progress) -> FederatedMetrics | None:
-    """Released estimates over all institutions, or None before phase evaluate."""
-    if progress.evaluation is None:
-        return None
-    grid = scored_model(plan, progress).grid(plan.evaluation)
-    variance = noise_variance(plan, dictionary, Role.EVALUATE, progress.members)
-    by_type = progress.evaluation["type"]
-    per_group = np.sqrt(variance[: by_type.size].reshape(by_type.shape)[:, 0, 0]) / plan.phases.evaluate.scale
-    return evaluate_release(by_type, grid, [float(stddev) for stddev in per_group])
 
 
 def release_files(coordinator: Coordinator) -> dict[str, bytes]:
     """Name and content of every released file."""
-    plan, progress = coordinator.plan, coordinator.progress
-    released = family_of(plan.model.family).release(progress.state)
-    metrics = federated_metrics(plan, coordinator.dictionary, progress)
-    files = {
-        "plan.json": plan.to_bytes(),
-        "model.json": canonical_json(released),
-        **weight_files(released),
-        "evaluation.json": _pretty(asdict(metrics) if metrics is not None else {}),
-        "job.json": _pretty({**job_summary(plan, progress), "receipts": sorted(coordinator.receipts())}),
-    }
-    for name, receipt in coordinator.receipts().items():
-        files[f"receipts/{name}.json"] = receipt.statement
-    return files
+    return released_files(
+        coordinator.plan, coordinator.dictionary, coordinator.progress, coordinator.receipt_envelopes()
+    )
 
 
-def job_summary(plan: Plan, progress: Progress) -> dict[str, Any]:
-    """Who took part to the end, and whether anything that was planned was not done."""
-    return {
-        "job": plan.job,
-        "institutions": list(progress.members),
-        "left_out": [name for name in plan.members if name not in progress.members],
-        "rounds_planned": plan.phases.train.rounds,
-        "rounds_trained": progress.rounds_trained,
-        "evaluated": progress.evaluation is not None,
-        "placement": plan.privacy.placement.value,
-        "masks": plan.privacy.masks,
-        "colluders": plan.privacy.colluders,
-    }
-
-
-def _pretty(value: dict[str, Any]) -> bytes:
-    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder, each in one step."""
+    for name, content in files.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(target.name + ".partial")
+        partial.write_bytes(content)
+        partial.replace(target)

@@ -68,9 +68,10 @@ def traced(patch: pytest.MonkeyPatch) -> Trace:
         trace.samples.append(sample(*arguments))
         return trace.samples[-1]
 
-    def kept_step(sums, records):
-        trace.noised.append(sums)
-        return step(sums, records)
+    def kept_step(sums, records, *correction):
+        if correction:  # of a step; without one, of a whole message
+            trace.noised.append(sums)
+        return step(sums, records, *correction)
 
     patch.setattr(custodian_module, "contribute", kept_contribute)
     patch.setattr(contribute_module.poisson, "sample", kept_sample)
@@ -83,21 +84,35 @@ def units(spec: MlpSpec, model: bytes) -> list[int]:
     return decode(spec, tiny.dictionary(), model).units.tolist()
 
 
-def slow_step(spec: DescentSpec, start: list[int], current: list[int], sums: list[int], records: float) -> list[int]:
+def slow_step(
+    spec: DescentSpec,
+    start: list[int],
+    current: list[int],
+    sums: list[int],
+    records: float,
+    correction: list[float] | None = None,
+) -> list[int]:
     """One local step, a coordinate at a time."""
     moved = []
-    for first, here, total in zip(start, current, sums, strict=True):
+    corrections = correction or [0.0] * len(sums)
+    for first, here, total, corrected in zip(start, current, sums, corrections, strict=True):
         gradient = total / (spec.gradient_scale * spec.sampling_rate * records)
-        pulled = gradient + spec.proximal * (here / WEIGHT - first / WEIGHT)
+        pulled = gradient + spec.proximal * (here / WEIGHT - first / WEIGHT) + corrected
         units_moved = round((here / WEIGHT - spec.learning_rate * pulled) * WEIGHT)
         moved.append(min(max(units_moved, -8 * WEIGHT), 8 * WEIGHT))
     return moved
 
 
-def slow_message(spec: DescentSpec, start: list[int], sums: list[list[int]], records: float) -> list[int]:
+def slow_message(
+    spec: DescentSpec,
+    start: list[int],
+    sums: list[list[int]],
+    records: float,
+    correction: list[float] | None = None,
+) -> list[int]:
     """What is sent after steps on these sums."""
     here = start
     for one in sums:
-        here = slow_step(spec, start, here, one, records)
+        here = slow_step(spec, start, here, one, records, correction)
     divisor = spec.gradient_scale * spec.sampling_rate * records
     return [round((a - b) / WEIGHT / spec.learning_rate * divisor) for a, b in zip(start, here, strict=True)]

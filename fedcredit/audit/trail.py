@@ -15,8 +15,8 @@ from typing import Any, Protocol, Self
 
 from fedcredit import __version__
 from fedcredit.audit.allowance import Allowance, Tally
-from fedcredit.audit.ledger_events import charged_since
-from fedcredit.audit.lines import BEFORE_FIRST, Line, Link, read_lines, require_signed, write_line
+from fedcredit.audit.ledger_events import events_since
+from fedcredit.audit.lines import BEFORE_FIRST, Line, read_lines, require_signed, write_line
 from fedcredit.audit.requests import described
 from fedcredit.audit.trail_file import TrailFile, damaged, set_aside
 from fedcredit.errors import LedgerError, RefusalError
@@ -38,7 +38,7 @@ class Recorder(Protocol):
         """Refuse, with code ``audit``, while an earlier line is not on the disk."""
         ...
 
-    def record(self, request: bytes, reply: bytes, code: str | None, *, proved: bool) -> None:
+    def record(self, request: bytes, reply: bytes, code: str | None, proved: Callable[[bytes], bool]) -> None:
         """Write down a request and its reply before the reply leaves."""
         ...
 
@@ -53,7 +53,7 @@ class NoTrail:
     def require_writable(self) -> None:
         """Nothing is written."""
 
-    def record(self, request: bytes, reply: bytes, code: str | None, *, proved: bool) -> None:
+    def record(self, request: bytes, reply: bytes, code: str | None, proved: Callable[[bytes], bool]) -> None:
         """Nothing is written."""
 
     def stopped(self) -> None:
@@ -88,7 +88,7 @@ class Trail:
         self._file, self._key, self._ledger, self._now = file, key, ledger, now
         self._allowance, self._tally = Allowance(clock), Tally()
         self._unwritten: list[dict[str, Any]] = []
-        self._link, self._known = BEFORE_FIRST, ledger.event_count
+        self._link, self._known, self._head = BEFORE_FIRST, ledger.event_count, ledger.head_hash.hex()
 
     @classmethod
     def start(
@@ -104,10 +104,13 @@ class Trail:
         trail = cls(TrailFile(path), key, ledger, now)
         trail._go_on()
         begun = {"version": __version__, "data_fingerprint": fingerprint.hex()[:_FINGERPRINT_DIGITS]}
+        begun["public_key"] = key.public.hex()
         try:
             trail._write({"event": "start", **begun}, [])
         except RefusalError as error:
-            raise LedgerError(f"audit trail {path} cannot be written; check the disk's space, owner and mode.") from error
+            raise LedgerError(
+                f"audit trail {path} cannot be written; check the disk's space, owner and mode."
+            ) from error
         return trail
 
     def require_writable(self) -> None:
@@ -124,7 +127,7 @@ class Trail:
             self._tally.add({"event": "refused while the trail could not be written"})
             raise
 
-    def record(self, request: bytes, reply: bytes, code: str | None, *, proved: bool) -> None:
+    def record(self, request: bytes, reply: bytes, code: str | None, proved: Callable[[bytes], bool]) -> None:
         """Write down a request and its reply; only then may the reply leave.
 
         Parameters
@@ -132,7 +135,7 @@ class Trail:
         code
             Why it was refused; None if it was answered.
         proved
-            Whether the sender's signature holds.
+            Whether a request is signed by whom it names.
 
         Raises
         ------
@@ -140,7 +143,7 @@ class Trail:
             With code ``audit`` if the line cannot be written.
         """
         new = self._new_events()
-        values = {**described(request), "proved": proved}
+        values = {**described(request), "proved": proved(request)}
         values |= {"decision": _decision(values["kind"], code, new), "code": code}
         if not new and not self._allowance.take():
             self._tally.add({name: values[name] for name in _COUNTED})
@@ -157,29 +160,30 @@ class Trail:
     def _go_on(self) -> None:
         """Go on after the last line that is on the disk, with what has happened since."""
         torn, last = self._file.cut_torn(), self._last()
-        if last is None:
-            return
-        known = last.values["ledger"]
+        if last is not None:
+            known = last.values["ledger"]
+            self._require_same(known)
+            self._link, self._known, self._head = last.link, known["events"], known["head"]
+        if torn:
+            self._write({"event": "torn", "bytes": torn}, [])
+        if new := self._new_events():
+            self._write({"event": "recovered"}, new)
+
+    def _require_same(self, known: dict[str, Any]) -> None:
+        """The ledger holds the event that the trail saw last, or an operator has charged for its loss."""
         if not self._ledger.has_been_at(known["events"], bytes.fromhex(known["head"])):
             raise LedgerError(
                 f"audit trail {self._file.path} knows event {known['events']} of a ledger, which this one does not "
                 "hold: it is an older copy. Restore its newest copy, or run 'fedcredit ledger recover' and move the "
                 "trail away."
             )
-        self._link, self._known = last.link, known["events"]
-        if torn:
-            self._write({"event": "torn", "bytes": torn}, [])
-        if new := self._new_events():
-            self._write({"event": "recovered"}, new)
 
     def _last(self) -> Line | None:
         """The newest line, after a check of the file that holds it."""
-        earlier = set_aside(self._file.path)
-        data, what = self._file.read(), self._file.path
+        what, data, earlier = self._file.path, self._file.read(), set_aside(self._file.path)
         if not data and earlier:
             # A crash between setting a full file aside and the first line of the next.
             what, data = earlier[-1], earlier[-1].read_bytes()
-            self._unwritten.append(self._dated({"event": "continued", "file": what.name}, []))
         try:
             lines = list(read_lines(data, str(what)))
             # The chain makes the last signature one over every line.
@@ -191,36 +195,39 @@ class Trail:
     def _new_events(self) -> list[dict[str, Any]]:
         """What the ledger has written since the last line; it is in no line yet."""
         try:
-            new = charged_since(self._ledger, self._known)
+            new = events_since(self._ledger, self._known)
         except LedgerError:
             # It was the ledger that failed; the next line that can read it lists its events.
             _LOG.exception("the ledger could not be read for the audit trail")
             return []
-        self._known = new[-1]["number"] if new else self._known
+        if new:
+            self._known, self._head = new[-1]["number"], new[-1]["hash"]
         return new
 
     def _write(self, values: dict[str, Any], new: list[dict[str, Any]]) -> None:
         if self._tally:
-            self._unwritten.append(self._dated({"event": "counted", "requests": self._tally.read()}, []))
+            self._waits({"event": "counted", "requests": self._tally.read()}, [])
             self._tally.clear()
-        self._unwritten.append(self._dated(values, new))
+        self._waits(values, new)
         try:
             self._flush()
         except RefusalError:
             self._unwritten[-1]["withheld"] = True
             raise
 
-    def _dated(self, values: dict[str, Any], new: list[dict[str, Any]]) -> dict[str, Any]:
-        return {"at": self._now().isoformat(), **values, "new": new}
+    def _waits(self, values: dict[str, Any], new: list[dict[str, Any]]) -> None:
+        ledger = {"events": self._known, "head": self._head, "new": new}
+        self._unwritten.append({"at": self._now().isoformat(), **values, "ledger": ledger})
 
     def _flush(self) -> None:
         """Write every line that waits, in order."""
         try:
             while self._unwritten:
                 if self._file.full:
-                    kept = self._file.turn()
-                    self._unwritten.insert(0, self._dated({"event": "continued", "file": kept}, []))
-                self._append(self._unwritten[0])
+                    self._file.turn()
+                line, link = write_line(self._key, self._unwritten[0], self._link)
+                self._file.append(line)
+                self._link = link
                 self._unwritten.pop(0)
         except OSError as error:
             _LOG.error("audit trail %s cannot be written (%s); check its disk.", self._file.path, error.strerror)
@@ -228,34 +235,8 @@ class Trail:
                 "audit", "this site's audit trail cannot be written; its operator finds the cause in its log."
             ) from error
 
-    def _append(self, waiting: dict[str, Any]) -> None:
-        values = {name: value for name, value in waiting.items() if name != "new"}
-        values["ledger"] = self._state(waiting["new"])
-        line, link = write_line(self._key, values, self._link)
-        self._file.append(line)
-        self._link = link
-
-    def _state(self, new: list[dict[str, Any]]) -> dict[str, Any]:
-        raise NotImplementedError
-
 
 def _decision(kind: str, code: str | None, new: list[dict[str, Any]]) -> str:
     if code is not None:
         return "failed" if code == "internal" else "refused"
     return "resent" if kind in _STORED and not new else "answered"
-
-
-def read_trail(path: Path) -> list[Line]:
-    """The lines of a trail's newest file.
-
-    Raises
-    ------
-    LedgerError
-        If it is missing, or a line does not hold.
-    """
-    if not path.is_file():
-        raise LedgerError(f"audit trail {path} does not exist; it begins when the custodian is first served.")
-    return list(read_lines(path.read_bytes(), str(path)))
-
-
-__all__ = ["Link", "NoTrail", "Recorder", "Trail", "read_trail"]

@@ -88,7 +88,7 @@ class TrailFile:
         OSError
             If the disk does not take it, or somebody else writes the file.
         """
-        if self.path.stat().st_size != self._size:
+        if (self.path.stat().st_size if self.path.exists() else 0) != self._size:
             raise OSError(errno.EBUSY, "somebody else wrote to it")
         try:
             _append(self.path, line)
@@ -99,15 +99,13 @@ class TrailFile:
             raise
         self._size += len(line)
 
-    def turn(self) -> str:
-        """Set the full file aside and begin an empty one; the name under which it is kept."""
+    def turn(self) -> None:
+        """Set the full file aside; the next line begins an empty one, and names the last hash of this one."""
         numbers = [int(file.suffix[1:]) for file in set_aside(self.path)]
         kept = self.path.with_name(f"{self.path.name}.{max(numbers, default=0) + 1}")
         self.path.rename(kept)
         self._size = 0
-        os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         sync_folder(self.path.parent)
-        return kept.name
 
     def _unusable(self, error: OSError) -> LedgerError:
         return LedgerError(
@@ -122,6 +120,7 @@ def damaged(error: LedgerError) -> LedgerError:
 
 
 def _append(path: Path, data: bytes) -> None:
+    new = not path.exists()
     descriptor = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
     try:
         if os.write(descriptor, data) < len(data):
@@ -129,3 +128,5 @@ def _append(path: Path, data: bytes) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    if new:
+        sync_folder(path.parent)

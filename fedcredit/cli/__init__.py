@@ -8,7 +8,7 @@ import sys
 import typer
 
 from fedcredit import __version__
-from fedcredit.cli import custodian, dictionary, explain, jobs, ledger, model, roster
+from fedcredit.cli import audit, custodian, dictionary, explain, jobs, ledger, model, roster
 from fedcredit.errors import CheckError, FedcreditError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.add_typer(dictionary.app, name="dictionary", help="Write and check a data dictionary.")
 app.add_typer(custodian.app, name="custodian", help="Serve and check this institution's custodian.")
+app.add_typer(audit.app, name="audit", help="Read and check what this institution's custodian was asked.")
 app.add_typer(jobs.app, name="jobs", help="See what is asked of this institution; approve or deny it.")
 app.add_typer(ledger.app, name="ledger", help="Open and read this institution's privacy ledger.")
 app.add_typer(model.app, name="model", help="Check a torch module before it may run here.")

@@ -119,4 +119,6 @@ def _build(file: SiteFile, stack: ExitStack, *, accept_not_private: bool) -> Cus
         )
     ledger.check_units(site.data.units)  # here, so that no coordinator learns it from a refusal
     unprotected = isinstance(site.policy, NotPrivate) and ledger.account.accountant.mode == "not_private"
-    return Custodian(site, ledger, noise_law=no_noise if unprotected else rounded_gaussian_noise)
+    custodian = Custodian(site, ledger, noise_law=no_noise if unprotected else rounded_gaussian_noise)
+    stack.callback(custodian.stopped)
+    return custodian

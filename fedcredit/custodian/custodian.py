@@ -2,6 +2,8 @@
 
 ``guard → rehearse → contribute → noise → mask → sign → commit (event and exact bytes, one fsynced transaction) → send``
 
+Between commit and send stands the audit trail (`fedcredit.audit.trail`): nothing leaves that is not in it.
+
 Where a plan gives an institution several steps of its own, ``contribute → noise`` is gone through once a step.
 
 The same message asked for again is answered with the stored bytes and is not charged. A higher attempt is a new
@@ -21,6 +23,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcredit.audit.trail import NoTrail, Recorder, Trail
 from fedcredit.custodian.agreements import Agreements
 from fedcredit.custodian.contribute import contribute, rehearse
 from fedcredit.custodian.local_steps import take_steps
@@ -42,9 +45,10 @@ from fedcredit.privacy.bits import BitSource, OsBitSource
 from fedcredit.privacy.events import Charge, Slot
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.privacy.shares import own_noise_variance
-from fedcredit.privacy.statement import mechanism, statement
+from fedcredit.privacy.job_statement import job_statement
+from fedcredit.privacy.statement import mechanism
 from fedcredit.secure_aggregation.masks import MaskPlace, PairSecrets
-from fedcredit.wire.canonical import canonical_json, digest
+from fedcredit.wire.canonical import digest
 from fedcredit.wire.envelope import Envelope, envelope_hash, open_envelope
 from fedcredit.wire.heads import sign_head
 from fedcredit.wire.messages import (
@@ -108,6 +112,7 @@ class Custodian:
         self._noise_law = noise_law
         self._turn = threading.Lock()
         self._stopped = False
+        self._trail = _trail(site, ledger)
 
     @property
     def institution(self) -> str:
@@ -127,21 +132,43 @@ class Custodian:
         """
         with self._turn:
             try:
-                return self._answer(request)
+                self._trail.require_writable()
+                reply, code = self._decided(request)
+                self._trail.record(request, reply, code, self._proved)
             except RefusalError as error:
-                return self._refuse(request, error.code, str(error))
-            except WireError as error:
-                return self._refuse(request, "wire", str(error))
-            except BudgetError as error:
-                return self._refuse(request, "budget", str(error))
-            except LedgerError as error:
-                return self._refuse(request, "ledger", str(error))
-            except Exception:  # noqa: BLE001  (the boundary: nothing may leave but a code)
-                # The institution's own log gets the traceback; the wire gets a word.
-                _LOG.exception("request failed at %s", self._site.institution)
-                return self._refuse(
-                    request, "internal", "the custodian failed; its operator finds the cause in its log."
-                )
+                reply = self._refuse(request, error.code, str(error))
+            return reply
+
+    def stopped(self) -> None:
+        """Write down that this custodian ends; for its operator."""
+        with self._turn:
+            self._trail.stopped()
+
+    def _decided(self, request: bytes) -> tuple[bytes, str | None]:
+        """The reply, and the code if it is a refusal."""
+        try:
+            return self._answer(request), None
+        except RefusalError as error:
+            return self._refuse(request, error.code, str(error)), error.code
+        except WireError as error:
+            return self._refuse(request, "wire", str(error)), "wire"
+        except BudgetError as error:
+            return self._refuse(request, "budget", str(error)), "budget"
+        except LedgerError as error:
+            return self._refuse(request, "ledger", str(error)), "ledger"
+        except Exception:  # noqa: BLE001  (the boundary: nothing may leave but a code)
+            # The institution's own log gets the traceback; the wire gets a word.
+            _LOG.exception("request failed at %s", self._site.institution)
+            text = "the custodian failed; its operator finds the cause in its log."
+            return self._refuse(request, "internal", text), "internal"
+
+    def _proved(self, request: bytes) -> bool:
+        """Whether the request is signed by whom it names."""
+        try:
+            self._authenticated(request)
+        except (RefusalError, WireError):
+            return False
+        return True
 
     def _answer(self, request: bytes) -> bytes:
         if self._stopped:
@@ -209,7 +236,8 @@ class Custodian:
         self, plan: Plan, slot: Slot, request: RoundRequest, request_hash: bytes, pairs: PairSecrets | None
     ) -> bytes:
         site, terms = self._site, plan.phases.of(request.role)
-        key = self._agreements.of(request.plan_hash, plan).noise
+        secrets = self._agreements.of(request.plan_hash, plan)
+        key = secrets.noise
         roster_hash = plan.roster.attempt_digest(request.members)
         model_hash = digest("model", request.model)
         context = message_context(plan.job, request, roster_hash, model_hash)
@@ -221,7 +249,7 @@ class Custodian:
             return self._where_noisy(plan, request.role, np.add(exact, noise))
 
         try:
-            noised = take_steps(site, plan, request, context, noised_sums)
+            noised = take_steps(site, plan, request, context, noised_sums, secrets.controls)
         except Exception:
             # With public data nothing is promised, and a researcher can go on.
             self._stopped = not isinstance(site.policy, NotPrivate)
@@ -269,17 +297,12 @@ class Custodian:
         job = self._jobs.job(request.plan_hash)
         plan = parse_plan(job.plan)
         guard_sender(plan, sender)
-        numbers = statement(plan, self._site.kind, self._ledger.account.accountant, job.reserved, job.spent)
-        own_statement = canonical_json(
-            {
-                "institution": self._site.institution,
-                "job": plan.job,
-                "placement": plan.privacy.placement.value,
-                "adjacency": "zero_out",
-                "epoch": job.epoch,
-                "messages": len(self._ledger.charges(request.plan_hash)),
-                **numbers.to_json(),
-            }
+        own_statement = job_statement(
+            plan,
+            self._site.institution,
+            self._ledger.account.accountant,
+            job,
+            self._ledger.charges(request.plan_hash),
         )
         model_hash = digest("model", request.model)
 
@@ -297,6 +320,13 @@ class Custodian:
     def _refuse(self, request: bytes, code: str, text: str) -> bytes:
         _LOG.warning("%s refused a request (%s): %s", self._site.institution, code, text[:_LONGEST_REFUSAL])
         return self._seal(Refusal(envelope_hash(request), code, text[:_LONGEST_REFUSAL]))
+
+
+def _trail(site: Site, ledger: Ledger) -> Recorder:
+    """A site that was built from its files always has one."""
+    if site.audit_trail is None:
+        return NoTrail()
+    return Trail.start(site.audit_trail, site.key, ledger, site.data.fingerprint, site.now)
 
 
 def _masked(

@@ -3,7 +3,10 @@
 They die with the process. A restarted custodian draws new ones and says so by a higher, signed key epoch.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fedcredit.privacy.bits import BitSource
 from fedcredit.secure_aggregation.agreement import AgreementKey
@@ -26,6 +29,8 @@ class JobSecrets:
         Secrets with the peers of the accepted key transcript; None before there is one.
     witnessed
         Whether enough of them have shown that they know no newer ledger of ours.
+    controls
+        By round, the control variate that its local steps gave (`fedcredit.custodian.local_steps`).
     """
 
     noise: BitSource
@@ -33,6 +38,7 @@ class JobSecrets:
     join: bytes
     pairs: PairSecrets | None = None
     witnessed: bool = False
+    controls: dict[int, NDArray[np.float64]] = field(default_factory=dict)
 
     def accept(self, pairs: PairSecrets) -> None:
         """Mask under another transcript from now on."""
@@ -42,6 +48,7 @@ class JobSecrets:
 
     def wipe(self) -> None:
         """Forget everything."""
+        self.controls.clear()
         self.noise.wipe()
         self.agreement.wipe()
         if self.pairs is not None:

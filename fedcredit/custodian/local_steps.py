@@ -4,13 +4,16 @@ Each step draws its own sample and its own whole noise at the weights where the 
 function of the noised sums alone, so it costs what they cost and nothing more. A restart in between loses nothing that
 was charged: nothing is sent before the last step, and the charge of all steps is written before that.
 
+Control variates (SCAFFOLD) are means of noised sums too: everybody's comes with the model, the institution's own is
+kept in memory for its next message.
+
 References
 ----------
 McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized Data", AISTATS 2017,
 arXiv 1602.05629.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, MutableMapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +22,7 @@ from fedcredit.custodian.noise import step_context
 from fedcredit.custodian.site import Site
 from fedcredit.errors import PrivacyError
 from fedcredit.models.family import LocalFamily, LocalStep, family_of
+from fedcredit.ownership import owned_coordinates
 from fedcredit.plan import Plan
 from fedcredit.wire.messages import RoundRequest
 
@@ -29,6 +33,7 @@ def take_steps(
     request: RoundRequest,
     context: bytes,
     noised_sums: Callable[[bytes, bytes], NDArray[np.int64]],
+    controls: MutableMapping[int, NDArray[np.float64]],
 ) -> NDArray[np.int64]:
     """The vector to mask and send.
 
@@ -38,6 +43,9 @@ def take_steps(
         Names the message.
     noised_sums
         Exact sums plus noise for model bytes, under a context of their own; shape (vector_length,).
+    controls
+        The institution's own control variate of each round that it has answered; this round's is put there. One that
+        is missing after a restart leaves the steps uncorrected.
 
     Raises
     ------
@@ -51,8 +59,26 @@ def take_steps(
     if not isinstance(family, LocalFamily):
         raise PrivacyError(f"family {plan.model.family!r} takes no local steps; its plan states {steps}.")
     records = max(1.0, plan.training_records(site.institution))
-    model = request.model
+    correction = _correction(site, plan, request, family, controls)
+    model, total = request.model, np.zeros(plan.phases.of(request.role).vector_length, dtype=np.int64)
     for step in range(steps):
-        noised = LocalStep(noised_sums(model, step_context(context, step)), records)
+        sums = noised_sums(model, step_context(context, step))
+        total += sums
+        noised = LocalStep(sums, records, correction)
         model = family.local_step(plan.model, site.dictionary, request.model, model, noised)
+    own = family.control(plan.model, site.dictionary, request.model, LocalStep(total, records))
+    if own is not None:
+        controls[request.round] = own
     return family.local_message(plan.model, site.dictionary, request.model, model, records)
+
+
+def _correction(
+    site: Site, plan: Plan, request: RoundRequest, family: LocalFamily, controls: Mapping[int, NDArray[np.float64]]
+) -> NDArray[np.float64] | float:
+    """C − c_i where the type owns the coordinate; 0 before the institution has a control variate of its own."""
+    common = family.control(plan.model, site.dictionary, request.model, None)
+    earlier = [round_ for round_ in controls if round_ < request.round]
+    if common is None or not earlier:
+        return 0.0
+    owned = owned_coordinates(plan, site.dictionary, request.role, site.kind)
+    return np.where(owned, common - controls[max(earlier)], 0.0)

@@ -51,6 +51,8 @@ class Site:
         Torch modules that may run here: import path, and SHA-256 of the file that was reviewed.
     jobs_folder
         Where plans wait for an operator's approval; None where the policy asks for none.
+    audit_trail
+        Where every request and decision is written down; None for a site that was not built from a site file.
     now
         The clock, in UTC, by which rosters expire and working hours are kept. No budget depends on it.
     """
@@ -66,4 +68,5 @@ class Site:
     evaluation_percent: int | None = None
     modules: Mapping[str, str] = field(default_factory=dict)
     jobs_folder: Path | None = None
+    audit_trail: Path | None = None
     now: Callable[[], datetime] = machine_clock

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fedcredit.audit.trail_file import trail_of
 from fedcredit.custodian.jobs_folder import jobs_folder_of
 from fedcredit.custodian.policy import Policy, load_policy, require_unshared
 from fedcredit.custodian.site import NotPrivate, Site
@@ -145,6 +146,7 @@ def load_site(file: SiteFile) -> Site:
         policy=policy,
         evaluation_percent=None if mapping.split is not None else file.evaluation_percent,
         jobs_folder=jobs_folder_of(file.ledger),
+        audit_trail=trail_of(file.ledger),
         modules=file.modules,
     )
 

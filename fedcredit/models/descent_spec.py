@@ -25,6 +25,9 @@ class DescentSpec(BaseModel):
     proximal
         Pull back towards the round's first weights at each local step, per unit of distance (FedProx; Li et al.,
         arXiv 1812.06127).
+    control_variates
+        Correct each local step by how the institution's own noised gradients of its last message differ from those of
+        all (SCAFFOLD; Karimireddy et al., ICML 2020, arXiv 1910.06378, option II).
     clip_l2_norm
         Largest L2 norm of the gradient of one unit of privacy.
     gradient_scale
@@ -45,6 +48,7 @@ class DescentSpec(BaseModel):
     sampling_rate: float = Field(default=0.25, ge=1e-6, le=1)
     local_steps: int = Field(default=1, ge=1, le=1000)
     proximal: float = Field(default=0.0, ge=0, le=1000)
+    control_variates: bool = False
     clip_l2_norm: float = Field(default=2.0, ge=0.01, le=100)
     gradient_scale: int = Field(default=2**20, ge=2**16, le=2**20, multiple_of=INPUT_SCALE)
     learning_rate: float = Field(default=6.0, ge=1e-4, le=1000)
@@ -56,6 +60,8 @@ class DescentSpec(BaseModel):
     def _pulls_back_from_somewhere(self) -> Self:
         if self.proximal and self.local_steps == 1:
             raise ValueError("proximal has no effect on the first of local_steps; set local_steps above 1, or leave it")
+        if self.control_variates and self.local_steps == 1:
+            raise ValueError("control_variates correct local steps; set local_steps above 1, or leave them")
         if self.proximal * self.learning_rate >= 1:
             raise ValueError(
                 f"proximal={self.proximal} times learning_rate={self.learning_rate} overshoots; keep it below 1"

@@ -59,10 +59,13 @@ class LocalStep:
         Noised lattice sums, shape (vector_length,).
     records
         The institution's public number of training records.
+    correction
+        Of the gradient by control variates; shape (vector_length,), or 0.
     """
 
     sums: NDArray[np.int64]
     records: float
+    correction: NDArray[np.float64] | float = 0.0
 
 
 class Family(Protocol):
@@ -132,6 +135,23 @@ class LocalFamily(Family, Protocol):
         self, spec: ModelSpec, dictionary: DataDictionary, start: bytes, current: bytes, step: LocalStep
     ) -> bytes:
         """Model bytes after one step from `current`, in a round that began at `start`."""
+        ...
+
+    def control(
+        self, spec: ModelSpec, dictionary: DataDictionary, model: bytes, step: LocalStep | None
+    ) -> NDArray[np.float64] | None:
+        """Control variate of everybody in the round's model bytes, or the institution's own of noised sums.
+
+        Parameters
+        ----------
+        step
+            Sums of all its steps in a message, and its records; None for everybody's.
+
+        Returns
+        -------
+        ndarray of float64, shape (vector_length,), or None
+            None where the plan has no control variates.
+        """
         ...
 
     def local_message(

@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 from fedcredit.data.rows import Rows
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import ConfigError
-from fedcredit.models.descent import Descent, begin, descend, local_message, local_step, on_grid
+from fedcredit.models.descent import (
+    Descent,
+    begin,
+    descend,
+    local_message,
+    local_step,
+    mean_gradient,
+    on_grid,
+    split_control,
+    with_control,
+)
 from fedcredit.models.family import LocalStep, TrainTerms
 from fedcredit.models.mlp_clipping import clipped_factors
 from fedcredit.models.mlp_exact import MOST_INPUTS, MOST_UNITS
@@ -111,7 +121,8 @@ class MlpFamily:
 
     def broadcast(self, state: MlpState) -> bytes:
         """Canonical bytes of the weights on which custodians take the next gradient."""
-        return MlpModel(state.values, on_grid(state.descent.weights)).encode()
+        model = MlpModel(state.values, on_grid(state.descent.weights)).encode()
+        return with_control(state.spec, state.descent, model)
 
     def contribute(
         self, spec: MlpSpec, dictionary: DataDictionary, kind: str, model: bytes, rows: Rows
@@ -123,7 +134,7 @@ class MlpFamily:
         WireError
             If the model's bytes do not fit the plan.
         """
-        received = decode(spec, dictionary, model)
+        received = _round_model(spec, dictionary, model)
         layers = received.layers(spec, dictionary)
         sums = np.zeros((rows.n_institutions, vector_length(spec, dictionary)), dtype=np.int64)
         radii = spec.clip_radius // rows.records_of_unit()
@@ -139,14 +150,25 @@ class MlpFamily:
         self, spec: MlpSpec, dictionary: DataDictionary, start: bytes, current: bytes, step: LocalStep
     ) -> bytes:
         """Model bytes after one step of an institution's own."""
-        first, here = (decode(spec, dictionary, data) for data in (start, current))
-        return MlpModel(here.values, local_step(spec, first.units, here.units, step.sums, step.records)).encode()
+        first, here = (_round_model(spec, dictionary, data) for data in (start, current))
+        units = local_step(spec, first.units, here.units, step.sums, step.records, step.correction)
+        model = MlpModel(here.values, units).encode()
+        return model + current[len(model) :]
+
+    def control(
+        self, spec: MlpSpec, dictionary: DataDictionary, model: bytes, step: LocalStep | None
+    ) -> NDArray[np.float64] | None:
+        """Everybody's control variate in a round's model bytes, or the institution's own."""
+        _, control = split_control(spec, vector_length(spec, dictionary), model)
+        if control is None or step is None:
+            return control
+        return mean_gradient(spec, step.sums, step.records) / spec.local_steps
 
     def local_message(
         self, spec: MlpSpec, dictionary: DataDictionary, start: bytes, end: bytes, records: float
     ) -> NDArray[np.int64]:
         """The gradient sum that leads from `start` to `end` in one step."""
-        first, last = (decode(spec, dictionary, data) for data in (start, end))
+        first, last = (_round_model(spec, dictionary, data) for data in (start, end))
         return local_message(spec, first.units, last.units, records)
 
     def update(self, state: MlpState, sums: NDArray[np.int64]) -> MlpState:
@@ -175,6 +197,11 @@ class MlpFamily:
 
 
 FAMILY = MlpFamily()
+
+
+def _round_model(spec: MlpSpec, dictionary: DataDictionary, data: bytes) -> MlpModel:
+    model, _ = split_control(spec, vector_length(spec, dictionary), data)
+    return decode(spec, dictionary, model)
 
 
 def _institutions(rows: Rows, part: slice) -> Iterator[tuple[int, slice]]:

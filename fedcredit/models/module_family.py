@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 
 from fedcredit.data.rows import Rows
 from fedcredit.dictionary.schema import DataDictionary
-from fedcredit.models.descent import WEIGHT_SCALE, Descent, begin, descend, local_message, local_step, on_grid
+from fedcredit.models.descent import (
+    WEIGHT_SCALE,
+    Descent,
+    begin,
+    descend,
+    local_message,
+    local_step,
+    mean_gradient,
+    on_grid,
+    split_control,
+    with_control,
+)
 from fedcredit.models.descent_spec import INPUT_SCALE
 from fedcredit.models.family import LocalStep, TrainTerms
 from fedcredit.models.mlp_inputs import input_values
@@ -100,7 +111,8 @@ class ModuleFamily:
 
     def broadcast(self, state: ModuleState) -> bytes:
         """Canonical bytes of the weights on which custodians take the next gradient."""
-        return ModuleModel(state.values, on_grid(state.descent.weights)).encode()
+        model = ModuleModel(state.values, on_grid(state.descent.weights)).encode()
+        return with_control(state.spec, state.descent, model)
 
     def contribute(
         self, spec: ModuleSpec, dictionary: DataDictionary, kind: str, model: bytes, rows: Rows
@@ -112,7 +124,7 @@ class ModuleFamily:
         WireError
             If the model's bytes do not fit the plan.
         """
-        network, received = _network(spec, dictionary), _decoded(spec, dictionary, model)
+        network, received = _network(spec, dictionary), _round_model(spec, dictionary, model)
         sums = np.zeros((rows.n_institutions, len(received.units)), dtype=np.int64)
         owners = np.searchsorted(rows.offsets, np.arange(rows.n_rows), side="right") - 1
         radii = spec.clip_radius // rows.records_of_unit()
@@ -128,14 +140,25 @@ class ModuleFamily:
         self, spec: ModuleSpec, dictionary: DataDictionary, start: bytes, current: bytes, step: LocalStep
     ) -> bytes:
         """Model bytes after one step of an institution's own."""
-        first, here = (_decoded(spec, dictionary, data) for data in (start, current))
-        return ModuleModel(here.values, local_step(spec, first.units, here.units, step.sums, step.records)).encode()
+        first, here = (_round_model(spec, dictionary, data) for data in (start, current))
+        units = local_step(spec, first.units, here.units, step.sums, step.records, step.correction)
+        model = ModuleModel(here.values, units).encode()
+        return model + current[len(model) :]
+
+    def control(
+        self, spec: ModuleSpec, dictionary: DataDictionary, model: bytes, step: LocalStep | None
+    ) -> NDArray[np.float64] | None:
+        """Everybody's control variate in a round's model bytes, or the institution's own."""
+        _, control = split_control(spec, sum(_network(spec, dictionary).sizes), model)
+        if control is None or step is None:
+            return control
+        return mean_gradient(spec, step.sums, step.records) / spec.local_steps
 
     def local_message(
         self, spec: ModuleSpec, dictionary: DataDictionary, start: bytes, end: bytes, records: float
     ) -> NDArray[np.int64]:
         """The gradient sum that leads from `start` to `end` in one step."""
-        first, last = (_decoded(spec, dictionary, data) for data in (start, end))
+        first, last = (_round_model(spec, dictionary, data) for data in (start, end))
         return local_message(spec, first.units, last.units, records)
 
     def update(self, state: ModuleState, sums: NDArray[np.int64]) -> ModuleState:
@@ -191,6 +214,11 @@ FAMILY = ModuleFamily()
 
 def _network(spec: ModuleSpec, dictionary: DataDictionary) -> Network:
     return network_of(spec, n_inputs(dictionary))
+
+
+def _round_model(spec: ModuleSpec, dictionary: DataDictionary, data: bytes) -> ModuleModel:
+    model, _ = split_control(spec, sum(_network(spec, dictionary).sizes), data)
+    return _decoded(spec, dictionary, model)
 
 
 def _decoded(spec: ModuleSpec, dictionary: DataDictionary, model: bytes) -> ModuleModel:

@@ -117,6 +117,18 @@ class LedgerReader:
         found = self._rows("SELECT seq, body, message FROM event WHERE kind = 'charge' ORDER BY seq")
         return [(seq, decode_body(body), message) for seq, body, message in found]
 
+    def since(self, event_count: int) -> list[tuple[int, dict[str, Any], bytes]]:
+        """Count, JSON values and hash of every event after that one, oldest first."""
+        found = self._rows("SELECT seq, body, hash FROM event WHERE seq > ? ORDER BY seq", (event_count,))
+        return [(seq, decode_body(body), bytes(head)) for seq, body, head in found]
+
+    def messages(self, plan_hash: bytes) -> list[tuple[int, str, bytes]]:
+        """Count, kind and exact bytes of a job's stored plan, contributions and receipt, oldest first."""
+        return self._rows(
+            "SELECT seq, kind, message FROM event WHERE plan_hash = ? AND message IS NOT NULL ORDER BY seq",
+            (plan_hash,),
+        )
+
     def jobs(self) -> dict[bytes, Job]:
         """Every job that was joined, oldest first, by plan hash."""
         joined = self._rows("SELECT plan_hash FROM event WHERE kind = 'join' ORDER BY seq")

@@ -27,7 +27,8 @@ def lead(folder: Path, tracer: Tracer) -> None:
     with JobStore(folder / "job.sqlite", plan) as store, ThreadPoolExecutor(len(job["sockets"])) as pool:
         tracer.write(resumed=[written(one) for one in store.steps()])
         key = SigningKey.load(folder.parent / "coordinator.pem")
-        coordinator = Coordinator(plan, dictionary, key, store)
+        note = lambda decided, _: tracer.write(decided=written(decided))  # noqa: E731
+        coordinator = Coordinator(plan, dictionary, key, store, on_decided=note)
         while (step := coordinator.next_step()) is not None:
             deliver = pool.map(lambda name, step=step: carry(step, name, job["sockets"][name], tracer), step.requests)
             coordinator.receive({name: reply for name, reply in deliver if reply is not None})

@@ -23,7 +23,7 @@ _QUIET = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str
 
 @dataclass(frozen=True)
 class Kill:
-    """One kill -9.
+    """One kill -9, or a SIGTERM.
 
     Attributes
     ----------
@@ -33,12 +33,15 @@ class Kill:
         In code: at the n-th passage of a place, counted from the victim's start.
     delay_s
         Or in time: so long after the coordinator's start.
+    gently
+        SIGTERM, at a place; the process goes on from there once its socket is closed.
     """
 
     victim: str
     place: str | None = None
     passage: int = 1
     delay_s: float | None = None
+    gently: bool = False
 
 
 class Zygote:
@@ -96,26 +99,28 @@ class Crew:
             If a process ends by itself with an error, or nothing ends in time.
         """
         self._set(job, kills)
-        began, hit, dead = time.monotonic(), [], set()
-        due = sorted((kill for kill in kills if kill.delay_s is not None), key=lambda kill: kill.delay_s)
-        while True:
-            wait_s = due[0].delay_s - (time.monotonic() - began) if due else STUCK_AFTER_S
-            ended = self._first_to_end(max(wait_s, 0))
-            if ended is None and not due:
-                raise RuntimeError(f"nothing ended within {STUCK_AFTER_S} s: {self.log(COORDINATOR)}")
+        began, hit, led = time.monotonic(), [], False
+        timed = sorted((kill for kill in kills if kill.delay_s is not None), key=lambda kill: kill.delay_s)
+        placed = {kill.victim: kill for kill in kills if kill.place is not None}
+        # The last places are passed while the coordinator ends, or just after.
+        while not led or placed:
+            wait_s = max(timed[0].delay_s - (time.monotonic() - began), 0) if timed else STUCK_AFTER_S
+            ended = self._first_to_end(wait_s)
+            if ended is None and not timed:
+                raise RuntimeError(f"nothing ended within {STUCK_AFTER_S} s; to come: {placed}")
             if ended is None:
-                os.kill(self._pids[due[0].victim], signal.SIGKILL)
-                ended = due.pop(0).victim
-            code = self._reap(ended)
+                ended = timed.pop(0).victim
+                os.kill(self._pids[ended], signal.SIGKILL)
+            code, kill = self._reap(ended), placed.pop(ended, None)
             if ended == COORDINATOR and code == 0:
-                if missed := [kill for kill in kills if kill.place is not None and kill.victim not in dead]:
-                    raise RuntimeError(f"nobody came there: {missed}")
-                return hit
-            if code != -signal.SIGKILL:
+                led, timed = True, []
+                continue
+            if code != (0 if kill is not None and kill.gently else -signal.SIGKILL):
                 raise RuntimeError(f"{ended} ended with {code}: {self.log(ended)}")
-            dead.add(ended)
             hit.append(f"{ended} {self._last_place(ended)}")
-            self._start(ended, job, None)
+            if ended != COORDINATOR or not led:
+                self._start(ended, job, None)
+        return hit
 
     def kill(self, name: str) -> None:
         os.kill(self._pids[name], signal.SIGKILL)
@@ -148,7 +153,8 @@ class Crew:
             trace = self.consortium.trace(name)
         place, passage = (kill.place, kill.passage) if kill is not None else (None, 1)
         fault = self._faults.get(name)
-        order = {**what, "log": str(self._log(name)), "trace": str(trace), "fault": fault}
+        stops = str(self.consortium.socket(name)) if kill is not None and kill.gently else None
+        order = {**what, "log": str(self._log(name)), "trace": str(trace), "fault": fault, "stops": stops}
         self._pids[name] = self._zygote.order(**order, place=place, passage=passage)
 
     def _first_to_end(self, wait_s: float) -> str | None:

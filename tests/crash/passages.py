@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from typing import Any
 import clients.relay
 import fedcredit.cli.custodian
 import fedcredit.custodian.custodian
+import fedcredit.custodian.service
+from fedcredit.audit.trail import Trail
+from fedcredit.audit.trail_file import TrailFile
 from fedcredit.custodian.custodian import Custodian
 from fedcredit.custodian.open_jobs import OpenJobs
 from fedcredit.custodian.service import CustodianService
@@ -30,16 +34,22 @@ from fedcredit.privacy.ledger_write import LedgerWriter
 from fedcredit.wire.envelope import SigningKey
 from server.coordinator import Coordinator
 
+DEAF_WITHIN_S = 3.0
+
 Note = Callable[[tuple[Any, ...], Any], dict[str, Any]]
 
 
 @dataclass
 class Tracer:
-    """Writes passages, and kills the process at the `passage`-th one of `place`; place None kills never."""
+    """Writes passages, and ends the process at the `passage`-th one of `place`; place None ends it never.
+
+    By SIGKILL; where `stops` is a custodian's socket by SIGTERM, and then it goes on once nobody can connect any more.
+    """
 
     path: Path
     place: str | None = None
     passage: int = 1
+    stops: str | None = None
     _passed: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -51,9 +61,12 @@ class Tracer:
     def passes(self, place: str, **values: Any) -> None:
         self._passed[place] += 1
         last = place == self.place and self._passed[place] == self.passage
-        self.write(at=place, **values, **({"killed": True} if last else {}))
-        if last:
+        self.write(at=place, **values, **({"signalled": True} if last else {}))
+        if last and self.stops is None:
             os.kill(os.getpid(), signal.SIGKILL)
+        elif last:
+            os.kill(os.getpid(), signal.SIGTERM)
+            _wait_until_deaf(self.stops)
 
     def around(self, owner: Any, name: str, place: str, note: Note = lambda _arguments, _result: {}) -> None:
         """Wrap one function or method: the places ``before PLACE`` and ``after PLACE``."""
@@ -70,8 +83,10 @@ class Tracer:
 
 
 def trace_custodian(tracer: Tracer) -> None:
-    """guard, rehearse, contribute, noise, mask, sign, commit, send, and what a join and a release write."""
+    """The start; guard, rehearse, contribute, noise, mask, sign, commit, send; what a join and a release write."""
     module = fedcredit.custodian.custodian
+    tracer.around(LedgerWriter, "_check", "open")
+    tracer.around(CustodianService, "start", "serve")
     tracer.around(OpenJobs, "join", "join")
     tracer.around(OpenJobs, "guard_request", "guard")
     tracer.around(module, "rehearse", "rehearse")
@@ -86,6 +101,8 @@ def trace_custodian(tracer: Tracer) -> None:
     tracer.around(LedgerWriter, "_append", "append")
     tracer.around(Transaction, "__exit__", "COMMIT")
     tracer.around(EventCounter, "_write", "counter")
+    tracer.around(Trail, "record", "trail")
+    tracer.around(TrailFile, "append", "line")
     _trace_replace(tracer)
     _trace_noise(tracer)
     _trace_send(tracer)
@@ -135,6 +152,12 @@ def _trace_send(tracer: Tracer) -> None:
         return original(service, request, context)
 
     CustodianService._handle = traced
+
+
+def _wait_until_deaf(socket: str) -> None:
+    deadline = time.monotonic() + DEAF_WITHIN_S
+    while fedcredit.custodian.service._answers(Path(socket)) and time.monotonic() < deadline:
+        time.sleep(0.002)
 
 
 def _slot(slot: Slot) -> str:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from fedcredit.audit.reading import check, lines_of
+from fedcredit.audit.trail_file import trail_of
 from fedcredit.errors import LedgerError
 from fedcredit.job.progress import Progress
 from fedcredit.job.store import JobStore
@@ -71,7 +73,7 @@ def violations(done: Done) -> list[str]:
         try:
             with Ledger.read(done.consortium.ledger(institution), public) as ledger:
                 audit(ledger.rows(), public)
-                checks = (_uncounted, _unpaid, _changed, _spent_wrongly, _vectors_twice, _computed_twice)
+                checks = (_uncounted, _unpaid, _changed, _spent_wrongly, _vectors_twice, _computed_twice, _untold)
                 found += [f"{institution}: {one}" for check in checks for one in check(done, institution, ledger)]
         except LedgerError as error:
             found.append(f"{institution}: {error}")
@@ -97,6 +99,8 @@ def _asked_again(done: Done) -> Iterator[str]:
             if decided != line["resumed"][: len(decided)] or line["resumed"] != done.steps[: len(line["resumed"])]:
                 yield f"a restart found {line['resumed']} after {decided}"
             decided = line["resumed"]
+        elif "decided" in line:
+            decided = [*decided, line["decided"]]
         elif "asks" in line and line["asks"]["step"] in [step[:3] for step in decided]:
             yield f"{line['asks']['step']} was decided and asked again"
 
@@ -191,6 +195,21 @@ def _computed_twice(done: Done, institution: str, ledger: LedgerReader) -> Itera
     traced = {slot for slot in kept if slot.startswith(done.plan.digest().hex())}
     if len(traced) > len(slots):
         yield f"{len(traced)} commits returned and {len(slots)} charges are there"
+
+
+def _untold(done: Done, institution: str, ledger: LedgerReader) -> Iterator[str]:
+    """The audit trail holds, names every event of the ledger once, and has a line for all that was received."""
+    path = trail_of(done.consortium.ledger(institution))
+    check(path, ledger.public_key)
+    trail = [line.values for line in lines_of(path)]
+    told = [event["number"] for line in trail for event in line["ledger"]["new"]]
+    # It begins when the custodian is first served; the ledger was opened before.
+    if told != list(range(2, ledger.event_count + 1)):
+        yield f"its trail names events {told} of {ledger.event_count}"
+    replies = {line.get("reply_hash") for line in trail}
+    for message, packet in done.got(institution):
+        if not isinstance(message, Refusal) and digest("audit-reply", packet).hex() not in replies:
+            yield f"a {type(message).__name__} was received that no line of its trail names"
 
 
 def _noise_twice(done: Done) -> Iterator[str]:

@@ -46,7 +46,7 @@ def become(order: dict[str, Any]) -> None:
         for stream in (1, 2):
             os.dup2(log, stream)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        tracer = Tracer(Path(order["trace"]), order["place"], order["passage"])
+        tracer = Tracer(Path(order["trace"]), order["place"], order["passage"], order["stops"])
         tracer.write(start=os.getpid())
         if order["fault"] is not None:
             faults.FAULTS[order["fault"]]()

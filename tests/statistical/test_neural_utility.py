@@ -52,7 +52,7 @@ def auc(one):
 def test_one_draw_of_noise_is_between_no_skill_and_no_privacy(result, overrides, placement):
     one = result(*overrides, "seed=0")
     assert one.placement == placement
-    assert LOWEST < auc(one) < 0.78
+    assert 0.745 < auc(one) < 0.78
 
 
 @pytest.mark.long
@@ -67,9 +67,7 @@ def test_five_splits_without_privacy_are_as_good_as_one_pooled_table(result):
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(("overrides", "bound"), [(SHARED, BOUND_S), (LOCAL, BOUND_L)])
+@pytest.mark.parametrize(("overrides", "bound"), [(SHARED, 0.757), (LOCAL, 0.759)])
 def test_five_splits_three_draws_under_noise(result, overrides, bound):
-    runs = [
-        result(*overrides, f"seed={split}") for split in range(SPLITS) for _ in range(DRAWS)
-    ]
+    runs = [result(*overrides, f"seed={split}") for split in range(SPLITS) for _ in range(DRAWS)]
     assert np.mean([auc(one) for one in runs]) >= bound

@@ -66,6 +66,9 @@ class JobRequest:
     ----------
     coordinator_region
         Where the coordinator runs; members whose policies have a rule for routes ask for it.
+    renyi_order
+        Order of the members' mixed ledgers (``fedcredit ledger show``), where a plan must be counted by them; None for
+        gaussian ledgers.
     """
 
     job: str
@@ -79,6 +82,7 @@ class JobRequest:
     evaluation: EvaluationTerms
     evaluation_percent: int
     coordinator_region: str | None = None
+    renyi_order: int | None = None
 
 
 def make_plan(request: JobRequest, dictionary: DataDictionary) -> Plan:
@@ -99,7 +103,7 @@ def make_plan(request: JobRequest, dictionary: DataDictionary) -> Plan:
     derived = derive(dictionary, request.model, request.evaluation, privacy.max_records_per_person)
     _check_local_steps(privacy, derived[Role.TRAIN].local_steps)
     rounds = {Role.PREFLIGHT: 1, Role.TRAIN: request.model.rounds, Role.EVALUATE: 1}
-    accountant = accountant_for(privacy, derived[Role.TRAIN].sampling_rate)
+    accountant = accountant_for(privacy, derived[Role.TRAIN].sampling_rate, request.renyi_order)
     phases = {
         role: _calibrate(
             terms,
@@ -164,10 +168,19 @@ def evaluation_noise_stddev(privacy: PrivacyTerms, shares: BudgetShares, groupin
     return math.sqrt(released * sensitivity_squared / _share(accountant, privacy, shares, Role.EVALUATE))
 
 
-def accountant_for(privacy: PrivacyTerms, sampling_rate: float) -> Accountant:
-    """The accountant that a job with these terms needs, with the job's own target as its budget."""
+def accountant_for(privacy: PrivacyTerms, sampling_rate: float, renyi_order: int | None = None) -> Accountant:
+    """The accountant that a job with these terms needs, with the job's own target as its budget.
+
+    Parameters
+    ----------
+    renyi_order
+        Order of the members' mixed ledgers, which then count every plan; None where they are gaussian, or are opened
+        for this job alone.
+    """
     if privacy.placement is Placement.NONE or privacy.epsilon is None or privacy.delta is None:
         return NoAccountant()
+    if renyi_order is not None:
+        return MixedAccountant.for_target(privacy.epsilon, privacy.delta, renyi_order)
     if sampling_rate == 1.0:
         return GaussianAccountant.for_target(privacy.epsilon, privacy.delta)
     return mixed_accountant(privacy.epsilon, privacy.delta)

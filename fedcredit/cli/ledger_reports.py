@@ -21,7 +21,7 @@ from fedcredit.custodian.site import Site
 from fedcredit.custodian.site_file import SiteFile, load_site, load_site_file
 from fedcredit.errors import BudgetError, ConfigError, LedgerError, PrivacyError, RefusalError
 from fedcredit.plan import Plan, parse_plan, plan_digest
-from fedcredit.privacy.accounting import Accountant
+from fedcredit.privacy.accounting import Accountant, MixedAccountant
 from fedcredit.privacy.events import read_fraction
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.privacy.ledger_audit import Audit, audit
@@ -58,7 +58,7 @@ def show(site: SiteArgument, *, as_json: JsonOption = False) -> None:
         account, console = ledger.account, Console()
         console.print(_events(ledger))
         console.print(
-            f"population {account.population}, unit {account.unit}, mode {account.accountant.mode}, "
+            f"population {account.population}, unit {account.unit}, mode {_mode(account.accountant)}, "
             f"epoch {ledger.epoch}"
         )
         if jobs := job_balances(ledger, file.kind):
@@ -279,3 +279,8 @@ def _say_forecast(document: Mapping[str, Any]) -> None:
 
 def _cost(value: Fraction) -> str:
     return f"{float(value):.3g}"
+
+
+def _mode(accountant: Accountant) -> str:
+    """The ledger's mode; the order of a mixed one is what plans for it are calibrated at."""
+    return f"mixed at Renyi order {accountant.order}" if isinstance(accountant, MixedAccountant) else accountant.mode

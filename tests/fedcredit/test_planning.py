@@ -37,7 +37,7 @@ def test_the_dearest_type_spends_the_target_and_no_type_more() -> None:
 
 
 @pytest.mark.parametrize("placement", [Placement.LOCAL, Placement.DISTRIBUTED])
-@pytest.mark.parametrize("order", [4, 18])
+@pytest.mark.parametrize("order", [12, 18])
 def test_a_plan_for_mixed_ledgers_is_counted_by_their_order(placement: Placement, order: int) -> None:
     terms = tiny.LOCAL.model_copy(update={"placement": placement, "epsilon": 1.0})
     plain = plan_of(terms)

@@ -123,15 +123,13 @@ def boosted_in_private(epsilon: float, split: int, *, raw: bool) -> float:
 
 def raw_columns() -> NDArray[np.float64]:
     """The packaged table's features as they are, in the dictionary's order."""
-    dictionary, _ = table()
-    columns = load_uci().select(list(dictionary.feature_names)).columns
+    columns = load_uci().select(list(table()[0].feature_names)).columns
     return np.column_stack([column.to_numpy() for column in columns]).astype(np.float64)
 
 
 def _fitted_auc(model: Any, columns: NDArray[np.float64], split: int) -> float:  # noqa: ANN401  (it ships no types)
-    _, pooled = table()
-    train, test = train_and_test(pooled, split)
-    return auc(test, model.fit(columns[train], pooled.bad[train]).predict_proba(columns[test])[:, 1])
+    train, test = train_and_test(table()[1], split)
+    return auc(test, model.fit(columns[train], table()[1].bad[train]).predict_proba(columns[test])[:, 1])
 
 
 def our_rows() -> list[Row]:

@@ -16,10 +16,14 @@ from typing import Any, Self
 import yaml
 
 from fedcredit.errors import ConfigError
+from fedcredit.job.released import released_files
+from fedcredit.job.store import JobStore
 from fedcredit.models.family import family_of
 from fedcredit.models.module_tensors import weight_files
 from fedcredit.models.points import PointsRow, points_table
+from fedcredit.verify.run_files import RELEASED, STORE
 from fedcredit.wire.canonical import canonical_json
+from server.results import write_files
 from simulations.drawings import figures_of
 from simulations.page import UCI_LIMITS, Points, RunPage, render_page
 from simulations.results import PlanSummary
@@ -112,6 +116,16 @@ class RunFolder:
             (self.path / name).write_text(text, encoding="utf-8")
         for name, content in weight_files(released).items():
             (self.path / name).write_bytes(content)
+        self._release(prepared, finished)
+
+    def _release(self, prepared: Prepared, finished: Finished) -> None:
+        """Write what a deployed coordinator would, for `fedcredit verify`; over Flower it is there already."""
+        outcome, folder = finished.outcome, self.path / RELEASED
+        if folder.exists():
+            return
+        with JobStore(self.path / STORE, outcome.plan.to_bytes()) as store:
+            receipts = store.packets("release")
+        write_files(folder, released_files(outcome.plan, prepared.dictionary, outcome.progress, receipts))
 
 
 def _csv(rows: tuple[PointsRow, ...]) -> str:

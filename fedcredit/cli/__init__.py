@@ -8,7 +8,7 @@ import sys
 import typer
 
 from fedcredit import __version__
-from fedcredit.cli import audit, custodian, dictionary, explain, jobs, ledger, model, roster
+from fedcredit.cli import audit, custodian, dictionary, explain, jobs, ledger, model, roster, verify
 from fedcredit.errors import CheckError, FedcreditError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.add_typer(ledger.app, name="ledger", help="Open and read this institution's 
 app.add_typer(model.app, name="model", help="Check a torch module before it may run here.")
 app.add_typer(roster.app, name="roster", help="Show, sign and stop the consortium's roster.")
 app.command()(explain.explain)
+app.command()(verify.verify)
 
 
 @app.command()

@@ -1,8 +1,8 @@
 """A job replayed from its signed messages: each step checked against the plan, the steps before it and its sum.
 
 The fold is the coordinator's own (`fedcredit.job.progress`), so a model that does not follow from the sums, or a sum
-that does not follow from the messages, stands at the step where it happened. Where all messages of a step hold, the fold
-goes on with their true sum, so that one lie is named once.
+that does not follow from the messages, stands at the step where it happened. Where all messages of a step hold, the
+fold goes on with their true sum, so that one lie is named once.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from fedcredit.job.progress import CHARGED, Progress, advance, owned_by, request
 from fedcredit.job.store import Decided, Outcome
 from fedcredit.plan import Plan
 from fedcredit.secure_aggregation.transcript import read_join, transcript_digest
-from fedcredit.verify.checks import Check, Result, all_or, failed, unchecked
+from fedcredit.verify.checks import Check, all_or, failed, unchecked
 from fedcredit.verify.heads import HeadLog
 from fedcredit.verify.run_files import Recorded
 from fedcredit.wire.canonical import digest
@@ -261,11 +261,6 @@ def replay(plan: Plan, dictionary: DataDictionary, recorded: Recorded) -> Replay
     for phase, round_ in sorted(set(recorded.packets) - done):
         job.fail("rounds", f"{phase} {round_}", "messages of a step that was never done")
     return job
-
-
-def failures(checks: list[Check]) -> list[Check]:
-    """The checks that failed."""
-    return [check for check in checks if check.result is Result.FAILED]
 
 
 def _place(decided: Decided) -> str:

@@ -114,8 +114,9 @@ def read_store(path: Path) -> Recorded:
 def _step(
     phase: str, round_: int, attempt: int, outcome: str, members: bytes, rejoining: bytes, sums: bytes
 ) -> Decided:
-    names = [tuple(map(str, parse_json(part))) for part in (members, rejoining)]
-    return Decided(phase, round_, attempt, Outcome(outcome), *names, np.frombuffer(sums, dtype="<i8").astype(np.int64))
+    asked, again = (tuple(map(str, parse_json(part))) for part in (members, rejoining))
+    values = np.frombuffer(sums, dtype="<i8").astype(np.int64)
+    return Decided(phase, round_, attempt, Outcome(outcome), asked, again, values)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import fedcredit.cli.custodian
 import fedcredit.custodian.custodian
@@ -11,6 +12,7 @@ from fedcredit.job.store import JobStore, Outcome
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.privacy.ledger_counter import EventCounter
 from fedcredit.privacy.ledger_file import Transaction
+from fedcredit.wire.envelope import open_envelope
 
 
 def unsynced() -> None:
@@ -28,8 +30,8 @@ def unsynced() -> None:
         begin(transaction)
 
     Transaction.__exit__, Transaction.__enter__ = late, first_the_last
-    EventCounter.raise_to = EventCounter.check = lambda counter, event_count: None
-    Trail._require_same = lambda trail, known: None
+    EventCounter.raise_to = EventCounter.check = lambda *_: None
+    Trail._require_same = lambda *_: None
 
 
 def charged_elsewhere() -> None:
@@ -60,8 +62,23 @@ def recomputed() -> None:
         again = ledger._stored(charge.slot) is not None
         return seal(ledger.event_count + 1, bytes(32)) if again else original(ledger, charge, seal)
 
-    Ledger.commit, Ledger.stored = commit, lambda ledger, slot: None
+    Ledger.commit, Ledger.stored = commit, lambda *_: None
     fedcredit.custodian.open_jobs.guard_history = lambda *_, **__: None
+
+
+def resealed() -> None:
+    """A message that is asked for again is signed again, over other bytes."""
+    original = Ledger.stored
+
+    def stored(ledger, slot):
+        found = original(ledger, slot)
+        if found is None:
+            return None
+        message = open_envelope(found.message).verify(ledger.public_key)
+        other = replace(message, vector=bytes([message.vector[0] ^ 1]) + message.vector[1:])
+        return replace(found, message=ledger._key.seal(open_envelope(found.message).sender, other))
+
+    Ledger.stored = stored
 
 
 def forgotten() -> None:
@@ -76,5 +93,5 @@ def forgotten() -> None:
 
 
 FAULTS: dict[str, Callable[[], None]] = {
-    fault.__name__: fault for fault in (unsynced, charged_elsewhere, one_noise, recomputed, forgotten)
+    fault.__name__: fault for fault in (unsynced, charged_elsewhere, one_noise, recomputed, resealed, forgotten)
 }

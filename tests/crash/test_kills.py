@@ -83,24 +83,27 @@ def folder() -> Iterator[Path]:
 @pytest.mark.parametrize(
     ("placement", "points"),
     [
-        ("distributed", IN_A_CUSTODIAN),
+        ("distributed", IN_A_CUSTODIAN[:8]),
+        ("distributed", IN_A_CUSTODIAN[8:16]),
+        ("distributed", IN_A_CUSTODIAN[16:]),
         ("distributed", IN_THE_COORDINATOR),
         ("local", UNDER_LOCAL_NOISE),
         ("none", WITHOUT_PRIVACY),
     ],
-    ids=["custodians", "coordinator", "local", "without-privacy"],
+    ids=["before-noise", "up-to-the-commit", "after-the-commit", "coordinator", "local", "without-privacy"],
 )
 def test_a_kill_at_each_step(warmed, folder, placement, points):
-    consortium = found(folder, placement)
+    consortium, models = found(folder, placement), set()
     crew = Crew(warmed, consortium)
     try:
-        undisturbed = lead(crew, "job-0", [])
-        for number, (victim, place, passage) in enumerate(points, 1):
+        for number, (victim, place, passage) in enumerate(points):
             hit, done, bad = lead(crew, f"job-{number}", [Kill(victim, place, passage)])
             assert hit == [f"{victim} {place}"]
             assert bad == [], (victim, place, passage)
-            if not consortium.private:
-                assert done.model == undisturbed[1].model
+            models.add(done.model)
+        if not consortium.private:
+            models.add(lead(crew, "job-undisturbed", [])[1].model)
+            assert len(models) == 1
     finally:
         crew.close()
 
@@ -133,11 +136,11 @@ def test_a_restart_draws_new_noise_and_a_resend_none(warmed, folder):
 @pytest.mark.parametrize(
     ("fault", "who", "kill", "words"),
     [
-        ("unsynced", A, Kill(A, "after send", 4), "was received and not charged"),
+        ("unsynced", A, Kill(A, "after send", 7), "a receipt was received that is not stored"),
         ("charged_elsewhere", B, None, "was received and not charged"),
         ("one_noise", H, None, "noise vectors were drawn more than once"),
         ("recomputed", A, Kill(COORDINATOR, "before record", 4), "was charged and computed again"),
-        ("recomputed", A, Kill(COORDINATOR, "before record", 4), "in other bytes than the stored ones"),
+        ("resealed", A, Kill(COORDINATOR, "before record", 4), "in other bytes than the stored ones"),
         ("forgotten", COORDINATOR, Kill(COORDINATOR, "before send", 14), "was decided and asked again"),
     ],
 )
@@ -153,7 +156,7 @@ def test_a_broken_product_is_found(warmed, folder, fault, who, kill, words):
 # --- by chance
 
 POINTS = int(os.environ.get("FEDCREDIT_KILLS", "210"))
-JOBS_OF_A_CONSORTIUM = 14
+JOBS_OF_A_CONSORTIUM = 10
 
 
 @pytest.mark.long
@@ -169,8 +172,8 @@ def test_kills_by_chance(warmed, capsys):
                 bad += kill_by_chance(warmed, placement, chance, table)
     with capsys.disabled():
         print(f"\nseed {seed}: {table.total()} kills, {len(bad)} violations, {time.monotonic() - began:.0f} s")
-        for (victim, place), count in sorted(table.items()):
-            print(f"{count:5d}  {victim:12s} {place}")
+        for place, count in sorted(table.items()):
+            print(f"{count:5d}  {place}")
         print(*bad, sep="\n")
     assert bad == []
 
@@ -191,10 +194,10 @@ def kill_by_chance(warmed: Zygote, placement: str, chance: random.Random, table:
                 victims = chance.sample([*KINDS, COORDINATOR], 1 if chance.random() < 0.75 else 2)
                 kills = [drawn(chance, victim, places, duration) for victim in victims]
                 hit, done, found_bad = lead(crew, f"job-{number}", kills)
-                table.update(("coordinator" if name == COORDINATOR else "custodian", place) for name, place in split(hit))
+                table.update(hit)
                 if not crew.consortium.private and done.model != undisturbed.model:
                     found_bad.append("another model than that of the undisturbed job")
-                bad += [f"{placement} {kills}: {one}" for one in found_bad]
+                bad += [f"{placement} {hit}: {one}" for one in found_bad]
         except RuntimeError as error:
             bad.append(f"{placement}: {error}")
         finally:
@@ -213,7 +216,3 @@ def passages(consortium: Consortium, job: str) -> dict[str, Counter]:
     """How often each process has passed each place in the first job."""
     traces = {**{name: consortium.trace(name) for name in KINDS}, COORDINATOR: consortium.trace(job)}
     return {name: Counter(line["at"] for line in lines(path) if "at" in line) for name, path in traces.items()}
-
-
-def split(hit: list[str]) -> list[list[str]]:
-    return [one.split(" ", 1) for one in hit]

@@ -60,7 +60,7 @@ def become(order: dict[str, Any]) -> None:
         code = 0
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
-    except BaseException:
+    except Exception:  # noqa: BLE001  (the end of a process: its log gets the traceback)
         traceback.print_exc()
     finally:
         sys.stdout.flush()

@@ -145,28 +145,33 @@ _FAULTS = st.one_of(st.just(()), st.lists(st.tuples(_MEMBERS, st.sampled_from(FA
 _RECEIVERS = st.integers(0, len(NAMES) + len(JOBS) - 1)
 
 
-def _mixture(jobs: list[int], *rare: st.SearchStrategy[Operation]) -> st.SearchStrategy[tuple[Operation, ...]]:
-    """Lists in which half of the operations are rounds, and the others what goes wrong meanwhile."""
+def _drawn_as(weights: dict[st.SearchStrategy[Operation], int]) -> st.SearchStrategy[Operation]:
+    """One of several, by weight; `one_of` draws equal branches as one."""
+    return st.sampled_from([one for one, weight in weights.items() for _ in range(weight)]).flatmap(lambda one: one)
+
+
+def _mixture(jobs: list[int], **rare: st.SearchStrategy[Operation]) -> st.SearchStrategy[tuple[Operation, ...]]:
+    """Lists in which most operations are rounds, and the others what goes wrong meanwhile."""
     job = st.sampled_from(jobs)
-    usual = (
-        st.builds(Ask, job, _FAULTS),
-        st.builds(Wait, st.sampled_from([1, 5, 30])),
-        st.builds(Replay, st.integers(0, 200), _RECEIVERS),
-        st.builds(Restart, _MEMBERS),
-        st.builds(Resume, job),
-        st.builds(ClockJump, _MEMBERS, st.sampled_from([1, -1, 1, -1, 40, -40])),
-    )
-    # Each its own object: hypothesis draws equal strategies as one.
-    rounds = (st.builds(Round, job, _FAULTS) for _ in range(len(usual) + len(rare)))
-    return st.lists(st.one_of(*rounds, *usual, *rare), min_size=10, max_size=40).map(tuple)
+    weights: dict[st.SearchStrategy[Operation], int] = {
+        st.builds(Round, job, _FAULTS): 12,
+        st.builds(Ask, job, _FAULTS): 2,
+        st.builds(Wait, st.sampled_from([1, 5, 30])): 1,
+        st.builds(Replay, st.integers(0, 200), _RECEIVERS): 2,
+        st.builds(Restart, _MEMBERS): 2,
+        st.builds(Resume, job): 1,
+        st.builds(ClockJump, _MEMBERS, st.sampled_from([1, -1, 1, -1, 40, -40])): 1,
+        **dict.fromkeys(rare.values(), 3),
+    }
+    return st.lists(_drawn_as(weights), min_size=10, max_size=40).map(tuple)
 
 
 _SCENES = (
     _mixture([0]),
     _mixture([0, 1]),
-    _mixture([0, 0, 1], *(st.builds(Forge, st.just(0), _MEMBERS, st.sampled_from(CHANGES)) for _ in range(4))),
-    _mixture([0], *(st.builds(Backup, _MEMBERS) for _ in range(2)), *(st.builds(Restore, _MEMBERS) for _ in range(2))),
-    _mixture([0, 0, 2], st.builds(Stop, _MEMBERS, _MEMBERS), *(st.builds(Renew, _MEMBERS) for _ in range(3))),
+    _mixture([0], forge=st.builds(Forge, st.just(0), _MEMBERS, st.sampled_from(CHANGES))),
+    _mixture([0], backup=st.builds(Backup, _MEMBERS), restore=st.builds(Restore, _MEMBERS)),
+    _mixture([0, 2], stop=st.builds(Stop, _MEMBERS, _MEMBERS), renew=st.builds(Renew, _MEMBERS)),
 )
 
 

@@ -96,6 +96,7 @@ class World:
         self._answers: dict[int, dict[str, bytes]] = {}
         self._question: dict[int, int] = {}
         self._questions = 0
+        self._touched: set[str] = set()
         self._furthest: dict[int, Progress] = {}
         self.stopped: dict[int, str] = {}
 
@@ -108,7 +109,8 @@ class World:
         """Every operation, then peace, then whatever must be true at the end."""
         for operation in sequence.operations:
             self.apply(operation)
-        self.settle()
+        if not self.harmed:
+            self.settle()
         # One whole chain, in turn: its signatures are most of what a short run costs.
         self.ledgers[NAMES[len(sequence.operations) % len(NAMES)]].verify()
 
@@ -150,8 +152,9 @@ class World:
                 self._stop(NAMES[by], NAMES[at])
             case Forge(job, member, change):
                 self._forge(job, NAMES[member], change)
-        for name in NAMES:
+        for name in self._touched:
             self.record.grew(name, self.ledgers[name])
+        self._touched.clear()
 
     def settle(self) -> None:
         """Peace: packets in flight arrive, clocks are right, nobody fails; every job that was begun must end."""
@@ -180,9 +183,8 @@ class World:
         reason = self.stopped.get(job, "")
         known = [words for words in MAY_STOP if words in reason]
         self.reached[f"ended: {known[0] if known else 'other'}"] += 1
-        if not self.harmed:
-            require(13, bool(known), f"job {JOBS[job]} neither ends nor stops for a known reason: {reason!r}")
-            require(13, self._excused(job, known[0]), f"job {JOBS[job]} has stopped without cause: {reason!r}")
+        require(13, bool(known), f"job {JOBS[job]} neither ends nor stops for a known reason: {reason!r}")
+        require(13, self._excused(job, known[0]), f"job {JOBS[job]} has stopped without cause: {reason!r}")
 
     def _excused(self, job: int, words: str) -> bool:
         """Whether an honest end has the cause that it needs."""
@@ -294,6 +296,7 @@ class World:
 
     def _handled(self, name: str, request: bytes, job: int) -> bytes:
         reply = self.custodians[name].handle(request)
+        self._touched.add(name)
         today = self._today(name).date()
         message = self.record.answered(name, self.ledgers[name], self.version[name], today, request, reply)
         if isinstance(message, JoinReply) and reply not in self.joins[job, name]:

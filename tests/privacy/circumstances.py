@@ -29,7 +29,7 @@ from fedcredit.plan import EvaluationTerms, Placement, PrivacyTerms, PrivacyUnit
 from fedcredit.privacy.ledger_export import export_lines
 from fedcredit.wire.messages import JoinRequest, Role
 from simulations.federation import Federation, JobSpec, custodian_of, found
-from tests import own_module, step_traces, tiny
+from tests import step_traces, tiny
 from tests import privacy_checks as checks
 from tests.privacy import raw_site
 
@@ -206,6 +206,8 @@ def old_units() -> Lines:
 
 def unlisted_module() -> Lines:
     """A plan whose torch module the site does not list."""
+    from tests import own_module  # imports torch, which the other circumstances can do without
+
     model = ModuleSpec(
         module=f"{own_module.PATH}:ResidualNet", source_sha256=own_module.source_sha256(), rounds=1, sampling_rate=0.25
     )

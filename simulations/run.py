@@ -16,12 +16,12 @@ from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.evaluation.summary import FederatedMetrics
 from fedcredit.job.progress import Progress
+from fedcredit.job.released import federated_metrics
 from fedcredit.job.store import Decided
 from fedcredit.plan import Plan
 from fedcredit.planning import accountant_for
 from fedcredit.privacy import pld
 from fedcredit.privacy.statement import planned_cost, statement
-from fedcredit.job.released import federated_metrics
 from simulations.comparisons import ALL_COLUMNS, Scores, run_alone, run_pooled, run_same_type, score_outcome, views
 from simulations.dataset import institutions_of
 from simulations.federation import Federation, JobOutcome, JobSpec, found, noise_label, run_in_process

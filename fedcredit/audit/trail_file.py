@@ -13,7 +13,7 @@ from pathlib import Path
 from fedcredit.errors import LedgerError
 from fedcredit.privacy.ledger_counter import sync_folder
 
-LONGEST_BYTES = 4 * 2**20
+LONGEST_BYTES = 2**20
 _REMEDY = "compare it with a copy, keep it for whoever looks into it, and move it away to begin a new one"
 
 
@@ -46,6 +46,8 @@ class TrailFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if path.exists() and not path.is_file():
+            raise LedgerError(f"audit trail {path} is no file; move it away.")
         try:
             if not path.exists():
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

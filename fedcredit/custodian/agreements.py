@@ -10,7 +10,7 @@ from collections.abc import Callable
 from fedcredit.custodian.job_secrets import JobSecrets
 from fedcredit.custodian.peer_keys import guard_peer_keys, keys_event
 from fedcredit.custodian.site import Site
-from fedcredit.custodian.witness import HeadBook, guard_witnesses, shown
+from fedcredit.custodian.witness import HeadBook, contributed, guard_own_heads, guard_witnesses
 from fedcredit.errors import RefusalError
 from fedcredit.plan import Plan
 from fedcredit.privacy.bits import BitSource
@@ -69,7 +69,7 @@ class Agreements:
             pairs = PairSecrets(secrets.agreement, institution, transcript)
             self._ledger.note("keys", keys_event(transcript), plan_hash=plan_hash)
             secrets.accept(pairs)
-        self._heads.take(peer.head for peer in transcript.peers)
+        self._heads.take_joined(peer.head for peer in transcript.peers)
         return KeysReply(plan_hash, transcript.digest, self._heads.testimony(transcript))
 
     def pairs(self, plan: Plan, request: RoundRequest) -> PairSecrets:
@@ -88,12 +88,14 @@ class Agreements:
         if not secrets.witnessed:
             guard_witnesses(plan, self._site.institution, pairs.transcript, request.witnesses, self._ledger)
             secrets.witnessed = True
+        # A snapshot of this process with its ledger, set back in the middle of a job, meets what it sent before.
+        guard_own_heads(self._site.institution, self._shown(plan, request), self._ledger)
         return pairs
 
     def shown(self, plan: Plan, request: RoundRequest) -> tuple[Head, ...]:
-        """The heads in a request that their owners signed; they are remembered."""
-        heads = shown(plan.roster, request.heads[: len(plan.members)])
-        self._heads.take(heads)
+        """The heads of masked contributions in a request, signed by their owners; they are remembered."""
+        heads = self._shown(plan, request)
+        self._heads.take_contributed(heads)
         return heads
 
     def forget(self, plan_hash: bytes) -> None:
@@ -101,6 +103,9 @@ class Agreements:
         secrets = self._secrets.pop(plan_hash, None)
         if secrets is not None:
             secrets.wipe()
+
+    def _shown(self, plan: Plan, request: RoundRequest) -> tuple[Head, ...]:
+        return contributed(plan.roster, request.heads[: len(plan.members)])
 
     def _joined(self, plan_hash: bytes) -> JobSecrets:
         secrets = self._secrets.get(plan_hash)

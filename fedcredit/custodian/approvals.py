@@ -106,8 +106,7 @@ class Approvals:
         RefusalError
             If nobody has decided yet, the plan was denied, or what is in the folder cannot be used.
         """
-        self.guard_not_denied(plan_hash)
-        decision = self._known(plan_hash)
+        decision = self.guard_not_denied(plan_hash)
         if decision is not None:
             return decision
         try:
@@ -116,8 +115,13 @@ class Approvals:
             raise _unusable() from error
         raise RefusalError("approval", "this site's operator approves each plan; this one waits. Ask again later.")
 
-    def guard_not_denied(self, plan_hash: bytes) -> None:
+    def guard_not_denied(self, plan_hash: bytes) -> Decision | None:
         """Refuse a plan that was denied, before it was joined or since.
+
+        Returns
+        -------
+        Decision or None
+            The approval, read in the same look: between two looks a denial could come.
 
         Raises
         ------
@@ -127,6 +131,7 @@ class Approvals:
         decision = self._known(plan_hash)
         if decision is not None and not decision.approved:
             raise RefusalError("approval", "this site's operator denied the plan; agree on another one.")
+        return decision
 
     def waiting(self) -> list[bytes]:
         """Hashes of the plans that nobody has decided about."""

@@ -248,8 +248,10 @@ class Custodian:
             noise = self._noise_law(request.role, variance, terms.vector_length, key, vector_context(context, exact))
             return self._where_noisy(plan, request.role, np.add(exact, noise))
 
+        # A copy until the ledger has paid: the next message is made of it, too.
+        controls = dict(secrets.controls)
         try:
-            noised = take_steps(site, plan, request, context, noised_sums, secrets.controls)
+            noised = take_steps(site, plan, request, context, noised_sums, controls)
         except Exception:
             # With public data nothing is promised, and a researcher can go on.
             self._stopped = not isinstance(site.policy, NotPrivate)
@@ -271,15 +273,18 @@ class Custodian:
 
         def seal(event_count: int, event_hash: bytes) -> bytes:
             place = (slot.plan_hash, slot.role, slot.round, slot.attempt)
-            head_signature = sign_head(site.key, site.institution, event_count, event_hash)
+            masked = pairs is not None
+            head_signature = sign_head(site.key, site.institution, event_count, event_hash, witnessed=masked)
             hashes = (roster_hash, model_hash)
             return self._seal(Contribution(*place, *hashes, vector, event_count, event_hash, head_signature))
 
         try:
-            return self._ledger.commit(charge, seal)
+            message = self._ledger.commit(charge, seal)
         except BudgetError:
             self._jobs.reserve_is_used_up(request.plan_hash)
             raise
+        secrets.controls = controls
+        return message
 
     def _where_noisy(self, plan: Plan, role: Role, noised: NDArray[np.int64]) -> NDArray[np.int64]:
         """Exact zeros where this institution's type owns nothing, unless it adds a share of everybody's noise there."""

@@ -30,7 +30,8 @@ class JobSecrets:
     witnessed
         Whether enough of them have shown that they know no newer ledger of ours.
     controls
-        By round, the control variate that its local steps gave (`fedcredit.custodian.local_steps`).
+        Of the last two rounds whose message is charged, the control variate that its local steps gave
+        (`fedcredit.custodian.local_steps`).
     """
 
     noise: BitSource

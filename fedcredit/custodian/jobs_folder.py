@@ -5,6 +5,7 @@ and links are never followed, so nothing outside of it can be reached through it
 that sends plan after plan fills no disk.
 """
 
+import fcntl
 import os
 import re
 import stat
@@ -76,6 +77,8 @@ class JobsFolder:
             # One name for what is being written, so that crashes leave one such file at most.
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
             try:
+                # The console and the custodian both write here: one at a time, until the folder is closed.
+                fcntl.flock(folder, fcntl.LOCK_EX)
                 with os.fdopen(os.open(".new", flags, 0o600, dir_fd=folder), "wb") as file:
                     file.write(data)
                     file.flush()

@@ -68,8 +68,15 @@ def take_steps(
         model = family.local_step(plan.model, site.dictionary, request.model, model, noised)
     own = family.control(plan.model, site.dictionary, request.model, LocalStep(total, records))
     if own is not None:
-        controls[request.round] = own
+        _keep(controls, request.round, own)
     return family.local_message(plan.model, site.dictionary, request.model, model, records)
+
+
+def _keep(controls: MutableMapping[int, NDArray[np.float64]], round_: int, own: NDArray[np.float64]) -> None:
+    """Put a round's control variate beside the last one before it, which a retry needs; older ones take memory."""
+    for old in sorted(one for one in controls if one < round_)[:-1]:
+        del controls[old]
+    controls[round_] = own
 
 
 def _correction(

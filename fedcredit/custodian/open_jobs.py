@@ -146,6 +146,9 @@ class OpenJobs:
         self._guard_hours()
         if self._approvals is None:
             return {}
+        if not _asks_an_operator(self._site):
+            self._approvals.guard_not_denied(plan_hash)
+            return {}
         if self._ledger.committed() + cost > self._budget:
             raise BudgetError("the privacy ledger cannot pay for this job; ask for a smaller epsilon or fewer rounds.")
         decision: Decision = self._approvals.require(plan_hash, data)
@@ -230,13 +233,19 @@ class OpenJobs:
 
 
 def _approvals(site: Site, ledger: Ledger) -> Approvals | None:
-    """The operator's decisions, under a policy that asks for them."""
-    if not isinstance(site.policy, Policy) or site.policy.approval is not Approval.MANUAL:
-        return None
+    """The operator's decisions; a denial outlives the policy under which it was made."""
     if site.jobs_folder is None:
-        raise ConfigError("the policy asks for an operator's approval, and the site has no folder for it; give it one.")
+        if _asks_an_operator(site):
+            raise ConfigError(
+                "the policy asks for an operator's approval, and the site has no folder for it; give it one."
+            )
+        return None
     folder = JobsFolder(site.jobs_folder)
     return Approvals(folder, site.institution, ledger.account.population, site.key.public)
+
+
+def _asks_an_operator(site: Site) -> bool:
+    return isinstance(site.policy, Policy) and site.policy.approval is Approval.MANUAL
 
 
 def guard_sender(plan: Plan, sender: str) -> None:

@@ -10,7 +10,7 @@ answered until an operator has charged for what was lost. The coordinator carrie
 the last agreement on keys; below three members there are no keys and no witnesses.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from fedcredit.errors import RefusalError, WireError
@@ -37,13 +37,22 @@ def shown(roster: Roster, heads: Iterable[bytes]) -> tuple[Head, ...]:
     return tuple(read)
 
 
+def contributed(roster: Roster, heads: Iterable[bytes]) -> tuple[Head, ...]:
+    """Those of `shown` that were signed for a masked contribution; a join's would let an older copy outgrow them."""
+    keys = {member.id: bytes.fromhex(member.public_key) for member in roster.members}
+    return tuple(head for head in shown(roster, heads) if head.witnessed(keys[head.institution]))
+
+
 def written(heads: Iterable[Head]) -> dict[str, Any]:
     """What a ledger event keeps of heads."""
     return {"heads": [head.encode().hex() for head in heads]}
 
 
 class HeadBook:
-    """The newest head of each institution that was ever shown here.
+    """The newest heads of each institution that were ever shown here: of its joins, and of its contributions.
+
+    A head of a join never stands in for one of a contribution. An older copy of a ledger that is joined from again and
+    again outgrows what was seen of the true one; but it contributes only after its peers have shown what they saw.
 
     Parameters
     ----------
@@ -52,16 +61,22 @@ class HeadBook:
     """
 
     def __init__(self, ledger: Ledger) -> None:
-        events = (*ledger.notes("keys"), *ledger.notes("charge"))
-        self._newest = newest(read_head(bytes.fromhex(head)) for event in events for head in event.get("heads", ()))
+        self._joined = newest(_read(ledger.notes("keys")))
+        self._contributed = newest(_read(ledger.notes("charge")))
 
-    def take(self, heads: Iterable[Head]) -> None:
-        """Remember heads whose signatures hold."""
-        self._newest = newest([*self._newest.values(), *heads])
+    def take_joined(self, heads: Iterable[Head]) -> None:
+        """Remember heads in joins, whose signatures hold."""
+        self._joined = newest([*self._joined.values(), *heads])
+
+    def take_contributed(self, heads: Iterable[Head]) -> None:
+        """Remember heads of contributions, whose signatures hold."""
+        self._contributed = newest([*self._contributed.values(), *heads])
 
     def testimony(self, transcript: Transcript) -> tuple[bytes, ...]:
-        """What to sign in a keys reply: the newest head of each member, in the transcript's order."""
-        return tuple(self._newest[peer.institution].encode() for peer in transcript.peers)
+        """What to sign in a keys reply: the newest heads of each member, in the transcript's order."""
+        names = [peer.institution for peer in transcript.peers]
+        books = (self._joined, self._contributed)
+        return tuple(book[name].encode() for name in names for book in books if name in book)
 
 
 def guard_witnesses(
@@ -89,7 +104,20 @@ def guard_witnesses(
         raise RefusalError(
             "witness", f"{len(own)} other members have signed what they know of this site's ledger; {wanted} must."
         )
-    for head in shown(plan.roster, (data for reply in own for data in reply.heads)):
+    # An honest member shows two of each at most.
+    most = 2 * len(plan.roster.members)
+    guard_own_heads(institution, shown(plan.roster, (data for reply in own for data in reply.heads[:most])), ledger)
+
+
+def guard_own_heads(institution: str, heads: Iterable[Head], ledger: Ledger) -> None:
+    """Check that our ledger holds every head of ours that we are shown, and write down that it does not.
+
+    Raises
+    ------
+    RefusalError
+        With code ``rolled-back``.
+    """
+    for head in heads:
         if head.institution == institution and not ledger.has_been_at(head.event_count, head.event_hash):
             ledger.note("rolled_back", {"event_count": head.event_count, "event_hash": head.event_hash.hex()})
             guard_not_rolled_back(ledger)
@@ -107,6 +135,11 @@ def guard_not_rolled_back(ledger: Ledger) -> None:
         raise RefusalError(
             "rolled-back", "this site's ledger is an older copy than its peers have seen; its operator must recover it."
         )
+
+
+def _read(events: Iterable[Mapping[str, Any]]) -> Iterator[Head]:
+    """The heads that ledger events keep."""
+    return (read_head(bytes.fromhex(head)) for event in events for head in event.get("heads", ()))
 
 
 def _replies(roster: Roster, transcript: Transcript, witnesses: Iterable[bytes]) -> Mapping[str, KeysReply]:

@@ -99,7 +99,8 @@ def _done(plan: Plan, dictionary: DataDictionary, progress: Progress, decided: D
             joined = replace(progress, agreements=progress.agreements + 1, joining=(), keyed=progress.members)
             return _at(joined, "keys", decided.round, decided.attempt) if plan.privacy.masks else _after_keys(joined)
         case "keys":
-            return _after_keys(replace(progress, new_keys=decided.round))
+            agreed = replace(progress, new_keys=decided.round)
+            return _after_keys(agreed) if _witnessed(plan, progress) else _fewer(progress)
         case "preflight":
             released = _read_preflight(plan, dictionary, decided)
             noise = _train_noise(plan, dictionary, decided.members)
@@ -128,6 +129,17 @@ def _again(progress: Progress, decided: Decided) -> Progress:
         return _at(rejoining, "join", progress.agreements, decided.attempt + 1)
     waiting = (decided.phase, decided.round, decided.attempt + 1)
     return _at(replace(rejoining, resume=waiting), "join", progress.agreements)
+
+
+def _witnessed(plan: Plan, progress: Progress) -> bool:
+    """Whether enough members agreed for each to meet the witnesses that it wants of the others who joined."""
+    return len(progress.members) - 1 >= min(plan.privacy.colluders + 1, len(progress.keyed) - 1)
+
+
+def _fewer(progress: Progress) -> Progress:
+    """Agree again on the joins of those who are left: nobody waits for the word of one who has gone."""
+    fewer = replace(progress, keyed=progress.members, agreements=progress.agreements + 1)
+    return _at(fewer, "keys", progress.agreements)
 
 
 def _after_keys(progress: Progress) -> Progress:

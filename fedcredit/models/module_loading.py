@@ -6,7 +6,9 @@ is another file, and what ``import`` has loaded under its own name is not used.
 
 import json
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
@@ -16,12 +18,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from fedcredit.errors import ConfigError
 from fedcredit.models.module_check import check_module, outputs_alone, public_rows, refuse_parameters
 from fedcredit.models.module_source import Source, read_source
 from fedcredit.models.module_spec import ModuleSpec
 from fedcredit.wire.canonical import canonical_json
+
+# Weight matrices, biases and the like; far above what a network has that trains under noise.
+_MOST_PARAMETERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +70,8 @@ def network_of(spec: ModuleSpec, n_inputs: int) -> Network:
 def _network(path: str, source_sha256: str, arguments: bytes, n_inputs: int) -> Network:
     chosen = _class(path, source_sha256)
     given: dict[str, Any] = json.loads(arguments)
-    # Without storage first: a plan's arguments must not fill an institution's memory.
-    with torch.device("meta"):
+    # Without storage and counted first: a plan's arguments must not fill an institution's memory, or go on for ever.
+    with torch.device("meta"), _bounded():
         refuse_parameters(_built(chosen, n_inputs, given, seed=0))
     module, other = (_built(chosen, n_inputs, given, seed).double() for seed in (0, 1))
     check_module(module, n_inputs)
@@ -105,6 +111,24 @@ def _executed(path: str, source: Source) -> ModuleType:
             f"the file of {path} cannot be run: {type(error).__name__}: {error}; it may import installed packages only."
         ) from error
     return module
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Stop a constructor in this thread as soon as its parameters are too many: a plan may ask for any depth."""
+    caller, count = threading.get_ident(), 0
+
+    def registered(_module: nn.Module, _name: str, _parameter: nn.Parameter | None) -> None:
+        nonlocal count
+        count += threading.get_ident() == caller
+        if count > _MOST_PARAMETERS:
+            raise ConfigError(f"it registers more than {_MOST_PARAMETERS} parameters")
+
+    hook = register_module_parameter_registration_hook(registered)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _built(chosen: type[nn.Module], n_inputs: int, arguments: Mapping[str, Any], seed: int) -> nn.Module:

@@ -67,12 +67,15 @@ class Ledger(LedgerWriter):
         Raises
         ------
         LedgerError
-            If one was, if that cannot be known, or if a job is open.
+            If one was, if that cannot be known, or if a job is open. After a recovery it never can: whose messages
+            were lost is lost as well.
         """
         with self._writing():
             self._refuse_if_rolled_back()
             if self.open_jobs():
                 raise LedgerError("no new epoch: a job is open; end it, or run 'fedcredit ledger close'.")
+            if self.notes("recovered"):
+                raise LedgerError("no new epoch: a recovered ledger has forgotten units; stay in this epoch.")
             known = self.known_units()
             require_new_epoch(known, units)
             self._append("population_epoch", {"event": "population_epoch", "epoch": known.epoch + 1})

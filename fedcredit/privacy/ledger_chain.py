@@ -45,7 +45,7 @@ def verified(rows: Iterable[tuple[Any, ...]], public_key: bytes) -> Iterator[tup
     count = 0
     for seq, kind, plan_hash, role, round_, attempt, body, before, hash_, signature in rows:
         values = decode_body(body)
-        count += 1 + (values["count_offset"] if kind == "recovered" else 0)
+        count += 1 + (_left_out(values) if kind == "recovered" else 0)
         columns = (kind, None if plan_hash is None else plan_hash.hex(), _ROLE_NAMES.get(role), round_, attempt)
         stated = tuple(values.get(name) for name in ("event", "plan_hash", "role", "round", "attempt"))
         chained = seq == count and before == previous and hash_ == event_hash(previous, body)
@@ -55,3 +55,11 @@ def verified(rows: Iterable[tuple[Any, ...]], public_key: bytes) -> Iterator[tup
         previous = hash_
     if count == 0:
         raise LedgerError("the ledger holds no opening event; restore it from its newest backup.")
+
+
+def _left_out(recovery: dict[str, Any]) -> int:
+    """How many counts a recovery leaves out; nothing is proved yet of what it says."""
+    offset = recovery.get("count_offset")
+    if not isinstance(offset, int) or offset < 0:
+        raise LedgerError("a recovery in the ledger does not say how many events were lost; it is no ledger of ours.")
+    return offset

@@ -24,7 +24,8 @@ class EventCounter:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        # Through a link: replacing the link itself would move the counter off the disk that it was put on.
+        self._path = path.resolve()
         self._known = 0
 
     def check(self, event_count: int) -> None:
@@ -69,27 +70,41 @@ class EventCounter:
         Raises
         ------
         LedgerError
-            If the file holds no count.
+            If the file cannot be read, or holds no count.
         """
         try:
-            return int(self._path.read_text(encoding="ascii"))
-        except FileNotFoundError:
-            return None
+            return self._number()
         except ValueError as error:
             raise LedgerError(
                 f"counter {self._path} holds no number; restore it, or run 'fedcredit ledger recover'."
             ) from error
 
     def read_or_none(self) -> int | None:
-        """The count, or None if there is no file or no number in it."""
+        """The count, or None if there is no file or no number in it.
+
+        Raises
+        ------
+        LedgerError
+            If the file cannot be read: it may hold a count.
+        """
         try:
-            return self.read()
-        except LedgerError:
+            return self._number()
+        except ValueError:
             return None
 
     def forget(self) -> None:
         """Remove the file, before a recovery writes it anew."""
         self._path.unlink(missing_ok=True)
+
+    def _number(self) -> int | None:
+        try:
+            return int(self._path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise LedgerError(
+                f"counter {self._path} cannot be read ({error.strerror}); check its owner, mode and disk."
+            ) from error
 
     def _write(self, event_count: int) -> None:
         """Replace the file whole: after a crash it holds the old count or the new one."""

@@ -147,6 +147,18 @@ def create_owner_only(path: Path) -> None:
         raise LedgerError(f"ledger {path} cannot be made ({error.strerror}); check its folder and disk.") from error
 
 
+def never_opened(path: Path) -> bool:
+    """Whether a file is what an opening leaves that died before its first commit: a database without a table."""
+    try:
+        connection = sqlite3.connect(f"file:{quote(os.fspath(path.resolve()))}?mode=ro", uri=True)
+        try:
+            return connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError:
+        return False
+
+
 def acquire(path: Path) -> int:
     """Take the lock file beside the ledger; the descriptor holds it until it is closed.
 

@@ -25,6 +25,7 @@ from fedcredit.privacy.ledger_file import (
     connect,
     create_owner_only,
     fault,
+    never_opened,
 )
 from fedcredit.privacy.ledger_read import LedgerReader
 from fedcredit.privacy.rollback import count_offset, lost_count, rolled_back
@@ -64,9 +65,10 @@ class LedgerWriter(LedgerReader):
             If the file or its counter exists, or a folder does not.
         """
         if path is not None:
-            if not path.exists():
+            if not path.exists() or never_opened(path):
                 require_fresh(counter or beside(path))
-            create_owner_only(path)
+            if not never_opened(path):
+                create_owner_only(path)
         ledger = cls(path, key, counter)
         with ledger._writing():
             for table in SCHEMA:

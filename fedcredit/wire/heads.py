@@ -2,7 +2,8 @@
 
 Peers remember the newest head of each other and show it after a restart. A custodian that runs on an older copy of its
 ledger, from a backup or a disk snapshot, would charge its budget a second time; it meets its own signature on an event
-that it does not have. Since heads carry their owner's signature, nobody else can make one up.
+that it does not have. Since heads carry their owner's signature, nobody else can make one up. The signature also says
+whether it was made after peers had shown what they knew: such a head alone stands in for an older one of its kind.
 """
 
 from collections.abc import Iterable
@@ -13,6 +14,8 @@ from fedcredit.wire import fedcredit_pb2 as pb
 from fedcredit.wire.canonical import length_prefixed
 from fedcredit.wire.envelope import SigningKey, verify_signature
 from fedcredit.wire.messages import HASH_BYTES, SIGNATURE_BYTES, parse_strictly
+
+_HEAD, _WITNESSED = "head", "witnessed-head"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +50,29 @@ class Head:
         return proto.SerializeToString(deterministic=True)
 
     def holds(self, public_key: bytes) -> bool:
-        """Whether the institution with that identity key signed it."""
-        return verify_signature(
-            public_key, _signed_bytes(self.institution, self.event_count, self.event_hash), self.signature
-        )
+        """Whether the institution with that identity key signed it, for whatever message."""
+        return any(self._signed(public_key, tag) for tag in (_HEAD, _WITNESSED))
+
+    def witnessed(self, public_key: bytes) -> bool:
+        """Whether it was signed for a masked contribution, hence after enough peers had been heard."""
+        return self._signed(public_key, _WITNESSED)
+
+    def _signed(self, public_key: bytes, tag: str) -> bool:
+        signed = _signed_bytes(tag, self.institution, self.event_count, self.event_hash)
+        return verify_signature(public_key, signed, self.signature)
 
 
-def sign_head(key: SigningKey, institution: str, event_count: int, event_hash: bytes) -> bytes:
-    """Sign where the own ledger stands; 64 bytes."""
-    return key.sign(_signed_bytes(institution, event_count, event_hash))
+def sign_head(
+    key: SigningKey, institution: str, event_count: int, event_hash: bytes, *, witnessed: bool = False
+) -> bytes:
+    """Sign where the own ledger stands; 64 bytes.
+
+    Parameters
+    ----------
+    witnessed
+        For a masked contribution.
+    """
+    return key.sign(_signed_bytes(_WITNESSED if witnessed else _HEAD, institution, event_count, event_hash))
 
 
 def read_head(data: bytes) -> Head:
@@ -82,5 +99,5 @@ def newest(heads: Iterable[Head]) -> dict[str, Head]:
     return found
 
 
-def _signed_bytes(institution: str, event_count: int, event_hash: bytes) -> bytes:
-    return length_prefixed("head", institution.encode(), str(event_count).encode(), event_hash)
+def _signed_bytes(tag: str, institution: str, event_count: int, event_hash: bytes) -> bytes:
+    return length_prefixed(tag, institution.encode(), str(event_count).encode(), event_hash)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import fedcredit.cli.custodian
 import fedcredit.custodian.custodian
 import fedcredit.custodian.open_jobs
+import tests.crash.passages
 from fedcredit.audit.trail import Trail
 from fedcredit.job.store import JobStore, Outcome
 from fedcredit.privacy.ledger import Ledger
@@ -54,6 +55,21 @@ def one_noise() -> None:
         module.rounded_gaussian_noise = same
 
 
+def unmasked() -> None:
+    """Vectors leave without masks; the sum of all is the same."""
+    fedcredit.custodian.custodian._masked = lambda *given: given[-1]
+
+
+def untold() -> None:
+    """The audit trail's lines are left out."""
+    Trail.record = lambda *_: None
+
+
+def slow() -> None:
+    """A contribution goes on for longer than a stop waits; no fault of the product."""
+    tests.crash.passages.HELD_S = 6.0
+
+
 def recomputed() -> None:
     """A message that is asked for again is made again."""
     original = Ledger.commit
@@ -93,5 +109,6 @@ def forgotten() -> None:
 
 
 FAULTS: dict[str, Callable[[], None]] = {
-    fault.__name__: fault for fault in (unsynced, charged_elsewhere, one_noise, recomputed, resealed, forgotten)
+    fault.__name__: fault
+    for fault in (unsynced, charged_elsewhere, one_noise, unmasked, untold, slow, recomputed, resealed, forgotten)
 }

@@ -35,6 +35,8 @@ from fedcredit.wire.envelope import SigningKey
 from server.coordinator import Coordinator
 
 DEAF_WITHIN_S = 3.0
+# How long a stopped custodian's request goes on after that.
+HELD_S = 0.0
 
 Note = Callable[[tuple[Any, ...], Any], dict[str, Any]]
 
@@ -158,6 +160,7 @@ def _wait_until_deaf(socket: str) -> None:
     deadline = time.monotonic() + DEAF_WITHIN_S
     while fedcredit.custodian.service._answers(Path(socket)) and time.monotonic() < deadline:
         time.sleep(0.002)
+    time.sleep(HELD_S)
 
 
 def _slot(slot: Slot) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.consortium import KINDS, Consortium, found
-from tests.crash.crew import COORDINATOR, Crew, Kill, Zygote, zygote
+from tests.crash.crew import COORDINATOR, Crew, Kill, Zygote
 from tests.crash.violations import ROUNDS, lines, read_job, violations
 
 pytestmark = pytest.mark.timeout(600)
@@ -65,12 +65,6 @@ WITHOUT_PRIVACY = [
     (COORDINATOR, "before record", 3),
 ]
 UNDER_LOCAL_NOISE = [(H, "after noise", 2), (H, "after COMMIT", 6), (COORDINATOR, "after send", 13)]
-
-
-@pytest.fixture(scope="module")
-def warmed() -> Iterator[Zygote]:
-    with zygote() as process:
-        yield process
 
 
 @pytest.fixture
@@ -136,16 +130,18 @@ def test_a_restart_draws_new_noise_and_a_resend_none(warmed, folder):
 @pytest.mark.parametrize(
     ("fault", "who", "kill", "words"),
     [
-        ("unsynced", A, Kill(A, "after send", 7), "a receipt was received that is not stored"),
-        ("charged_elsewhere", B, None, "was received and not charged"),
-        ("one_noise", H, None, "noise vectors were drawn more than once"),
-        ("recomputed", A, Kill(COORDINATOR, "before record", 4), "was charged and computed again"),
-        ("resealed", A, Kill(COORDINATOR, "before record", 4), "in other bytes than the stored ones"),
-        ("forgotten", COORDINATOR, Kill(COORDINATOR, "before send", 14), "was decided and asked again"),
+        ("unsynced", [A], Kill(A, "after send", 7), "a receipt was received that is not stored"),
+        ("charged_elsewhere", [B], None, "was received and not charged"),
+        ("one_noise", [H], None, "noise vectors were drawn more than once"),
+        ("unmasked", list(KINDS), None, "two of its vectors share a masked word"),
+        ("untold", [H], None, "its trail names events"),
+        ("recomputed", [A], Kill(COORDINATOR, "before record", 4), "was charged and computed again"),
+        ("resealed", [A], Kill(COORDINATOR, "before record", 4), "in other bytes than the stored ones"),
+        ("forgotten", [COORDINATOR], Kill(COORDINATOR, "before send", 14), "was decided and asked again"),
     ],
 )
 def test_a_broken_product_is_found(warmed, folder, fault, who, kill, words):
-    crew = Crew(warmed, found(folder, "distributed"), {who: fault})
+    crew = Crew(warmed, found(folder, "distributed"), dict.fromkeys(who, fault))
     try:
         _, _, bad = lead(crew, "job-0", [] if kill is None else [kill])
         assert any(words in sentence for sentence in bad), bad

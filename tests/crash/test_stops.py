@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from fedcredit.privacy.ledger import Ledger
 from fedcredit.wire.envelope import SigningKey, open_envelope
 from fedcredit.wire.messages import Contribution, IdentifyReply, IdentifyRequest
 from tests.crash.consortium import KINDS, Consortium, found
-from tests.crash.crew import ROOT, Crew, Kill, zygote
+from tests.crash.crew import ROOT, Crew, Kill
 from tests.crash.violations import lines, read_job, violations
 
 WAIT_S = 60.0
@@ -50,27 +51,40 @@ def serve() -> Iterator[Callable[[Path], subprocess.Popen]]:
 
 
 @pytest.mark.parametrize("place", ["before rehearse", "after noise", "before COMMIT"])
-def test_a_stop_in_the_middle_of_a_request_finishes_it(consortium, place):
+def test_a_stop_in_the_middle_of_a_request_finishes_it(warmed, consortium, place):
     """Its answer arrives, charged and stored; the socket is removed; the next process goes on with the job."""
     job = consortium.job("job-0")
-    with zygote() as warmed:
-        crew = Crew(warmed, consortium)
-        try:
-            passage = 5 if place == "before COMMIT" else 2
-            hit = crew.run(job, [Kill(A, place, passage, gently=True)])
-        finally:
-            crew.close()
+    crew = Crew(warmed, consortium)
+    try:
+        passage = 5 if place == "before COMMIT" else 2
+        hit = crew.run(job, [Kill(A, place, passage, gently=True)])
+    finally:
+        crew.close()
     done = read_job(consortium, job)
     assert violations(done) == []
     assert len(hit) == 1
-    first = lines(consortium.trace(A))
-    signalled = next(n for n, line in enumerate(first) if "signalled" in line)
-    following = [line.get("at", "start") for line in first[signalled:]]
-    assert following.index("after answer") < following.index("start")
+    places = [line.get("at", "start") for line in after_the_signal(consortium)]
+    assert places.index("after answer") < places.index("start")
     answers = [message for message, _ in done.got(A) if isinstance(message, Contribution)]
     assert ("TRAIN", 1, 1) in {(message.role.name, message.round, message.attempt) for message in answers}
     assert [step[:4] for step in done.steps if step[:2] == ["train", 1]] == [["train", 1, 1, "done"]]
     assert "stopped" in crew.log(A)
+
+
+@pytest.mark.long
+def test_a_stop_does_not_wait_for_a_long_request_and_loses_nothing(warmed, consortium):
+    """The answer is charged and stored after the connection is gone, and sent when it is asked for again."""
+    job = consortium.job("job-0")
+    crew = Crew(warmed, consortium, {A: "slow"})
+    try:
+        crew.run(job, [Kill(A, "after noise", 2, gently=True)])
+    finally:
+        crew.close()
+    done = read_job(consortium, job)
+    assert violations(done) == []
+    places = [line.get("at", "start") for line in after_the_signal(consortium)]
+    assert places.index("after send") < places.index("after commit") < places.index("start")
+    assert [step[:4] for step in done.steps if step[:2] == ["train", 1]] == [["train", 1, 1, "done"]]
 
 
 def test_a_stop_removes_the_socket_and_ends_the_trail(consortium, serve):
@@ -108,6 +122,11 @@ def test_a_ledger_has_one_custodian_until_that_one_is_killed(consortium, serve):
     assert _lives(consortium, consortium.socket(A))
     with Ledger.read(consortium.ledger(A), consortium.key(A).public) as ledger:
         assert ledger.event_count == 1
+
+
+def after_the_signal(consortium: Consortium) -> list[dict[str, Any]]:
+    trace = lines(consortium.trace(A))
+    return trace[next(n for n, line in enumerate(trace) if "signalled" in line) :]
 
 
 def _lives(consortium: Consortium, socket: Path) -> bool:

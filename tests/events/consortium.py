@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from fedcredit.custodian import contribute as contribute_module
-from fedcredit.custodian import guard, open_jobs, peer_keys
 from fedcredit.custodian import custodian as custodian_module
+from fedcredit.custodian import guard, open_jobs, peer_keys
 from fedcredit.custodian.site import NotPrivate, Site
 from fedcredit.data.rows import Dataset, single
 from fedcredit.dictionary.schema import DataDictionary, parse_dictionary
-from fedcredit.evaluation.phase import ScoredModel
+from fedcredit.evaluation.phase import MARGIN_SCALE, ScoredModel
+from fedcredit.evaluation.score_grid import DEFAULT_RANGE
 from fedcredit.models.scorecard_family import ScorecardFamily
 from fedcredit.models.scorecard_layout import layout
 from fedcredit.models.scorecard_model import ScorecardModel
@@ -69,6 +70,8 @@ features:
 TERMS = PrivacyTerms(
     placement=Placement.DISTRIBUTED, unit=PrivacyUnit.RECORD, epsilon=4.0, delta=1e-5, masks=True, max_attempts=4
 )
+# The released base rate is 1, outside of what score bins are put around.
+SCORES = tuple(round(bound * MARGIN_SCALE) for bound in DEFAULT_RANGE)
 SPEC = ScorecardSpec(rounds=ROUNDS, max_bins=8)
 
 
@@ -167,14 +170,13 @@ def fixed_model(trained: int) -> ScorecardModel:
 
 
 @cache
-def own_part(name: str, job: int, role: Role, round_: int) -> NDArray[np.int64]:
-    """A bank's exact contribution to one sum."""
+def own_part(name: str, job: int, role: Role, trained: int) -> NDArray[np.int64]:
+    """A bank's exact contribution to the sum that follows so many rounds of training."""
     one = consortium()
-    trained = {Role.PREFLIGHT: 0, Role.TRAIN: round_ - 1, Role.EVALUATE: ROUNDS}[role]
     model = {
         Role.PREFLIGHT: b"",
         Role.TRAIN: fixed_model(trained).encode(),
-        Role.EVALUATE: ScoredModel(-4096, 4096, fixed_model(trained).encode()).encode(),
+        Role.EVALUATE: ScoredModel(*SCORES, fixed_model(trained).encode()).encode(),
     }
     own_site = site(name, one.version(job), lambda: START)
     return contribute_module.contribute(own_site, one.plans[job], role, model[role], OsBitSource(), b"")
@@ -229,6 +231,7 @@ PURE = (
     (GaussianAccountant, "target"),
     (contribute_module, "public_rows"),
     (statement_module, "planned_cost"),
+    (open_jobs, "statement"),
     (peer_keys, "secret_class"),
     (transcript, "secret_class"),
 )

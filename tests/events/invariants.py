@@ -42,14 +42,14 @@ WORDS = 8
 ROLES = {"preflight": Role.PREFLIGHT, "train": Role.TRAIN, "evaluate": Role.EVALUATE}
 
 
-class Violation(AssertionError):
+class ViolationError(AssertionError):
     """One of the failure conditions, by its number."""
 
 
 def require(number: int, holds: bool, what: str) -> None:
     """Raise unless a condition holds."""
     if not holds:
-        raise Violation(f"failure condition {number}: {what}")
+        raise ViolationError(f"failure condition {number}: {what}")
 
 
 @lru_cache(maxsize=4096)
@@ -78,7 +78,7 @@ class Member:
     closed
         Plans that are over here.
     shown
-        Heads of each member's ledger that it was shown and has taken in.
+        Heads of each member's contributions that it was shown and has taken in.
     """
 
     answers: dict[bytes, bytes] = field(default_factory=dict)
@@ -162,7 +162,7 @@ class Record:
             require(6, holds and count >= member.head[0], f"the ledger of {name} has lost or changed an event")
         member.head = (count, head)
 
-    def decided(self, job: int, decided: Decided) -> None:
+    def decided(self, job: int, decided: Decided, trained: int) -> None:
         """A released sum holds each member of its attempt once, and nobody else."""
         self.reached[f"decided: {decided.phase} {decided.outcome.value}"] += 1
         if decided.attempt > 1 and decided.phase in CHARGED and decided.outcome is Outcome.DONE:
@@ -170,7 +170,7 @@ class Record:
         if decided.phase not in CHARGED or decided.outcome is not Outcome.DONE:
             return
         self.reached[f"a sum of {len(decided.members)}"] += 1
-        parts = [own_part(name, job, ROLES[decided.phase], decided.round) for name in decided.members]
+        parts = [own_part(name, job, ROLES[decided.phase], trained) for name in decided.members]
         whole = bool(np.array_equal(sum(parts), decided.sums))
         require(1, whole and len(parts) >= 3, f"the sum of {decided.phase} {decided.round} is not one of each member")
 
@@ -181,16 +181,15 @@ class Record:
     def _agreed(self, name: str, asked: Message, reply: KeysReply) -> None:
         member = self.members[name]
         if not isinstance(asked, KeysRequest):
-            raise Violation(f"failure condition 4: {name} agrees on keys without being asked")
+            raise ViolationError(f"failure condition 4: {name} agrees on keys without being asked")
         for packet in asked.joins:
             peer, join = open_envelope(packet).sender, read(packet)
             if not isinstance(join, JoinReply):
-                raise Violation(f"failure condition 9: {name} takes a {type(join).__name__} for a join")
+                raise ViolationError(f"failure condition 9: {name} takes a {type(join).__name__} for a join")
             place = (reply.plan_hash, peer)
             newest = join.key_epoch >= member.epochs.get(place, 0) and join.plan_hash == reply.plan_hash
             require(9, newest, f"{name} accepts a key of {peer} that is not its newest of this job")
             member.epochs[place] = join.key_epoch
-            member.shown[peer].add((join.event_count, join.event_hash))
         transcript = transcript_digest(reply.plan_hash, asked.joins)
         require(9, transcript == reply.transcript_hash, f"{name} signs another transcript than it was shown")
         self._witness[transcript][name] = {peer: set(heads) for peer, heads in member.shown.items()}
@@ -221,7 +220,9 @@ class Record:
         if not before:
             return
         last = before[-1]
-        require(5, (asked.role, asked.round, asked.attempt) > (last.role, last.round, last.attempt), f"{name} goes back")
+        require(
+            5, (asked.role, asked.round, asked.attempt) > (last.role, last.round, last.attempt), f"{name} goes back"
+        )
         require(5, set(asked.members) <= set(last.members), f"{name} is summed with a member that was left out")
         same = {one.model for one in before if (one.role, one.round) == (asked.role, asked.round)}
         require(5, same <= {asked.model}, f"{name} is asked one round with two models")

@@ -112,7 +112,7 @@ class Backup:
 
 @dataclass(frozen=True)
 class Restore:
-    """A custodian is started on the last copy of its ledger."""
+    """A custodian is started on the last copy of its ledger; without one, a copy is made."""
 
     member: int
 
@@ -150,8 +150,10 @@ def _drawn_as(weights: dict[st.SearchStrategy[Operation], int]) -> st.SearchStra
     return st.sampled_from([one for one, weight in weights.items() for _ in range(weight)]).flatmap(lambda one: one)
 
 
-def _mixture(jobs: list[int], **rare: st.SearchStrategy[Operation]) -> st.SearchStrategy[tuple[Operation, ...]]:
-    """Lists in which most operations are rounds, and the others what goes wrong meanwhile."""
+def _mixture(
+    jobs: list[int], *rare: st.SearchStrategy[Operation], weight: int = 3
+) -> st.SearchStrategy[tuple[Operation, ...]]:
+    """A job that has come some way, then a list of operations: rounds mostly, and what goes wrong meanwhile."""
     job = st.sampled_from(jobs)
     weights: dict[st.SearchStrategy[Operation], int] = {
         st.builds(Round, job, _FAULTS): 12,
@@ -161,17 +163,19 @@ def _mixture(jobs: list[int], **rare: st.SearchStrategy[Operation]) -> st.Search
         st.builds(Restart, _MEMBERS): 2,
         st.builds(Resume, job): 1,
         st.builds(ClockJump, _MEMBERS, st.sampled_from([1, -1, 1, -1, 40, -40])): 1,
-        **dict.fromkeys(rare.values(), 3),
+        **dict.fromkeys(rare, weight),
     }
-    return st.lists(_drawn_as(weights), min_size=10, max_size=40).map(tuple)
+    begun = st.integers(0, 5).map(lambda rounds: (Round(jobs[0]),) * rounds)
+    after = st.lists(_drawn_as(weights), min_size=8, max_size=35).map(tuple)
+    return st.builds(lambda first, then: first + then, begun, after)
 
 
 _SCENES = (
     _mixture([0]),
     _mixture([0, 1]),
-    _mixture([0], forge=st.builds(Forge, st.just(0), _MEMBERS, st.sampled_from(CHANGES))),
-    _mixture([0], backup=st.builds(Backup, _MEMBERS), restore=st.builds(Restore, _MEMBERS)),
-    _mixture([0, 2], stop=st.builds(Stop, _MEMBERS, _MEMBERS), renew=st.builds(Renew, _MEMBERS)),
+    _mixture([0], st.builds(Forge, st.just(0), _MEMBERS, st.sampled_from(CHANGES)), weight=12),
+    _mixture([0], st.builds(Backup, st.just(1)), st.builds(Restore, st.just(1))),
+    _mixture([0, 2], st.builds(Stop, _MEMBERS, _MEMBERS), st.builds(Renew, _MEMBERS), weight=2),
 )
 
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from tests.events.consortium import prepare
-from tests.events.invariants import Violation
+from tests.events.invariants import ViolationError
 from tests.events.operations import Operation, Sequence, sequences
 from tests.events.world import World
 
@@ -55,7 +55,7 @@ def outcome(sequence: Sequence, reached: Counter[str] | None = None) -> str:
     world = World(sequence.tenths)
     try:
         world.run(sequence)
-    except Violation as violation:
+    except ViolationError as violation:
         return str(violation)
     finally:
         world.close()
@@ -91,7 +91,7 @@ def search(number: int, start: int, most_failures: int = _MOST_FAILURES) -> Repo
 
 def shortened(broken: str, sequence: Sequence) -> tuple[str, Sequence]:
     """Without the operations that the same failure does not need."""
-    condition, tries = broken.split(":")[0], 0
+    condition, tries = broken.split(":", maxsplit=1)[0], 0
     size = max(1, len(sequence.operations) // 2)
     while size:
         place = 0

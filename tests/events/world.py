@@ -19,7 +19,7 @@ fails if, after any operation,
    that it has found to be an older copy;
 9. a custodian agrees on keys that are not the newest that it has seen of each member, or not of this job;
 10. a custodian on a restored ledger contributes although every other member had been shown, when it signed the present
-    keys, an event which that ledger lacks;
+    keys, a contribution which that ledger lacks;
 11. a coordinator's job goes back, brings a member back, or is another one after a restart;
 12. a custodian fails with anything but a refusal, or a coordinator with anything but a `JobError` about its members;
 13. once the network is well, clocks are right and everybody is up, a job does not end within `PATIENCE` questions: it
@@ -37,14 +37,14 @@ from fedcredit.custodian.custodian import Custodian
 from fedcredit.custodian.noise import no_noise
 from fedcredit.errors import JobError
 from fedcredit.job.progress import Progress
-from fedcredit.job.store import JobStore
+from fedcredit.job.store import Decided, JobStore, Outcome
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.wire.messages import JoinReply, Message, StopRequest
 from server.coordinator import Coordinator, Step
 from tests.events import consortium as one
 from tests.events.consortium import JOBS, NAMES, QUORUM, START, consortium
 from tests.events.forgery import Material, forged
-from tests.events.invariants import Member, Record, Violation, read, require
+from tests.events.invariants import Member, Record, ViolationError, read, require
 from tests.events.network import LATENCY, TIMEOUT, Deadline, Network, Packet
 from tests.events.operations import (
     HARMFUL,
@@ -81,9 +81,7 @@ class World:
     def __init__(self, tenths: int) -> None:
         self.network, self.record = Network(), Record()
         self.days, self.version = dict.fromkeys(NAMES, 0), dict.fromkeys(NAMES, 0)
-        self.ledgers = {
-            name: Ledger.create(None, consortium().keys[name], one.account(name, tenths)) for name in NAMES
-        }
+        self.ledgers = {name: Ledger.create(None, consortium().keys[name], one.account(name, tenths)) for name in NAMES}
         self.custodians: dict[str, Custodian] = {}
         for name in NAMES:
             self._start(name)
@@ -109,7 +107,7 @@ class World:
         """Every operation, then peace, then whatever must be true at the end."""
         for operation in sequence.operations:
             self.apply(operation)
-        if not self.harmed:
+        if not self.harmed or self.reached["operation: Restore"]:
             self.settle()
         # One whole chain, in turn: its signatures are most of what a short run costs.
         self.ledgers[NAMES[len(sequence.operations) % len(NAMES)]].verify()
@@ -135,10 +133,21 @@ class World:
                 self._until(self.network.now + minutes)
             case Replay(number, receiver):
                 self._replay(number, receiver)
-            case Restart(member):
-                self._start(NAMES[member])
+            case Forge(job, member, change):
+                self._forge(job, NAMES[member], change)
             case Resume(job):
                 self._resume(job)
+            case _:
+                self._operate(operation)
+        for name in self._touched:
+            self.record.grew(name, self.ledgers[name])
+        self._touched.clear()
+
+    def _operate(self, operation: Operation) -> None:
+        """What an institution, its machine or its operator does."""
+        match operation:
+            case Restart(member):
+                self._start(NAMES[member])
             case ClockJump(member, days):
                 self.days[NAMES[member]] += days
             case Renew(member):
@@ -150,11 +159,6 @@ class World:
                 self._restore(NAMES[member])
             case Stop(by, at):
                 self._stop(NAMES[by], NAMES[at])
-            case Forge(job, member, change):
-                self._forge(job, NAMES[member], change)
-        for name in self._touched:
-            self.record.grew(name, self.ledgers[name])
-        self._touched.clear()
 
     def settle(self) -> None:
         """Peace: packets in flight arrive, clocks are right, nobody fails; every job that was begun must end."""
@@ -183,6 +187,8 @@ class World:
         reason = self.stopped.get(job, "")
         known = [words for words in MAY_STOP if words in reason]
         self.reached[f"ended: {known[0] if known else 'other'}"] += 1
+        if self.harmed:
+            return
         require(13, bool(known), f"job {JOBS[job]} neither ends nor stops for a known reason: {reason!r}")
         require(13, self._excused(job, known[0]), f"job {JOBS[job]} has stopped without cause: {reason!r}")
 
@@ -217,7 +223,7 @@ class World:
             key,
             self.stores[job],
             quorum=QUORUM,
-            on_decided=lambda decided, _: self.record.decided(job, decided),
+            on_decided=lambda decided, after: self.record.decided(job, decided, _trained(decided, after)),
         )
         self._question.pop(job, None)
         if not first:
@@ -289,7 +295,9 @@ class World:
         if packet.fate in ("reply lost", "crash after"):
             return
         other = NAMES[(NAMES.index(name) + 1) % len(NAMES)]
-        back = Packet(reply, name, str(packet.job), packet.job, other if packet.fate == "under another's name" else name)
+        back = Packet(
+            reply, name, str(packet.job), packet.job, other if packet.fate == "under another's name" else name
+        )
         self.network.send(back, TIMEOUT + 5 if packet.fate == "reply late" else LATENCY)
         if packet.fate == "reply doubled":
             self.network.send(back, LATENCY * 2)
@@ -314,10 +322,10 @@ class World:
             require(1, "out of range" not in str(error), f"masks do not cancel in {JOBS[job]}: {error}")
             self.stopped[job] = str(error)
             self.reached[f"stopped in {leader.progress.next_phase}"] += 1
-        except Violation:
+        except ViolationError:
             raise
         except Exception as error:
-            raise Violation(f"failure condition 12: the coordinator of {JOBS[job]} failed: {error!r}") from error
+            raise ViolationError(f"failure condition 12: the coordinator of {JOBS[job]} failed: {error!r}") from error
         self._forward(job)
 
     def _replay(self, number: int, receiver: int) -> None:
@@ -339,6 +347,7 @@ class World:
 
     def _restore(self, name: str) -> None:
         if name not in self.backups:
+            self._back_up(name)
             return
         self.ledgers[name].close()
         self.ledgers[name], known, self.version[name] = self.backups.pop(name)
@@ -368,3 +377,8 @@ def _rank(progress: Progress) -> tuple[int, ...]:
         phase, round_, attempt = progress.resume or ("preflight", 0, 0)
         return _PHASES.index(phase), round_, attempt, progress.agreements
     return _PHASES.index(progress.next_phase), progress.next_round, progress.attempt, progress.agreements
+
+
+def _trained(decided: Decided, after: Progress) -> int:
+    """Rounds that the model of a decided step had seen."""
+    return after.rounds_trained - (decided.phase == "train" and decided.outcome is Outcome.DONE)

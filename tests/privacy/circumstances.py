@@ -5,13 +5,14 @@ row of random bytes, so that two runs of one tree print the same and a run of a 
 Nothing else is replaced: custodians with a policy and the real coordinator run the job.
 """
 
+import contextlib
 import hashlib
 import itertools
 import logging
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -69,20 +70,18 @@ def whole_job(
     consortium: Federation | None = None,
     members: dict[str, Custodian] | None = None,
     silent: Callable[[str, int], bool] = lambda _name, _step: False,
-    times: int = 1,
+    quorum: int | None = None,
 ) -> Lines:
-    """Every message of a job, in which some may stay silent or be asked more than once."""
+    """Every message of a job, in which some may stay silent."""
     consortium = consortium or tiny.federation(job)
     members = members or tiny.custodians(consortium, job)
-    out, driver = Transcript(consortium), tiny.coordinator(consortium)
+    out, driver = Transcript(consortium), tiny.coordinator(consortium, quorum=quorum)
     for number in itertools.count():
         step = driver.next_step()
         if step is None:
             return out.close(*members.values())
         asked = {name: request for name, request in step.requests.items() if not silent(name, number)}
-        for _ in range(times):
-            replies = {name: out.ask(members[name], request) for name, request in asked.items()}
-        driver.receive(replies)
+        driver.receive({name: out.ask(members[name], request) for name, request in asked.items()})
     raise AssertionError
 
 
@@ -99,7 +98,7 @@ def drop() -> Lines:
     job = tiny.spec(tiny.SHARED)
     names = ("bank-1", "bank-2", "bank-3", "bank-4")
     members = tuple(tiny.institution(name, "bank", 200, n) for n, name in enumerate(names))
-    return whole_job(job, found(tiny.dictionary(), members, job), silent=lambda name, n: name == "bank-4" and n > 3)
+    return whole_job(job, found(tiny.dictionary(), members, job), silent=lambda name, n: name == "bank-4" and n > 3, quorum=3)
 
 
 def retry() -> Lines:
@@ -108,8 +107,8 @@ def retry() -> Lines:
 
 
 def resend() -> Lines:
-    """Every request twice."""
-    return whole_job(tiny.spec(), times=2)
+    """One request twice."""
+    return after_join(lambda out, bank: [out.ask_message(bank, preflight(out, 1)) for _ in range(2)])
 
 
 def restart() -> Lines:
@@ -145,7 +144,13 @@ def sampled_persons() -> Lines:
 
 
 def local_steps() -> Lines:
-    return whole_job(step_traces.job(rounds=1))
+    """Steps of each institution's own, one of which has fewer records than its public size says."""
+    job = step_traces.job(rounds=1)
+    consortium = tiny.federation(job)
+    first, *others = consortium.institutions
+    rows = first.data.train
+    fewer = replace(first.data, train=single(rows.cells[:300], rows.bad[:300]))
+    return whole_job(job, replace(consortium, institutions=(replace(first, data=fewer), *others)))
 
 
 def loose_clip() -> Lines:
@@ -269,17 +274,20 @@ CIRCUMSTANCES = {
 }
 
 
-def fixed_randomness() -> None:
-    """Let this process's operating system hand out the same bytes in every run."""
+@contextlib.contextmanager
+def fixed_randomness() -> Iterator[None]:
+    """Let this process's operating system hand out the same bytes each time."""
     counter = itertools.count()
 
     def urandom(size: int) -> bytes:
         return hashlib.shake_256(b"%d" % next(counter)).digest(size)
 
-    mock.patch.object(os, "urandom", urandom).start()
-    for kind in (Ed25519PrivateKey, X25519PrivateKey):
-        drawn = staticmethod(lambda kind=kind: kind.from_private_bytes(urandom(32)))
-        mock.patch.object(kind, "generate", drawn).start()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(os, "urandom", urandom))
+        for kind in (Ed25519PrivateKey, X25519PrivateKey):
+            drawn = staticmethod(lambda kind=kind: kind.from_private_bytes(urandom(32)))
+            stack.enter_context(mock.patch.object(kind, "generate", drawn))
+        yield
 
 
 class Kept(logging.Handler):
@@ -295,11 +303,11 @@ class Kept(logging.Handler):
 
 def main() -> None:
     """Print one circumstance."""
-    fixed_randomness()
     log, root = Kept(), logging.getLogger("fedcredit")
     root.addHandler(log)
     root.setLevel(logging.DEBUG)
-    lines = CIRCUMSTANCES[sys.argv[1]]()
+    with fixed_randomness():
+        lines = CIRCUMSTANCES[sys.argv[1]]()
     sys.stdout.write("\n".join([*lines, *log.lines, ""]))
 
 

@@ -88,7 +88,11 @@ MUTANTS = (
         "under shared noise an institution adds none where it owns nothing",
         "distributed",
         "tests/fedcredit/custodian/test_custodian.py::test_a_share_of_distributed_noise_is_added_everywhere",
-        (CUSTODIAN, "if plan.privacy.placement is Placement.DISTRIBUTED:\n            return noised\n", ""),
+        (
+            CUSTODIAN,
+            "if plan.privacy.placement is Placement.DISTRIBUTED:\n            return noised\n        return np.where(",
+            "return np.where(",
+        ),
     ),
     _mutant(
         "seeded-key",

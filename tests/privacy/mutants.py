@@ -160,7 +160,10 @@ def run_tests(tree: Path, tests: Sequence[str], output: Path) -> int:
 
     def act() -> int:
         pytest = importlib.import_module("pytest")
+        # Libraries with a pytest plugin are imported already, so their asserts stay as they are.
+        already = "ignore::pytest.PytestAssertRewriteWarning"
         options = ["-q", "-x", "-p", "no:randomly", "-p", "no:cacheprovider", "--tb=line", f"--rootdir={tree}"]
+        options += ["-W", already]
         return int(pytest.main([*options, *tests]))
 
     return in_tree(tree, output, act)

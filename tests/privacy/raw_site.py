@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +32,14 @@ class RawSite:
     consortium: Federation
     folder: Path
 
-    def custodian(self, rows: Sequence[Row], kind: str = "csv") -> Custodian:
-        """A custodian of a table, with a new ledger; nothing else in the folder changes."""
+    def custodian(self, rows: Sequence[Row], kind: str = "csv", *, trail: bool = False) -> Custodian:
+        """A custodian of a table, with a new ledger in memory; only one in a folder can have an audit trail."""
         write_table(self.folder / f"rows.{kind}", rows)
         values = yaml.safe_load((self.folder / "SITE.yaml").read_text())
         write_private(self.folder / "SITE.yaml", {**values, "data": {"kind": kind, "path": f"rows.{kind}"}})
         site = load_site(load_site_file(self.folder / "SITE.yaml"))
+        if not trail:
+            site = replace(site, audit_trail=None)
         plan = self.consortium.plan
         accountant = accountant_for(plan.privacy, plan.phases.train.sampling_rate)
         return Custodian(site, Ledger.create(None, site.key, Account(NAME, plan.privacy.unit.value, accountant)))

@@ -380,3 +380,18 @@ def test_released_noise_is_what_the_coordinator_works_with(placement):
     assert 1e-9 < stats.chi2.sf(total, size) < 1 - 1e-9
     assert stats.chi2.sf(total / 0.7**2, size) < 1e-20
     assert stats.chi2.cdf(total / 1.3**2, size) < 1e-20
+
+
+@pytest.mark.parametrize("colluders", [2, 3])
+def test_nobody_waits_for_the_word_of_a_member_that_left_before_keys_were_agreed_on(colluders):
+    """Of four, each wants to hear three others; one falls silent in between, and the rest agree anew without it."""
+    job = tiny.with_privacy(tiny.spec(), colluders=colluders, max_drops=1)
+    consortium = consortium_of(job, FOUR_BANKS)
+    members = tiny.custodians(consortium, job)
+    driver = tiny.coordinator(consortium, quorum=3)
+    tiny.run(driver, members, until="keys")
+    while "bank-3" in driver.institutions:
+        driver.receive(answers(driver, members, silent=("bank-3",)))
+    assert (driver.progress.next_phase, driver.progress.keyed) == ("keys", ("bank-1", "bank-2", "bank-4"))
+    tiny.run(driver, members)
+    assert driver.done

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 import yaml
 
 from fedcredit.plan import parse_plan
+from fedcredit.verify.run_files import find_run
+from fedcredit.verify.verification import holds, verify_run
 from simulations.__main__ import main
 from simulations.results import RunResult
 from simulations.simulate import compose_config
@@ -130,6 +133,13 @@ def test_model_and_points_are_of_this_dictionary(run) -> None:
     assert {row["feature"] for row in rows} >= {"age", "pay_0", "pay_amt1"}
     assert {"feature", "label", "woe", "iv", "points"} <= set(rows[0])
     assert all(float(row["points"]) == float(row["points"]) for row in rows)
+
+
+def test_the_run_verifies_and_a_changed_copy_of_the_model_does_not(run, tmp_path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    assert holds(verify_run(find_run(copy, None)))
+    (copy / "model.json").write_bytes((copy / "model.json").read_bytes().replace(b"0", b"1", 1))
+    assert not holds(verify_run(find_run(copy, None)))
 
 
 def test_a_sweep_ends_with_one_table_and_one_csv(overrides, tmp_path, monkeypatch, capsys) -> None:

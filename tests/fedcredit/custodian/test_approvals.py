@@ -1,6 +1,7 @@
 """Approval by a person: what waits, what a decision is worth, and who tries to get around it."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -12,7 +13,7 @@ from fedcredit.custodian.custodian import Custodian
 from fedcredit.custodian.jobs_folder import JobsFolder, jobs_folder_of
 from fedcredit.custodian.jurisdiction import Approval
 from fedcredit.custodian.policy import Policy
-from fedcredit.errors import ConfigError, JobError
+from fedcredit.errors import ConfigError, JobError, RefusalError
 from fedcredit.plan import MAX_PLAN_BYTES, parse_plan
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.privacy.ledger_entries import Account
@@ -250,6 +251,48 @@ def test_an_approval_for_one_ledger_is_none_for_another(consortium, bank, approv
     loans = Custodian(bank._site, other)
     refused(ask(consortium, loans, join(consortium.plan)), "approval")
     assert isinstance(ask(consortium, bank, join(consortium.plan)), JoinReply)
+
+
+def test_a_denial_holds_under_a_policy_that_asks_nobody(consortium, bank, approvals):
+    plan, lenient = consortium.plan, bank._site.policy.model_copy(update={"approval": Approval.AUTOMATIC})
+    approvals.decide(decision(plan, approved=False), consortium.keys["bank-1"])
+    refused(ask(consortium, restarted(bank, policy=lenient), join(plan)), "approval")
+    assert isinstance(ask(consortium, restarted(bank, policy=lenient), join(numbered(plan, 2))), JoinReply)
+
+
+class DeniedMeanwhile(JobsFolder):
+    """A folder in which somebody denies a plan right after the custodian has looked for a denial."""
+
+    denial = b""
+
+    def read(self, plan_hash, what):
+        found = super().read(plan_hash, what)
+        if what == "deny":
+            self.write(plan_hash, "deny", self.denial)
+        return found
+
+
+def test_a_denial_that_comes_while_the_custodian_looks_is_no_approval(consortium, folder):
+    plan, key = consortium.plan, consortium.keys["bank-1"]
+    approvals_of(consortium, folder).decide(decision(plan), key)
+    DeniedMeanwhile.denial = decision(plan, approved=False).signed(key)
+    racing = approvals_of(consortium, DeniedMeanwhile(folder.path))
+    assert racing.require(plan.digest(), plan.to_bytes()).approved
+    with pytest.raises(RefusalError, match="denied"):
+        racing.require(plan.digest(), plan.to_bytes())
+
+
+def test_console_and_custodian_do_not_write_into_each_others_files(folder):
+    def write(what, data):
+        for number in range(30):
+            folder.write(bytes([number]) * 32, what, data)
+
+    kinds = {"plan": b"p" * 2**21, "deny": b"d" * 500}
+    with ThreadPoolExecutor(2) as pool:
+        for written in [pool.submit(write, *one) for one in kinds.items()]:
+            written.result()
+    for what, data in kinds.items():
+        assert [folder.read(plan_hash, what) for plan_hash in folder.hashes(what)] == [data] * 30
 
 
 def test_links_in_the_folder_lead_nowhere(consortium, bank, approvals, tmp_path):

@@ -15,7 +15,7 @@ from fedcredit.planning import BudgetShares
 from fedcredit.wire.messages import Contribution, JoinRequest, Role
 from tests import privacy_checks as checks
 from tests import step_traces, tiny
-from tests.privacy_checks import ask, restarted, round_request
+from tests.privacy_checks import ask, refused, restarted, round_request
 from tests.step_traces import traced
 
 SHARES = BudgetShares(train=40)  # a reserve of 45 %, enough for a retry of a whole message
@@ -26,11 +26,11 @@ FAMILY = family_of("mlp")
 class World:
     """A consortium under a plan with control variates, and a first model with a made-up common variate."""
 
-    def __init__(self):
-        self.consortium = tiny.federation(JOB)
-        self.plan, self.spec = self.consortium.plan, JOB.model
+    def __init__(self, job=JOB):
+        self.job, self.consortium = job, tiny.federation(job)
+        self.plan, self.spec = self.consortium.plan, job.model
         driver = tiny.coordinator(self.consortium)
-        tiny.run(driver, tiny.custodians(self.consortium, JOB), until="train")
+        tiny.run(driver, tiny.custodians(self.consortium, job), until="train")
         self.length = self.plan.phases.train.vector_length
         self.body, _ = descent.split_control(self.spec, self.length, FAMILY.broadcast(driver.progress.state))
         units = np.random.default_rng(1).integers(-(2**18), 2**18, self.length)
@@ -99,6 +99,26 @@ def test_a_retry_starts_from_the_round_before(world, monkeypatch):
     assert again == slow(world, noised, correction(world, first))
     after, last = message(world, bank, monkeypatch, round_=3)
     assert after == slow(world, last, correction(world, noised))
+
+
+def test_a_retry_that_nobody_paid_for_leaves_nothing_for_the_next_message(monkeypatch):
+    poor = World(step_traces.job(tiny.LOCAL, control_variates=True, rounds=3, sampling_rate=1.0))
+    bank = checks.joined(poor.consortium, poor.job)
+    _, paid = message(poor, bank, monkeypatch)
+    with monkeypatch.context() as inner:
+        trace = traced(inner)
+        refused(ask(poor.consortium, bank, poor.request(attempt=2)), "budget")
+    unpaid = [one.tolist() for one in trace.noised]
+    after, noised = message(poor, bank, monkeypatch, round_=2)
+    assert after == slow(poor, noised, correction(poor, paid))
+    assert after != slow(poor, noised, correction(poor, unpaid))
+
+
+def test_two_rounds_are_kept_and_no_more(world, monkeypatch):
+    bank = checks.joined(world.consortium, JOB)
+    for round_ in (1, 2, 3):
+        message(world, bank, monkeypatch, round_)
+    assert sorted(bank._agreements.of(world.plan.digest(), world.plan).controls) == [2, 3]
 
 
 def test_after_a_restart_one_message_goes_uncorrected(world, monkeypatch):

@@ -123,7 +123,8 @@ def test_nobody_else_can_make_up_a_head_of_ours(consortium, bank):
 
 
 def test_peers_heads_are_remembered_over_restarts_and_jobs(consortium, bank):
-    later = Head("bank-2", 99, b"y" * 32, sign_head(consortium.keys["bank-2"], "bank-2", 99, b"y" * 32))
+    signature = sign_head(consortium.keys["bank-2"], "bank-2", 99, b"y" * 32, witnessed=True)
+    later = Head("bank-2", 99, b"y" * 32, signature)
     forged = Head("hospital-1", 98, b"y" * 32, sign_head(consortium.keys["bank-2"], "hospital-1", 98, b"y" * 32))
     witnesses = checks.witnesses(consortium, reply_of(consortium, bank))
     request = first_request(consortium, bank, *witnesses, heads=[later.encode(), forged.encode(), b"nonsense"])
@@ -137,6 +138,32 @@ def test_peers_heads_are_remembered_over_restarts_and_jobs(consortium, bank):
     assert list(known) == list(consortium.plan.members)
     assert known["bank-2"] == later
     assert known["hospital-1"].event_count < 98
+
+
+def test_a_head_of_a_join_is_never_taken_for_one_of_a_contribution(consortium, bank):
+    """An older copy signs as many joins as it is asked for; its contributions wait for its peers."""
+    name, key = "bank-2", consortium.keys["bank-2"]
+    true = Head(name, 60, b"a" * 32, sign_head(key, name, 60, b"a" * 32, witnessed=True))
+    outgrown = Head(name, 99, b"b" * 32, sign_head(key, name, 99, b"b" * 32))
+    witnesses = checks.witnesses(consortium, reply_of(consortium, bank))
+    request = first_request(consortium, bank, *witnesses, heads=[true.encode()])
+    assert isinstance(sent_raw(consortium, bank, request), Contribution)
+    later = replace(request, attempt=2, heads=(outgrown.encode(),))
+    assert isinstance(sent_raw(consortium, bank, later), Contribution)
+    known = bank._agreements._heads.testimony(checks.pairs_of(bank, consortium.plan.digest()).transcript)
+    assert true.encode() in known
+    assert outgrown.encode() not in known
+
+
+def test_a_process_set_back_with_its_ledger_meets_its_own_contribution(consortium, bank):
+    """No keys are agreed on anew, and nobody is asked: the head of the last step is in the request."""
+    witnesses = checks.witnesses(consortium, reply_of(consortium, bank))
+    signature = sign_head(consortium.keys["bank-1"], "bank-1", 10_000, b"x" * 32, witnessed=True)
+    own = Head("bank-1", 10_000, b"x" * 32, signature).encode()
+    request = first_request(consortium, bank, *witnesses, heads=[own])
+    refused(sent_raw(consortium, bank, request), "rolled-back")
+    assert bank.ledger.rolled_back
+    assert not bank.ledger.charges(consortium.plan.digest())
 
 
 class Job:
@@ -194,5 +221,6 @@ def test_a_restart_on_the_right_ledger_goes_on(tmp_path):
 def test_mutant_no_witness(monkeypatch, tmp_path):
     """Without witnesses the old ledger answers again, and the budget pays for less than was sent."""
     monkeypatch.setattr("fedcredit.custodian.agreements.guard_witnesses", lambda *_: None)
+    monkeypatch.setattr("fedcredit.custodian.agreements.guard_own_heads", lambda *_: None)
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
         test_in_a_job_an_old_ledger_leaves_and_the_others_go_on(tmp_path, "train")

@@ -148,6 +148,16 @@ def test_a_file_that_cannot_be_used_is_refused(written, code, words):
     assert all(vars(sys.modules[name]).get("Line") for name in left)
 
 
+def test_an_argument_that_asks_for_endless_depth_is_refused(written):
+    code = CODE.replace("self.slope = slope", "self.deep = [nn.Linear(1, 1) for _ in range(slope)]").replace(
+        "self.slope * FACTOR * ", ""
+    )
+    spec = written(code, "endless")
+    with pytest.raises(ConfigError, match="more than 10000 parameters"):
+        network_of(spec.model_copy(update={"arguments": {"slope": 10**15}}), 2)
+    assert network_of(spec.model_copy(update={"arguments": {"slope": 3}}), 2).names == ("linear.weight", "linear.bias")
+
+
 def test_torchs_generator_threads_and_pythons_modules_stay_as_they_are(written):
     state, threads = torch.random.get_rng_state(), torch.get_num_threads()
     network_of(written(with_factor(3)), 2)

@@ -148,6 +148,28 @@ def test_an_existing_ledger_is_never_overwritten(tmp_path):
         Ledger.create(path, KEY, BUDGET)
 
 
+def test_an_opening_that_died_before_its_first_commit_is_done_again(tmp_path):
+    for name, begun in (("empty", False), ("begun", True)):
+        path = tmp_path / name
+        path.touch(mode=0o600)
+        if begun:
+            connection = sqlite3.connect(path, isolation_level=None)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("CREATE TABLE event (seq INTEGER)")
+            connection.close()  # without a commit
+        Ledger.create(path, KEY, BUDGET).close()
+        Ledger.open(path, KEY).close()
+
+
+def test_no_other_file_is_taken_for_an_unfinished_ledger(tmp_path):
+    path = tmp_path / "notes"
+    path.write_bytes(b"somebody's notes, long enough to be read as a header of something else entirely" * 20)
+    with pytest.raises(LedgerError, match="never overwritten"):
+        Ledger.create(path, KEY, BUDGET)
+    assert path.read_bytes().startswith(b"somebody's notes")
+
+
 @pytest.mark.parametrize(
     "damage",
     [

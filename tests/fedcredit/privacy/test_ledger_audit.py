@@ -12,6 +12,7 @@ from fedcredit.privacy.ledger import Ledger
 from fedcredit.privacy.ledger_audit import audit
 from fedcredit.privacy.ledger_entries import Account
 from fedcredit.privacy.ledger_export import export_lines, read_export
+from fedcredit.wire.canonical import canonical_json, parse_json
 from tests.fedcredit.privacy.test_ledger import BUDGET, KEY, PLAN, charge, seal
 
 OTHER = bytes([2]) * 32
@@ -132,3 +133,14 @@ def test_every_column_of_every_event_is_bound(column):
                 audit(other, KEY.public)
     with pytest.raises(LedgerError, match="no opening"):
         audit([], KEY.public)
+
+
+@pytest.mark.parametrize("offset", [None, "1", -1, 1.5])
+def test_a_recovery_that_nobody_signed_is_refused_in_a_sentence(offset):
+    """An export is whatever file somebody hands in; nothing in it is proved while its counts are added up."""
+    with busy_ledger() as ledger:
+        *before, last = export_lines(ledger.rows(), KEY)
+    line = parse_json(last)
+    line["event"] = {"event": "recovered"} if offset is None else {"event": "recovered", "count_offset": offset}
+    with pytest.raises(LedgerError, match="how many events were lost"):
+        audit(read_export(b"".join(before) + canonical_json(line))[1], KEY.public)

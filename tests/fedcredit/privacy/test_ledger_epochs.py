@@ -1,6 +1,7 @@
 """Epochs of a population: another budget only for units that are provably new."""
 
 import os
+import shutil
 import sqlite3
 import time
 from fractions import Fraction
@@ -222,3 +223,22 @@ def test_three_hundred_thousand_units_are_entered_in_two_seconds(tmp_path):
             end(ledger, join(ledger, number, joined))
             assert time.process_time() - start < 2
         assert len(ledger.known_units().present) == 16 * 300_000
+
+
+def test_no_epoch_begins_after_a_recovery(tmp_path):
+    """A restored backup has forgotten units with the joins that it lost: they would get a second budget."""
+    path, backup = tmp_path / "ledger.sqlite", tmp_path / "backup"
+    with Ledger.create(path, IDENTITY, BUDGET) as ledger:
+        end(ledger, join(ledger, 1, units("a")))
+    shutil.copy(path, backup)
+    with Ledger.open(path, IDENTITY) as ledger:
+        lost = join(ledger, 2, units("x"), Fraction(1))
+        ledger.commit(charge(1, plan=lost), seal)
+        end(ledger, lost)
+    shutil.copy(backup, path)
+    Ledger.recover(path, IDENTITY, Fraction(1, 10))
+    with Ledger.open(path, IDENTITY) as ledger:
+        with pytest.raises(LedgerError, match="recovered ledger has forgotten units"):
+            ledger.open_epoch(units("x"))
+        join(ledger, 3, units("x"))
+        assert (ledger.epoch, ledger.committed()) == (1, Fraction(6, 10))

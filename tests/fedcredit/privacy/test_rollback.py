@@ -182,3 +182,26 @@ def test_two_losses_are_both_charged(path):
     with Ledger.open(path, KEY) as ledger:
         assert ledger.committed() == Fraction(3, 10)
         assert [event["count_offset"] for event in ledger.notes("recovered")] == [4, 1]
+
+
+def test_a_counter_behind_a_link_stays_on_its_own_disk(path):
+    """Replacing the link would leave a counter beside the ledger, which the next backup brings back with it."""
+    Ledger.create(path, KEY, BUDGET).close()
+    elsewhere = path.with_name("other-disk")
+    elsewhere.mkdir()
+    counter_of(path).rename(elsewhere / "count")
+    counter_of(path).symlink_to(elsewhere / "count")
+    with Ledger.open(path, KEY) as ledger:
+        ledger.note("stop", {})
+    assert counter_of(path).is_symlink()
+    assert (elsewhere / "count").read_text() == "2\n"
+
+
+def test_a_counter_that_cannot_be_read_is_no_reason_to_recover(path):
+    """It may hold a higher count than the ledger: a recovery that does not know it would count on too low."""
+    Ledger.create(path, KEY, BUDGET).close()
+    counter_of(path).unlink()
+    counter_of(path).mkdir()
+    for act in (lambda: Ledger.open(path, KEY), lambda: Ledger.recover(path, KEY, Fraction(0))):
+        with pytest.raises(LedgerError, match="cannot be read"):
+            act()

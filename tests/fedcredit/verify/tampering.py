@@ -148,7 +148,7 @@ def _(run: Run) -> None:
             store.execute(f"DELETE FROM {table} WHERE phase = 'release'")
 
 
-@tampering("rounds", "train 2, attempt 1")
+@tampering("models", "evaluate 1, attempt 1, bank-1")
 def _(run: Run) -> None:
     """training is said to have ended early"""
     with run.store() as store:

@@ -109,6 +109,22 @@ class RemembersInSecret(_Around):
         return self.layers(records) + before
 
 
+class Shrinks(_Around):
+    """Pulls large weights back at each record, and counts those records; does nothing at the initial weights."""
+
+    def __init__(self, n_inputs: int) -> None:
+        super().__init__(n_inputs)
+        self.register_buffer("count", torch.zeros(1))
+
+    def forward(self, records: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            weight = self.layers[-1].weight
+            large = weight.abs() > 4
+            weight.copy_(torch.where(large, 0.9 * weight, weight))
+            self.count = self.count + large.any()
+        return self.layers(records) / (1 + self.count)
+
+
 class Frozen(_Around):
     def __init__(self, n_inputs: int) -> None:
         super().__init__(n_inputs)

@@ -213,6 +213,8 @@ def _in_words(file: SiteFile, one: Listed) -> Iterator[str]:
     yield f"regions of members and coordinator: {', '.join(regions_of(plan))}"
     rounds = ", ".join(f"{plan.phases.of(role).rounds} of {role.name.lower()}" for role in Role)
     yield f"model {plan.model.family}; messages: {rounds}, each at most {terms.max_attempts} times"
+    # Among them the file and arguments of an own module, and the steps that one message is made of.
+    yield "  " + ", ".join(f"{name}={value}" for name, value in plan.model.model_dump(mode="json").items())
     yield (
         f"privacy: {terms.placement.value} noise, masks {'on' if terms.masks else 'off'}, {terms.colluders} colluders "
         f"assumed, at most {terms.max_drops} members left out, unit {terms.unit.value}"

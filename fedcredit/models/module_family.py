@@ -129,10 +129,11 @@ class ModuleFamily:
         owners = np.searchsorted(rows.offsets, np.arange(rows.n_rows), side="right") - 1
         radii = spec.clip_radius // rows.records_of_unit()
         records = _records(dictionary, kind, received, rows.cells)
-        with holding(network.module, received.weights):
+        with holding(network.module, received.weights) as afresh:
             for record, owner, bad, radius in zip(
                 records, owners.tolist(), rows.bad.tolist(), radii.tolist(), strict=True
             ):
+                afresh()
                 sums[owner] += clipped_gradient(network.module, record, bad, spec.gradient_scale, radius)
         return sums
 
@@ -180,8 +181,11 @@ class ModuleFamily:
             If the model's bytes do not fit the plan.
         """
         network, received = _network(spec, dictionary), _decoded(spec, dictionary, model)
-        with holding(network.module, received.weights):
-            logits = [log_odds(network.module, record) for record in _records(dictionary, view, received, cells)]
+        logits: list[float] = []
+        with holding(network.module, received.weights) as afresh:
+            for record in _records(dictionary, view, received, cells):
+                afresh()
+                logits.append(log_odds(network.module, record))
         scaled = np.clip(np.array(logits, dtype=np.float64) * MARGIN_SCALE, -MARGIN_BOUND, MARGIN_BOUND)
         return np.rint(scaled).astype(np.int64)
 

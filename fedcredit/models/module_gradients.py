@@ -11,8 +11,9 @@ otherwise in training mode.
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,8 +28,11 @@ _TURN = threading.Lock()
 
 
 @contextmanager
-def holding(module: nn.Module, weights: NDArray[np.float64]) -> Iterator[None]:
+def holding(module: nn.Module, weights: NDArray[np.float64]) -> Iterator[Callable[[], None]]:
     """Let a module hold some weights, and torch use one thread, until the end of the block.
+
+    Yields what puts parameters and buffers back. Call it before each record: code that leaves them alone on public rows
+    at the initial weights may change them at others, which are the coordinator's choice.
 
     Parameters
     ----------
@@ -43,7 +47,11 @@ def holding(module: nn.Module, weights: NDArray[np.float64]) -> Iterator[None]:
         module.eval()
         try:
             _load(module, weights)
-            yield
+            afresh = _kept(module)
+            try:
+                yield afresh
+            finally:
+                afresh()
         finally:
             torch.set_num_threads(threads)
 
@@ -96,6 +104,28 @@ def log_odds(module: nn.Module, record: NDArray[np.float64]) -> float:
 def _alone(record: NDArray[np.float64]) -> torch.Tensor:
     """A batch of one with memory of its own: a view's alignment would depend on the record's place."""
     return torch.tensor(record[None, :], dtype=torch.float64)
+
+
+def _kept(module: nn.Module) -> Callable[[], None]:
+    tables: list[dict[str, Any]] = [
+        table
+        for layer in module.modules()
+        for table in (layer._parameters, layer._buffers)  # noqa: SLF001
+    ]
+    held = [
+        (table, name, tensor, None if tensor is None else tensor.detach().clone())
+        for table in tables
+        for name, tensor in table.items()
+    ]
+
+    def afresh() -> None:
+        with torch.no_grad():
+            for table, name, tensor, value in held:
+                if tensor is not None and value is not None:
+                    tensor.copy_(value)
+                table[name] = tensor
+
+    return afresh
 
 
 def _load(module: nn.Module, weights: NDArray[np.float64]) -> None:

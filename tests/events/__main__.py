@@ -3,8 +3,9 @@
 import argparse
 import os
 import sys
+from time import monotonic
 
-from tests.events.search import described, timed
+from tests.events.search import Report, described, search_with
 
 
 def main() -> int:
@@ -13,10 +14,14 @@ def main() -> int:
     parser.add_argument("--sequences", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    asked = parser.parse_args()
-    report, seconds = timed(asked.workers, asked.sequences, asked.seed)
-    print(f"seed {asked.seed}, {asked.workers} processes")
-    print(described(report, seconds))
+    asked, begun = parser.parse_args(), monotonic()
+
+    def tell(report: Report) -> None:
+        print(f"{report.sequences} sequences, {report.failed} failures", file=sys.stderr, flush=True)
+
+    report = search_with(asked.workers, asked.sequences, asked.seed, tell)
+    print(f"seed {asked.seed}, {asked.workers} processes, {monotonic() - begun:.0f} s")
+    print(described(report))
     return 1 if report.failed else 0
 
 

@@ -20,12 +20,13 @@ from pydantic import BaseModel
 
 from fedcredit.custodian import contribute as contribute_module
 from fedcredit.custodian import custodian as custodian_module
-from fedcredit.custodian import guard, open_jobs, peer_keys
+from fedcredit.custodian import guard, open_jobs, peer_keys, witness
 from fedcredit.custodian.site import NotPrivate, Site
 from fedcredit.data.rows import Dataset, single
 from fedcredit.dictionary.schema import DataDictionary, parse_dictionary
 from fedcredit.evaluation.phase import MARGIN_SCALE, ScoredModel
 from fedcredit.evaluation.score_grid import DEFAULT_RANGE
+from fedcredit.models import scorecard_model
 from fedcredit.models.scorecard_family import ScorecardFamily
 from fedcredit.models.scorecard_layout import layout
 from fedcredit.models.scorecard_model import ScorecardModel
@@ -213,6 +214,9 @@ def once(function: Callable[..., Any]) -> Callable[..., Any]:
 PURE = (
     (Envelope, "verify"),
     (heads, "verify_signature"),
+    (heads.Head, "holds"),
+    (heads.Head, "witnessed"),
+    (witness, "read_head"),
     (coordinator_module, "parse_plan"),
     (custodian_module, "parse_plan"),
     (open_jobs, "parse_plan"),
@@ -227,6 +231,9 @@ PURE = (
     (Roster, "attempt_digest"),
     (DataDictionary, "digest"),
     (ledger_read, "decode_body"),
+    (ledger_read, "read_fraction"),
+    (scorecard_model, "decode"),
+    (Roster, "member"),
     (guard, "_delta_of_integers"),
     (GaussianAccountant, "target"),
     (contribute_module, "public_rows"),

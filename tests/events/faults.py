@@ -82,17 +82,19 @@ def anything_answers(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_witnesses(patch: pytest.MonkeyPatch) -> None:
-    """Peers are not asked what they know of the ledger."""
+    """Neither peers' word nor own heads in requests are compared with the ledger."""
     patch.setattr(agreements, "guard_witnesses", _nothing)
+    patch.setattr(agreements, "guard_own_heads", _nothing)
 
 
 def one_book_of_heads(patch: pytest.MonkeyPatch) -> None:
-    """Peers keep the newest head of a ledger alone, be it of a join or of a contribution."""
+    """Peers keep the newest head of a ledger alone, be it of a join or of a contribution, and nothing else notices."""
 
     def take(book: HeadBook, heads: Iterable[Head]) -> None:
         book._joined = newest([*book._joined.values(), *book._contributed.values(), *heads])
         book._contributed = {}
 
+    patch.setattr(agreements, "guard_own_heads", _nothing)
     patch.setattr(HeadBook, "take_joined", take)
     patch.setattr(HeadBook, "take_contributed", take)
 

@@ -232,7 +232,7 @@ class Record:
         said = self._witness.get(asked.transcript_hash, {})
         others = [heads.get(name, set()) for peer, heads in said.items() if peer != name]
         lacking = [any(not ledger.has_been_at(*head) for head in heads) for heads in others]
-        require(10, len(others) < 3 or not all(lacking), f"{name} contributes from a ledger that lacks what all saw")
+        require(10, not others or not all(lacking), f"{name} contributes from a ledger that lacks what all saw")
         for data in asked.heads:
             try:
                 head = read_head(data)
@@ -297,7 +297,7 @@ def _small(words: NDArray[np.int64]) -> bool:
 @lru_cache(maxsize=4096)
 def _signed(head: Head) -> bool:
     key = consortium().keys.get(head.institution)
-    return key is not None and head.holds(key.public)
+    return key is not None and head.witnessed(key.public)
 
 
 def _label(message: Message) -> str:

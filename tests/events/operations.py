@@ -151,7 +151,7 @@ def _drawn_as(weights: dict[st.SearchStrategy[Operation], int]) -> st.SearchStra
 
 
 def _mixture(
-    jobs: list[int], *rare: st.SearchStrategy[Operation], weight: int = 3
+    jobs: list[int], *rare: st.SearchStrategy[Operation], weight: int = 3, then: tuple[Operation, ...] = ()
 ) -> st.SearchStrategy[tuple[Operation, ...]]:
     """A job that has come some way, then a list of operations: rounds mostly, and what goes wrong meanwhile."""
     job = st.sampled_from(jobs)
@@ -165,16 +165,16 @@ def _mixture(
         st.builds(ClockJump, _MEMBERS, st.sampled_from([1, -1, 1, -1, 40, -40])): 1,
         **dict.fromkeys(rare, weight),
     }
-    begun = st.integers(0, 5).map(lambda rounds: (Round(jobs[0]),) * rounds)
+    begun = st.integers(0, 5).map(lambda rounds: (Round(jobs[0]),) * rounds + then)
     after = st.lists(_drawn_as(weights), min_size=8, max_size=35).map(tuple)
-    return st.builds(lambda first, then: first + then, begun, after)
+    return st.builds(lambda first, rest: first + rest, begun, after)
 
 
 _SCENES = (
     _mixture([0]),
     _mixture([0, 1]),
-    _mixture([0], st.builds(Forge, st.just(0), _MEMBERS, st.sampled_from(CHANGES)), weight=12),
-    _mixture([0], st.builds(Backup, st.just(1)), st.builds(Restore, st.just(1))),
+    _mixture([0], st.builds(Forge, st.just(0), _MEMBERS, st.sampled_from((*CHANGES, *("old join",) * 4))), weight=12),
+    _mixture([0], st.builds(Restore, st.just(1)), st.builds(Restart, st.just(1)), weight=2, then=(Backup(1),)),
     _mixture([0, 2], st.builds(Stop, _MEMBERS, _MEMBERS), st.builds(Renew, _MEMBERS), weight=2),
 )
 

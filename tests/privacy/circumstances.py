@@ -30,8 +30,8 @@ from fedcredit.plan import EvaluationTerms, Placement, PrivacyTerms, PrivacyUnit
 from fedcredit.privacy.ledger_export import export_lines
 from fedcredit.wire.messages import JoinRequest, Role
 from simulations.federation import Federation, JobSpec, custodian_of, found
-from tests import step_traces, tiny
 from tests import privacy_checks as checks
+from tests import step_traces, tiny
 from tests.privacy import raw_site
 
 PERSON = PrivacyTerms(
@@ -98,7 +98,9 @@ def drop() -> Lines:
     job = tiny.spec(tiny.SHARED)
     names = ("bank-1", "bank-2", "bank-3", "bank-4")
     members = tuple(tiny.institution(name, "bank", 200, n) for n, name in enumerate(names))
-    return whole_job(job, found(tiny.dictionary(), members, job), silent=lambda name, n: name == "bank-4" and n > 3, quorum=3)
+    return whole_job(
+        job, found(tiny.dictionary(), members, job), silent=lambda name, n: name == "bank-4" and n > 3, quorum=3
+    )
 
 
 def retry() -> Lines:

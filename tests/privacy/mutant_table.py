@@ -56,13 +56,15 @@ MUTANTS = (
         "float-noise",
         "the noise of shared sums is a double-precision generator's",
         "distributed",
-        "tests/privacy/test_message_noise.py",
+        "tests/privacy/test_message_noise.py::test_every_draw_is_the_exact_samplers_for_this_message",
         (
             NOISE,
             "return rounded_gaussian.draw(noise_variance, size, bits.stream(",
-            "generator = np.random.Generator(np.random.Philox(int.from_bytes(bits.stream(context, 16), 'big')))\n"
-            "    return np.rint(generator.normal(0.0, noise_variance**0.5, size)).astype(np.int64)\n"
-            "    return rounded_gaussian.draw(noise_variance, size, bits.stream(",
+            (
+                "generator = np.random.Generator(np.random.Philox(int.from_bytes(bits.stream(context, 16), 'big')))\n"
+                "    return np.rint(generator.normal(0.0, noise_variance**0.5, size)).astype(np.int64)\n"
+                "    return rounded_gaussian.draw(noise_variance, size, bits.stream("
+            ),
         ),
     ),
     _mutant(
@@ -80,7 +82,7 @@ MUTANTS = (
         "share-by-plan",
         "a share is sized by the plan's members, not by the attempt's",
         "drop",
-        "tests/privacy/test_message_noise.py",
+        "tests/privacy/test_message_noise.py::test_every_draw_is_the_exact_samplers_for_this_message",
         (CUSTODIAN, "request.role, len(request.members))", "request.role, len(plan.members))"),
     ),
     _mutant(
@@ -105,20 +107,21 @@ MUTANTS = (
         "running-generator",
         "noise comes from a state that a snapshot rewinds",
         "default",
-        "tests/fedcredit/privacy/test_bits.py::test_the_same_context_repeats_and_a_shorter_request_is_a_prefix"
-        " tests/fedcredit/custodian/test_ledger_faults.py::test_forks_of_one_process_send_equal_bytes_or_independent_noise",
+        "tests/fedcredit/privacy/test_bits.py::test_the_same_context_repeats_and_a_shorter_request_is_a_prefix",
         (
             "fedcredit/privacy/bits.py",
             'key = hmac.digest(self._key, noise_context(_DOMAIN, context), "sha256")',
-            'self._key[:] = hmac.digest(self._key, b"next", "sha256")\n'
-            '        key = hmac.digest(self._key, noise_context(_DOMAIN), "sha256")',
+            (
+                'self._key[:] = hmac.digest(self._key, b"next", "sha256")\n'
+                '        key = hmac.digest(self._key, noise_context(_DOMAIN), "sha256")'
+            ),
         ),
     ),
     _mutant(
         "vector-unbound",
         "two different vectors at one place get one noise",
         "default",
-        "tests/privacy/test_message_noise.py",
+        "tests/privacy/test_message_noise.py::test_every_draw_is_the_exact_samplers_for_this_message",
         (
             NOISE,
             'noise_context(b"noise", message, digest("vector", exact.astype("<i8").tobytes()))',
@@ -130,19 +133,21 @@ MUTANTS = (
         "residual-unbounded",
         "a record's residual grows with its margin",
         "default",
-        "tests/fedcredit/custodian/test_neighbour_replay.py::test_a_hostile_model_gets_one_verdict_and_no_more_than_the_charge",
+        "tests/fedcredit/models/test_residual_table.py::test_margins_beyond_the_table_take_its_ends",
         (
             "fedcredit/models/residual_table.py",
             "    return table[bad.astype(np.intp), clipped + MARGIN_LIMIT]",
-            "    scale = int(table.max())\n"
-            "    return scale // 2 + margins * scale // 4096 - bad.astype(np.int64) * scale + 0 * clipped",
+            (
+                "    scale = int(table.max())\n"
+                "    return scale // 2 + margins * scale // 4096 - bad.astype(np.int64) * scale + 0 * clipped"
+            ),
         ),
     ),
     _mutant(
         "gradient-unclipped",
         "a record's integer gradient may be longer than the radius",
         "loose_clip",
-        "tests/fedcredit/custodian/test_persons.py::test_a_person_moves_a_clipped_sum_by_no_more_than_the_radius",
+        "tests/fedcredit/models/test_mlp_clipping.py::test_a_record_beyond_the_radius_is_zeroed_and_spoils_no_other",
         (
             "fedcredit/models/mlp_clipping.py",
             "factors = scale * (within / np.maximum(np.sqrt(norms), within))",
@@ -161,20 +166,22 @@ MUTANTS = (
         "groupings-uncounted",
         "the evaluation's sensitivity lacks √G",
         "groupings",
-        "tests/privacy/test_neighbour_replay_raw.py",
+        "tests/privacy/test_neighbour_replay_raw.py::test_both_roles_and_the_whole_sensitivity_are_reached",
         ("fedcredit/terms.py", "COUNT_SCALE**2 * len(evaluation.groupings)", "COUNT_SCALE**2"),
     ),
     _mutant(
         "stratified-split",
         "roles are dealt by label, so that one record moves others",
         "raw",
-        "tests/privacy/test_neighbour_replay_raw.py",
+        "tests/privacy/test_neighbour_replay_raw.py::test_a_raw_record_changes_no_more_than_what_is_charged[plain]",
         (
             "fedcredit/data/dataset.py",
             "return evaluation_mask([ids[i] for i in part], key, fraction).astype(np.int64)",
-            "order, role = np.argsort(quantised.bad[part], kind='stable'), np.zeros(len(part), dtype=np.int64)\n"
-            "    role[order[:: round(1 / fraction)]] = 1\n"
-            "    return role + 0 * len(evaluation_mask([ids[i] for i in part], key, fraction))",
+            (
+                "order, role = np.argsort(quantised.bad[part], kind='stable'), np.zeros(len(part), dtype=np.int64)\n"
+                "    role[order[:: round(1 / fraction)]] = 1\n"
+                "    return role + 0 * len(evaluation_mask([ids[i] for i in part], key, fraction))"
+            ),
         ),
     ),
     _mutant(
@@ -185,18 +192,20 @@ MUTANTS = (
         (
             "fedcredit/custodian/contribute.py",
             "    size = rows.n_units\n",
-            "    size = rows.n_rows\n"
-            "    mask = poisson.sample(Fraction(rate), size, sampling.stream(context, poisson.bytes_needed(size)))\n"
-            "    if rows.persons is not None:\n"
-            "        persons = np.unique(rows.persons[mask], return_inverse=True)[1]\n"
-            "        return single(rows.cells[mask], rows.bad[mask], persons)\n",
+            (
+                "    size = rows.n_rows\n"
+                "    mask = poisson.sample(Fraction(rate), size, sampling.stream(context, poisson.bytes_needed(size)))\n"
+                "    if rows.persons is not None:\n"
+                "        persons = np.unique(rows.persons[mask], return_inverse=True)[1]\n"
+                "        return single(rows.cells[mask], rows.bad[mask], persons)\n"
+            ),
         ),
     ),
     _mutant(
         "divisor-from-data",
         "local steps divide by the true number of records",
         "local_steps",
-        "tests/privacy/test_message_noise.py",
+        "tests/privacy/test_message_noise.py::test_a_true_number_of_records_moves_no_noised_step",
         (
             "fedcredit/custodian/local_steps.py",
             "max(1.0, plan.training_records(site.institution))",
@@ -219,18 +228,19 @@ MUTANTS = (
         "test_a_full_disk_refuses_a_round_and_the_same_request_is_answered_later",
         (
             CUSTODIAN,
-            "            return self._ledger.commit(charge, seal)\n",
-            "            earlier, self._unpaid = getattr(self, '_unpaid', None), (charge, seal)\n"
-            "            if earlier is not None:\n"
-            "                self._ledger.commit(*earlier)\n"
-            "            return seal(self._ledger.event_count + 1, bytes(32))\n",
+            "self._ledger.commit(charge, seal)",
+            (
+                "(self.__dict__.setdefault('_unpaid', []).append((charge, seal))\n"
+                "             or (len(self._unpaid) > 1 and self._ledger.commit(*self._unpaid.pop(0)) and None)\n"
+                "             or seal(self._ledger.event_count + 1, bytes(32)))"
+            ),
         ),
     ),
     _mutant(
         "retry-for-nothing",
         "a retry is not charged",
         "retry",
-        "tests/fedcredit/custodian/test_custodian.py::test_a_retry_has_fresh_noise_and_is_charged",
+        "tests/privacy/test_charges.py::test_a_retry_costs_what_the_first_attempt_costs",
         (
             "fedcredit/privacy/ledger.py",
             "cost = self.account.accountant.cost(charge.mechanism)",
@@ -241,13 +251,15 @@ MUTANTS = (
         "refund-on-restart",
         "a restart forgets what the job has spent",
         "restart",
-        "tests/fedcredit/custodian/test_custodian.py::test_a_restart_keeps_the_outbox_raises_the_epoch_and_refunds_nothing",
+        "tests/privacy/test_charges.py::test_a_restart_refunds_nothing_however_often",
         (
             "fedcredit/privacy/ledger_read.py",
             'spent = sum((read_fraction(event["cost"]) for event in self.charges(plan_hash)), Fraction(0))',
-            'again = sum(note["plan_hash"] == plan_hash.hex() for note in self.notes("epoch")) > 1\n'
-            "        kept = [] if again else self.charges(plan_hash)\n"
-            '        spent = sum((read_fraction(event["cost"]) for event in kept), Fraction(0))',
+            (
+                'again = sum(note["plan_hash"] == plan_hash.hex() for note in self.notes("epoch")) > 1\n'
+                "        kept = [] if again else self.charges(plan_hash)\n"
+                '        spent = sum((read_fraction(event["cost"]) for event in kept), Fraction(0))'
+            ),
         ),
     ),
     _mutant(
@@ -257,16 +269,18 @@ MUTANTS = (
         "tests/fedcredit/custodian/test_custodian.py::test_a_resend_is_the_stored_bytes_and_costs_nothing",
         (
             CUSTODIAN,
-            "answered for another request; raise the attempt.\")\n            return stored.message\n",
-            "answered for another request; raise the attempt.\")\n"
-            "            plan, place = self._jobs.plan(request.plan_hash, sender), (slot.role, slot.round, slot.attempt)\n"
-            "            exact = contribute(self._site, plan, request.role, request.model, OsBitSource(), b'')\n"
-            "            variance = own_noise_variance(plan, self._site.kind, request.role, len(request.members))\n"
-            "            noise = rounded_gaussian_noise(request.role, variance, exact.size, OsBitSource(), b'')\n"
-            "            hashes = plan.roster.attempt_digest(request.members), digest('model', request.model)\n"
-            "            vector = (exact + noise).astype('<i8').tobytes()\n"
-            "            again = Contribution(slot.plan_hash, *place, *hashes, vector, 1, bytes(32), bytes(64))\n"
-            "            return stored.message if request.role is Role.EVALUATE else self._seal(again)\n",
+            'answered for another request; raise the attempt.")\n            return stored.message\n',
+            (
+                'answered for another request; raise the attempt.")\n'
+                "            plan, place = self._jobs.plan(request.plan_hash, sender), (slot.role, slot.round, slot.attempt)\n"
+                "            exact = contribute(self._site, plan, request.role, request.model, OsBitSource(), b'')\n"
+                "            variance = own_noise_variance(plan, self._site.kind, request.role, len(request.members))\n"
+                "            noise = rounded_gaussian_noise(request.role, variance, exact.size, OsBitSource(), b'')\n"
+                "            hashes = plan.roster.attempt_digest(request.members), digest('model', request.model)\n"
+                "            vector = (exact + noise).astype('<i8').tobytes()\n"
+                "            again = Contribution(slot.plan_hash, *place, *hashes, vector, 1, bytes(32), bytes(64))\n"
+                "            return stored.message if request.role is Role.EVALUATE else self._seal(again)\n"
+            ),
         ),
     ),
     _mutant(
@@ -284,7 +298,7 @@ MUTANTS = (
         "receipt-understated",
         "the receipt says half of what was spent",
         "default",
-        "tests/fedcredit/custodian/test_custodian.py::test_the_receipt_states_the_jobs_own_numbers_only",
+        "tests/privacy/test_charges.py::test_a_receipt_says_what_the_charges_add_up_to",
         (
             "fedcredit/privacy/statement.py",
             "epsilon_spent=accountant.epsilon(spent, delta)",
@@ -296,7 +310,7 @@ MUTANTS = (
         "count-in-a-message",
         "a message field carries the exact number of rows",
         "default",
-        "tests/privacy/test_neighbour_replay_raw.py",
+        "tests/privacy/test_neighbour_replay_raw.py::test_raw_neighbours_look_alike_from_outside[plain]",
         (
             CUSTODIAN,
             "Receipt(request.plan_hash, model_hash, own_statement, event_count)",
@@ -311,8 +325,10 @@ MUTANTS = (
         (
             CUSTODIAN,
             "            exact = contribute(site, plan, request.role, model, key, sampling_context(context))\n",
-            "            exact = contribute(site, plan, request.role, model, key, sampling_context(context))\n"
-            '            _LOG.debug("%s: loss %d", site.institution, int(np.abs(exact).sum()))\n',
+            (
+                "            exact = contribute(site, plan, request.role, model, key, sampling_context(context))\n"
+                '            _LOG.debug("%s: loss %d", site.institution, int(np.abs(exact).sum()))\n'
+            ),
         ),
     ),
     # Who is let in.

@@ -116,5 +116,3 @@ def plain_rows(n: int, seed: int = 3, first: int = 0) -> list[Row]:
         }
         for index in range(n)
     ]
-
-

@@ -62,7 +62,9 @@ def numbers_of(text: str) -> set[int]:
     return {abs(int(number)) for number in re.findall(r"(?<![0-9a-zA-Z.])-?\d+(?![0-9a-zA-Z])", text)}
 
 
-@pytest.mark.parametrize("job", [tiny.spec(), tiny.spec(tiny.SHARED), step_traces.job(rounds=1)], ids=lambda job: "job")
+@pytest.mark.parametrize(
+    "job", [tiny.spec(), tiny.spec(tiny.SHARED), step_traces.job(rounds=1)], ids=["local", "distributed", "local steps"]
+)
 def test_a_whole_job_logs_no_number_of_the_rows(job, caplog):
     """The honest job, one refused round and one failure inside."""
     caplog.set_level("DEBUG")

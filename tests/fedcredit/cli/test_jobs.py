@@ -129,6 +129,7 @@ def test_show_says_who_asks_for_what_with_whom_at_what_cost(cli, manual, serving
         "member bank-2: bank, unspecified, 300 records",
         "regions of members and coordinator: DE, unspecified",
         "local noise, masks off",
+        "residual_scale=1024",
         "column status (private): test; basis: test",
         "of 2.0 planned",
     ):

@@ -264,7 +264,9 @@ def test_a_scorecard_takes_no_local_steps(sampled, monkeypatch):
     monkeypatch.setattr(local_steps_module, "family_of", lambda _: family_of("scorecard"))
     site = sampled.bank()._site
     with pytest.raises(PrivacyError, match="takes no local steps; its plan states 3"):
-        local_steps_module.take_steps(site, sampled.plan, sampled.request, b"", lambda *_: np.zeros(1, dtype=np.int64), {})
+        local_steps_module.take_steps(
+            site, sampled.plan, sampled.request, b"", lambda *_: np.zeros(1, dtype=np.int64), {}
+        )
 
 
 def test_a_rate_that_the_sampler_cannot_draw_is_no_plan(sampled):

@@ -94,6 +94,20 @@ def test_removing_a_record_takes_exactly_its_own_integers_away(seed, kind, size)
     assert sum(int(value) ** 2 for value in own[0]) <= SPEC.clip_radius**2
 
 
+@pytest.mark.parametrize("place", [0, 7, 39])
+def test_a_module_that_changes_itself_at_weights_of_the_coordinators_choice_carries_nothing_on(place):
+    spec, rows = spec_of("Shrinks"), tiny.rows("bank", 40, 1)
+    length = FAMILY.terms(spec, DICTIONARY).vector_length
+    units = np.random.default_rng(2).integers(-(2**19), 2**19, length).astype(np.int32)
+    units[-5:-1] = 2**23  # the last layer's weights
+    model = ModuleModel(decode(DICTIONARY, LENGTH, model_with(2)).values, units).encode()
+    alone, others = np.arange(40) == place, np.arange(40) != place
+    apart = [sums_of(model, taken(rows, chosen), spec=spec) for chosen in (alone, others)]
+    np.testing.assert_array_equal(sums_of(model, rows, spec=spec), np.sum(apart, axis=0))
+    scores = FAMILY.margins(spec, DICTIONARY, "bank", model, rows.cells)
+    assert scores[place] == FAMILY.margins(spec, DICTIONARY, "bank", model, rows.cells[[place]])[0]
+
+
 def test_a_large_gradient_reaches_the_radius_so_clipping_is_not_loose():
     rows = taken(tiny.rows("bank", 40, 0), slice(None))
     norms = [sum(int(v) ** 2 for v in sums_of(model_with(1, 4.0), taken(rows, [i]))[0]) for i in range(40)]

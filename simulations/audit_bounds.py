@@ -44,7 +44,7 @@ def gaussian_mu_bound(included: Floats, excluded: Floats, level: float) -> float
 
 
 def one_run_epsilon_bound(guesses: int, right: int, canaries: int, delta: float, level: float) -> float:
-    """An ε that a mechanism exceeds which lets that many of an attacker's guesses be right (Steinke et al., Theorem 5.2).
+    """An ε that a mechanism exceeds which lets so many of an attacker's guesses be right (Steinke et al., Theorem 5.2).
 
     Parameters
     ----------

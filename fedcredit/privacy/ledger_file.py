@@ -152,7 +152,7 @@ def never_opened(path: Path) -> bool:
     try:
         connection = sqlite3.connect(f"file:{quote(os.fspath(path.resolve()))}?mode=ro", uri=True)
         try:
-            return connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+            return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0)
         finally:
             connection.close()
     except sqlite3.DatabaseError:

@@ -19,11 +19,11 @@ export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check format proto wheel clean
+.PHONY: help demo test test-long test-events check mutants audit format proto wheel clean
 
 help: ## List the targets
 	@echo "Usage: make TARGET [PYTHON=python3.12] [ARGS=...]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo ## Set up (once), then train six institutions' joint scorecard; ARGS are Hydra overrides
 	$(BIN)/python -m simulations $(ARGS)
@@ -34,11 +34,20 @@ test: $(VENV)/.test ## Set up (once), then run every test that this machine can 
 test-long: $(VENV)/.test ## As `test`, with the long tests
 	$(BIN)/python -m pytest --long $(ARGS)
 
+test-events: $(VENV)/.test ## Ten thousand random schedules of whole jobs; ARGS="--sequences 50000 --seed 2" for others
+	$(BIN)/python -m tests.events $(ARGS)
+
 check: $(VENV)/.test ## Lint, formatting, types, import law
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+mutants: $(VENV)/.test ## Break each promise of privacy on purpose and see a test notice; ARGS name mutants
+	$(BIN)/python -m tests.privacy.mutants $(ARGS)
+
+audit: $(VENV)/.demo ## Attack whole simulated jobs and print what it got; docs/privacy-audit.md explains
+	$(BIN)/python -m simulations.audit $(ARGS)
 
 format: $(VENV)/.test ## Rewrite the sources in the project's format
 	$(BIN)/ruff check --fix .

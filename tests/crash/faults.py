@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import fedcredit.cli.custodian
+import fedcredit.custodian.agreements
 import fedcredit.custodian.custodian
 import fedcredit.custodian.open_jobs
 import tests.crash.passages
@@ -71,7 +72,7 @@ def slow() -> None:
 
 
 def recomputed() -> None:
-    """A message that is asked for again is made again."""
+    """A message that is asked for again is made again, under a head that peers would show and nobody looks at."""
     original = Ledger.commit
 
     def commit(ledger, charge, seal):
@@ -80,6 +81,7 @@ def recomputed() -> None:
 
     Ledger.commit, Ledger.stored = commit, lambda *_: None
     fedcredit.custodian.open_jobs.guard_history = lambda *_, **__: None
+    fedcredit.custodian.agreements.guard_own_heads = lambda *_: None
 
 
 def resealed() -> None:

@@ -69,8 +69,7 @@ PATIENCE = 40
 MAY_STOP = {
     "cannot pay for this job": "a member's budget holds other jobs",
     "retry reserve is used up": "preflight was tried as often as the plan allows",
-    "has expired": "the roster's last day is over",
-    "mend the cause and resume": "members replaced the roster, or closed the job",
+    "mend the cause and resume": "members replaced the roster under which the job was planned",
 }
 _PHASES = ("preflight", "train", "evaluate", "release", "done")
 
@@ -196,9 +195,9 @@ class World:
         """Whether an honest end has the cause that it needs."""
         if words == "cannot pay for this job":
             return len(self.coordinators) > 1
-        if words == "mend the cause and resume":
-            return any(version != consortium().version(job) for version in self.version.values())
-        return True
+        if words == "retry reserve is used up":
+            return self.coordinators[job].progress.next_phase == "preflight"
+        return any(version != consortium().version(job) for version in self.version.values())
 
     def _today(self, name: str) -> datetime:
         return START + timedelta(days=self.days[name], minutes=self.network.now)

@@ -194,7 +194,8 @@ MUTANTS = (
             "    size = rows.n_units\n",
             (
                 "    size = rows.n_rows\n"
-                "    mask = poisson.sample(Fraction(rate), size, sampling.stream(context, poisson.bytes_needed(size)))\n"
+                "    bits = sampling.stream(context, poisson.bytes_needed(size))\n"
+                "    mask = poisson.sample(Fraction(rate), size, bits)\n"
                 "    if rows.persons is not None:\n"
                 "        persons = np.unique(rows.persons[mask], return_inverse=True)[1]\n"
                 "        return single(rows.cells[mask], rows.bad[mask], persons)\n"
@@ -272,7 +273,8 @@ MUTANTS = (
             'answered for another request; raise the attempt.")\n            return stored.message\n',
             (
                 'answered for another request; raise the attempt.")\n'
-                "            plan, place = self._jobs.plan(request.plan_hash, sender), (slot.role, slot.round, slot.attempt)\n"
+                "            plan = self._jobs.plan(request.plan_hash, sender)\n"
+                "            place = slot.role, slot.round, slot.attempt\n"
                 "            exact = contribute(self._site, plan, request.role, request.model, OsBitSource(), b'')\n"
                 "            variance = own_noise_variance(plan, self._site.kind, request.role, len(request.members))\n"
                 "            noise = rounded_gaussian_noise(request.role, variance, exact.size, OsBitSource(), b'')\n"

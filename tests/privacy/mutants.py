@@ -112,7 +112,8 @@ def in_tree(tree: Path, output: Path, act: Callable[[], int]) -> int:
         code = act()
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 70
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001
+        # A fork must not return into its parent's code, whatever happens.
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
     finally:
         with contextlib.suppress(OSError):

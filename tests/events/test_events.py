@@ -116,4 +116,4 @@ def test_a_fault_is_noticed(quiet, fault):
 def test_a_fault_is_found(quiet, fault):
     """By a few hundred random schedules, without being told where to look."""
     faults.FAULTS[fault][0](quiet)
-    assert search(300, SEED, most_failures=1).failed
+    assert search(500, SEED, most_failures=1).failed

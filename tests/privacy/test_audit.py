@@ -1,7 +1,7 @@
 """The published audit with few trials: an honest custodian stays below its claim, half the noise does not.
 
 Audits are chance. An honest mechanism fails the canary audit with a probability of 1e-4 at most (its bound is that
-sure); half the noise at ε = 8 is missed with less than 1e-3 at 60 jobs (by the same normal law).
+sure); half the noise at ε = 8 is missed with less than 1e-3 at 200 jobs (by the same normal law).
 """
 
 import math
@@ -27,7 +27,7 @@ def test_an_honest_custodian_stays_below_its_claim():
 
 def test_half_the_noise_is_noticed():
     world = canary_world(Placement.LOCAL, PrivacyUnit.PERSON, 8.0)
-    assert gaussian_mu_bound(*canary_scores(world, 60, halved_noise), 0.95) > world.claimed_mu
+    assert gaussian_mu_bound(*canary_scores(world, 200, halved_noise), 0.95) > world.claimed_mu
 
 
 @pytest.mark.long
@@ -36,7 +36,7 @@ def test_half_the_noise_is_noticed():
 def test_every_placement_and_unit_stays_below_its_claim_and_half_the_noise_does_not(placement, unit):
     world = canary_world(placement, unit, 8.0)
     assert gaussian_mu_bound(*canary_scores(world, 120), SURE) <= world.claimed_mu
-    assert gaussian_mu_bound(*canary_scores(world, 120, halved_noise), 0.95) > world.claimed_mu
+    assert gaussian_mu_bound(*canary_scores(world, 200, halved_noise), 0.95) > world.claimed_mu
 
 
 def test_one_run_stays_below_its_claim():

@@ -166,14 +166,16 @@ def _mixture(
         **dict.fromkeys(rare, weight),
     }
     begun = st.integers(0, 5).map(lambda rounds: (Round(jobs[0]),) * rounds + then)
-    after = st.lists(_drawn_as(weights), min_size=8, max_size=35).map(tuple)
+    after = st.lists(_drawn_as(weights), min_size=6, max_size=35).map(tuple)
     return st.builds(lambda first, rest: first + rest, begun, after)
 
 
 _SCENES = (
     _mixture([0]),
     _mixture([0, 1]),
-    _mixture([0], st.builds(Forge, st.just(0), _MEMBERS, st.sampled_from((*CHANGES, *("old join",) * 4))), weight=12),
+    _mixture(
+        [0, 0, 0, 1], st.builds(Forge, st.just(0), _MEMBERS, st.sampled_from((*CHANGES, *("old join",) * 4))), weight=12
+    ),
     _mixture([0], st.builds(Restore, st.just(1)), st.builds(Restart, st.just(1)), weight=2, then=(Backup(1),)),
     _mixture([0, 2], st.builds(Stop, _MEMBERS, _MEMBERS), st.builds(Renew, _MEMBERS), weight=2),
 )

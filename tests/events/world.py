@@ -360,6 +360,8 @@ class World:
         self._handled(at, request, 0)
 
     def _forge(self, job: int, name: str, change: str) -> None:
+        if "witnesses" in change and job in self.coordinators and (step := self.coordinators[job].next_step()):
+            self._note(job, step)  # witnesses are wanted once, in a request that was not sent yet
         request = forged(Material(self.asked, self.joins), job, name, change)
         if request is not None:
             self.reached[f"forged: {change}"] += 1

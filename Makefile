@@ -6,11 +6,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+# Processes that run tests side by side.
+WORKERS ?= 2
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-TESTED_EXTRAS := flower,neural,ray,sim,sql,dev
+TESTED_EXTRAS := fast,flower,neural,ray,sim,sql,dev
 WIRE := fedcredit/wire
+KIT ?= dist/kit
 
 # Nothing that is started from here reports home or installs packages at run time.
 export FLWR_TELEMETRY_ENABLED := 0
@@ -19,7 +22,7 @@ export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-events check mutants audit format proto wheel clean
+.PHONY: help demo test test-long test-events check mutants audit format proto wheel kit clean
 
 help: ## List the targets
 	@echo "Usage: make TARGET [PYTHON=python3.12] [ARGS=...]"
@@ -29,7 +32,7 @@ demo: $(VENV)/.demo ## Set up (once), then train six institutions' joint scoreca
 	$(BIN)/python -m simulations $(ARGS)
 
 test: $(VENV)/.test ## Set up (once), then run every test that this machine can run; ARGS go to pytest
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 test-long: $(VENV)/.test ## As `test`, with the long tests
 	$(BIN)/python -m pytest --long $(ARGS)
@@ -60,6 +63,9 @@ wheel: $(VENV)/.python ## Build the wheel that an institution installs, and list
 	$(PIP) wheel --quiet --no-deps --wheel-dir dist .
 	$(BIN)/python -m zipfile --list "$$(ls -t dist/fedcredit-*.whl | head -n 1)"
 
+kit: $(VENV)/kit/.tools ## Build the node kit that an institution installs offline, into dist/kit; ARGS=--upgrade for newer versions
+	$(VENV)/kit/bin/python deploy/build_kit.py --output $(KIT) $(ARGS)
+
 clean: ## Remove the environment, caches and build output; run folders stay
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -69,6 +75,12 @@ $(VENV)/.python:
 	  "fedcredit needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + \
 	  "; run: make PYTHON=/path/to/python3.11 TARGET")'
 	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# The kit is built with its own tools, apart from what the tests run with.
+$(VENV)/kit/.tools: pyproject.toml deploy/tools.txt | $(VENV)/.python
+	$(BIN)/python -m venv $(VENV)/kit
+	$(VENV)/kit/bin/python -m pip --disable-pip-version-check install -qq -r deploy/tools.txt --editable ".[flower]"
 	@touch $@
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/.python

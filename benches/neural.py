@@ -1,21 +1,22 @@
 """What one institution's update of a perceptron costs: ``python -m benches.neural``.
 
 One local epoch over 600 rows, 23 features, hidden layers of 64 and 32, at an expected batch of q·600 rows: q = 0.25 as
-in `configs/model/mlp.yaml`, and batches of 32 as in Flower's Opacus example. Three times ours: one institution without
-noise; the same with rounded Gaussian noise at each step; and a simulated cohort of 50 institutions, whose steps are
-stacked and whose time is divided by 50. Counted of each institution: model bytes in and out, inputs from cells, at each
-step a Poisson sample of its own from bits of the operating system, clipping, exact integer sums on its own weights and,
-but for the first, noise of its own. Against it, both with noise: Opacus in this process with its own engine and loader,
-set-up not counted; and a Flower simulation on Ray, one client at a time, whose clients do what that example's do
-(engine, epoch, ε), after a round that warms it up. One thread each. Medians; the ratios are to ours, in the order
-above. Needs extras `neural` and `ray`.
+in `configs/model/mlp.yaml`, and batches of 32 as in Flower's Opacus example. Four times ours: one institution without
+noise; the same with rounded Gaussian noise at each step; the same with the compiled kernel; and a simulated cohort of
+50 institutions, whose steps are stacked and whose time is divided by 50. Counted of each institution: model bytes in
+and out, inputs from cells, at each step a Poisson sample of its own from bits of the operating system, clipping, exact
+integer sums on its own weights and, but for the first, noise of its own. Against it, both with noise: Opacus in this
+process with its own engine and loader, set-up not counted; and a Flower simulation on Ray, one client at a time, whose
+clients do what that example's do (engine, epoch, ε), after a round that warms it up. One thread each. Medians; each
+ratio says how many times faster one of ours is. The bars are for a batch of 150. Needs extras `fast`, `neural` and
+`ray`.
 """
 
 import logging
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -41,10 +42,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from fedcredit.data.rows import Rows, concatenate, single
 from fedcredit.dictionary.schema import DataDictionary, parse_dictionary
 from fedcredit.models.descent import WEIGHT_SCALE, on_grid
-from fedcredit.models.family import family_of
-from fedcredit.models.mlp_clipping import clipped_factors
+from fedcredit.models.family import Kernel, family_of
 from fedcredit.models.mlp_cohort import load, step_sums
 from fedcredit.models.mlp_inputs import design
+from fedcredit.models.mlp_kernel import clipped_sums_of
 from fedcredit.models.mlp_model import MlpModel, decode
 from fedcredit.models.mlp_spec import MlpSpec
 from fedcredit.preflight import count, read_release
@@ -59,6 +60,8 @@ NOISE_MULTIPLIER = 1.0
 TURNS, REPEATS = 9, 5
 CLIENTS, ROUNDS = 8, 3
 COHORT = 50
+OURS = ("no noise", "with noise", "compiled", "stacked")
+OPACUS_BAR, FLOWER_BAR = 5, 100
 
 _HEAD = """
 schema_version: 1
@@ -127,9 +130,9 @@ def ours(rate: float) -> Ours:
     return Ours(dictionary, spec, family.broadcast(state), length, OsBitSource())
 
 
-def our_update(rate: float, *, noise: bool) -> Callable[[], object]:
+def our_update(rate: float, kernel: Kernel, *, noise: bool) -> Callable[[], object]:
     """One local epoch with what the custodian computes at each step, model bytes in and out."""
-    plan, rows = ours(rate), our_rows(0)
+    plan, rows, clipped_sums = ours(rate), our_rows(0), clipped_sums_of(kernel)
     spec, dictionary = plan.spec, plan.dictionary
 
     def epoch() -> object:
@@ -141,8 +144,8 @@ def our_update(rate: float, *, noise: bool) -> Callable[[], object]:
             mask = plan.sample(name)
             layers = MlpModel(model.values, on_grid(weights)).layers(spec, dictionary)
             radii = np.full(np.count_nonzero(mask), spec.clip_radius)
-            factors = clipped_factors(layers, inputs[:, mask], rows.bad[mask], spec.gradient_scale, radii)
-            sums = factors.sum(slice(None))
+            batch = (inputs[:, mask], rows.bad[mask], spec.gradient_scale, radii)
+            (sums,) = clipped_sums(layers, *batch, [slice(None)])
             if noise:
                 sums += plan.noise(name)
             weights = plan.moved(weights, sums)
@@ -261,23 +264,26 @@ def main() -> None:
     logging.getLogger("flwr").setLevel(logging.ERROR)
     torch.set_num_threads(1)
     print(f"one client update: {ROWS} rows, MLP {FEATURES}-{HIDDEN[0]}-{HIDDEN[1]}-1, one epoch, median ms")
-    titles = ("batch", "steps", "no noise", "with noise", "stacked", "Opacus", "ratios", "Flower + Opacus", "ratios")
-    print("".join(f"{title:>{len(title) + 9}}" for title in titles))
+    print(_line(("batch", "steps", *OURS, "Opacus", "Flower + Opacus")), flush=True)
     for batch in (150, 32):
         rate = batch / ROWS
-        plain, noised, together, opacus = medians_ms(
-            our_update(rate, noise=False),
-            our_update(rate, noise=True),
+        *alone, together, opacus = medians_ms(
+            our_update(rate, "numpy", noise=False),
+            our_update(rate, "numpy", noise=True),
+            our_update(rate, "compiled", noise=True),
             our_cohort(rate),
             opacus_trainer(network(), rate, PrivacyEngine()),
         )
-        stacked = together / COHORT
-        flower = flower_ms(rate)
-        first, second = (" ".join(f"{cost / own:.1f}" for own in (plain, noised, stacked)) for cost in (opacus, flower))
-        costs = (f"{plain:.2f}", f"{noised:.2f}", f"{stacked:.2f}", f"{opacus:.1f}", first, f"{flower:.1f}", second)
-        cells = zip((batch, steps(rate), *costs), titles, strict=True)
-        print("".join(f"{cell:>{len(title) + 9}}" for cell, title in cells), flush=True)
-    print("bars: 5 times faster than Opacus in process, 100 times faster than Flower's simulation with Opacus")
+        own, flower = [*alone, together / COHORT], flower_ms(rate)
+        print(_line((batch, steps(rate), *(f"{cost:.2f}" for cost in (*own, opacus, flower)))))
+        for name, cost in (("Opacus", opacus), ("Flower + Opacus", flower)):
+            print(f"  {name}: " + ", ".join(f"{cost / ms:.1f}x {title}" for title, ms in zip(OURS, own, strict=True)))
+        print(end="", flush=True)
+    print(f"bars: {OPACUS_BAR}x Opacus in process, {FLOWER_BAR}x Flower's simulation with Opacus")
+
+
+def _line(cells: Iterable[object]) -> str:
+    return "".join(f"{cell!s:>17}" for cell in cells)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import grpc
 
-from fedcredit.errors import RefusalError
+from fedcredit.custodian.address import CHANNEL_OPTIONS, METHOD, call_metadata, grpc_target
+from fedcredit.errors import ConfigError, RefusalError
 
-HANDLE = "/fedcredit.v1.Custodian/Handle"
-INSTITUTION_KEY = "institution"
 CONNECT_TIMEOUT_S = 10.0
 
 _RETRY_INTERVAL_S = 0.2
 _UNLIMITED = -1  # The custodian sets the limits; it knows what a message may hold.
 _OPTIONS = (
+    *CHANNEL_OPTIONS,
     ("grpc.max_receive_message_length", _UNLIMITED),
     ("grpc.max_send_message_length", _UNLIMITED),
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -30,10 +30,18 @@ _CODE_OF_STATUS = {
     grpc.StatusCode.DEADLINE_EXCEEDED: "custodian-timeout",
     grpc.StatusCode.UNAVAILABLE: "custodian-unreachable",
     grpc.StatusCode.NOT_FOUND: "institution-unknown",
+    grpc.StatusCode.UNAUTHENTICATED: "custodian-token",
 }
 
 
-def relay(socket: str, request: bytes, institution: str | None, timeout_s: float) -> bytes:
+def relay(
+    address: str,
+    request: bytes,
+    institution: str | None,
+    timeout_s: float,
+    token: str | None = None,
+    connect_s: float | None = None,
+) -> bytes:
     """Hand one request to the custodian and return its answer.
 
     A custodian that cannot be reached may be restarting, so it is tried again for a while. That is safe even if it
@@ -41,31 +49,38 @@ def relay(socket: str, request: bytes, institution: str | None, timeout_s: float
 
     Parameters
     ----------
-    socket
-        Path of the custodian's Unix socket.
+    address
+        Path of the custodian's Unix socket, or ``127.0.0.1:PORT``.
     request
         Signed envelope, passed on unread.
     institution
         Which custodian, where one process serves several (simulation only); None for the only one.
     timeout_s
         Most seconds to wait for an answer; > 0.
+    token
+        The relay token's hex digits; None where the site asks for none.
+    connect_s
+        Most seconds to try again, counted from when the custodian was first found away; 10 if left out.
 
     Raises
     ------
     RefusalError
-        If no answer came; its code is ``custodian-unreachable``, ``custodian-timeout``,
+        If no answer came; its code is ``custodian-unreachable``, ``custodian-timeout``, ``custodian-token``,
         ``institution-unknown`` or ``custodian-failed``.
     """
-    metadata = () if institution is None else ((INSTITUTION_KEY, institution),)
-    patience = time.monotonic() + min(CONNECT_TIMEOUT_S, timeout_s)
-    with grpc.insecure_channel(f"unix:{socket}", options=_OPTIONS) as channel:
-        handle: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(HANDLE)
+    metadata, patience = call_metadata(institution, token), None
+    with grpc.insecure_channel(_target(address), options=_OPTIONS) as channel:
+        handle: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(METHOD)
+        deadline = time.monotonic() + timeout_s
         while True:
             try:
-                return handle(request, timeout=timeout_s, metadata=metadata)
+                return handle(request, timeout=max(deadline - time.monotonic(), 0.0), metadata=metadata)
             except grpc.RpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > patience:
-                    raise _refusal(error.code(), socket) from error
+                now = time.monotonic()
+                if patience is None:
+                    patience = min(now + (CONNECT_TIMEOUT_S if connect_s is None else connect_s), deadline)
+                if error.code() is not grpc.StatusCode.UNAVAILABLE or now > patience:
+                    raise _refusal(error.code(), address) from error
             time.sleep(_RETRY_INTERVAL_S)
 
 
@@ -82,8 +97,17 @@ def simulation_socket(run_id: int) -> Path:
     return folder / f"fedcredit-{run_id}.sock"
 
 
-def _refusal(status: grpc.StatusCode, socket: str) -> RefusalError:
+def _target(address: str) -> str:
+    try:
+        return grpc_target(address)
+    except ConfigError as error:
+        raise RefusalError("custodian-unreachable", str(error)) from error
+
+
+def _refusal(status: grpc.StatusCode, address: str) -> RefusalError:
     """Say what a failed call means here; the text that came with the status is dropped."""
     code = _CODE_OF_STATUS.get(status, "custodian-failed")
     remedy = "start it with 'fedcredit custodian serve SITE.yaml', or look into its log"
-    return RefusalError(code, f"the custodian at {socket} gave no answer ({status.name}); {remedy}.")
+    if status is grpc.StatusCode.UNAUTHENTICATED:
+        remedy = "give this side the file that SITE.yaml names as relay_token"
+    return RefusalError(code, f"the custodian at {address} gave no answer ({status.name}); {remedy}.")

@@ -16,6 +16,7 @@ command line prints the sentence and exits with a non-zero code.
     ├── WireError                  truncated, foreign or oversized bytes
     ├── RefusalError               a custodian or the coordinator refuses a well-formed message
     └── JobError                   the job cannot go on (quorum, deadline, store)
+        └── AbsenceError           institutions are not there now; the same job goes on later by itself
 """
 
 from collections.abc import Sequence
@@ -85,3 +86,7 @@ class RefusalError(FedcreditError):
 
 class JobError(FedcreditError):
     """The job cannot go on: quorum lost, deadline passed, or its store is unusable."""
+
+
+class AbsenceError(JobError):
+    """Institutions are not there now: nothing was decided, and the same job can be started again later."""

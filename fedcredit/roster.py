@@ -7,11 +7,20 @@ the data (zero-out adjacency). A roster names the hash of the one that it replac
 
 import re
 from datetime import date
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from fedcredit.wire.canonical import canonical_json, digest
+from fedcredit.wire.node_keys import NodeKey
 from fedcredit.wire.public_keys import PublicKeyHex
 
 InstitutionId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
@@ -24,7 +33,15 @@ HashHex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Member(BaseModel):
-    """One institution of the consortium."""
+    """One institution of the consortium.
+
+    Attributes
+    ----------
+    public_key
+        The identity key, with which the custodian signs.
+    node_key
+        Key of the Flower node that speaks for the institution; None where any node may that proves to be its.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,6 +50,13 @@ class Member(BaseModel):
     region: Region = UNSPECIFIED_REGION
     public_size: int = Field(gt=0, le=10**12)
     public_key: PublicKeyHex
+    node_key: NodeKey | None = None
+
+    @model_serializer(mode="wrap")
+    def _fields(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a node key that is not given: rosters without any keep the hash that their members signed."""
+        fields: dict[str, Any] = plain(self)
+        return {name: value for name, value in fields.items() if name != "node_key" or value is not None}
 
 
 def _day(value: object) -> object:
@@ -78,6 +102,7 @@ class Roster(BaseModel):
         for what, values in (
             ("id", [member.id for member in self.members]),
             ("public key", [member.public_key for member in self.members]),
+            ("node key", [member.node_key for member in self.members if member.node_key is not None]),
         ):
             if len(set(values)) < len(values):
                 repeated = next(value for value in values if values.count(value) > 1)

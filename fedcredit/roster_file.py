@@ -84,7 +84,7 @@ class SignedRoster:
         """The file's bytes; the same for equal rosters with equal signatures."""
         signatures = {name: self.signatures[name].hex() for name in sorted(self.signatures)}
         document = {**self.roster.model_dump(mode="json"), "signatures": signatures}
-        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=200).encode()
+        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=400).encode()
 
 
 def signature_bytes(roster: Roster) -> bytes:

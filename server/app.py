@@ -17,9 +17,11 @@ from flwr.serverapp import Grid, ServerApp
 from pydantic import ValidationError
 
 from fedcredit.errors import ConfigError
-from server.job import open_job, write_results
+from server.job import job_folder, open_job, write_results
+from server.job_run import held, reported
+from server.pacing import Pacing
 from server.rehearsal import rehearsal
-from server.strategy import CoordinatorStrategy, Pacing
+from server.strategy import CoordinatorStrategy
 
 CONFIG_KEY = "cfg-json"
 PACING_KEY = "flower"
@@ -37,8 +39,8 @@ def main(grid: Grid, context: Context) -> None:
         If the config is unusable or the job cannot go on; Flower shows it in the run's log.
     """
     config = read_config(context.run_config)
-    pacing = read_pacing(config)
-    with rehearsal(config, context.run_id) as job:
+    pacing, run = read_pacing(config), str(context.run_id)
+    with rehearsal(config, context.run_id) as job, held(job_folder(job), run), reported(job_folder(job), run):
         coordinator = open_job(job)
         CoordinatorStrategy(coordinator, pacing).start(grid)
         print(f"results: {write_results(coordinator, job)}", flush=True)

@@ -1,18 +1,25 @@
 """The coordinator: an untrusted machine that asks, adds and decides; it performs no I/O but its job store.
 
-Drive it with ``while (step := coordinator.next_step()): coordinator.receive(channel(step.requests))``. In process,
-through Flower's simulation runtime and over a network the same object runs; only what carries the bytes differs.
+Drive it with ``while (step := coordinator.next_step()): coordinator.receive(channel(step.requests))``; a channel on
+which replies come one by one hands them to `take` as they arrive, and calls `receive` when the step's time is over. In
+process, through Flower's simulation runtime and over a network the same object runs; only what carries the bytes
+differs.
 
 Masks cancel only in the sum over all members of one attempt, so an attempt is complete or worthless. Replies that are
 missing are asked for once more with the same attempt (the custodian re-sends its stored bytes, nothing is charged).
 An attempt that stays incomplete is given up, and the next one asks those who are left, charged from the plan's
 reserve. Below the quorum the job stops, and can be resumed from its store; when the reserve is used up, the job ends
 with the model so far.
+
+A reply that was taken is in the store before the next is waited for, so a coordinator that died asks only those who
+had not answered. What it reads back is checked like any reply. Refusals and silences are not kept: who gave them is
+asked again.
 """
 
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +58,7 @@ from fedcredit.wire.messages import (
     RoundRequest,
 )
 from server.joins import JoinBook
-from server.verdict import Asking, sentence, verdict
+from server.verdict import Answer, Asking, sentence, verdict
 
 _ROLES = {"preflight": Role.PREFLIGHT, "train": Role.TRAIN, "evaluate": Role.EVALUATE}
 _RESENDS = 1
@@ -66,7 +73,7 @@ class Step:
     phase, round, attempt
         Which step of the job, and which try at it; for progress lines.
     requests
-        Signed envelope bytes per institution.
+        Signed envelope bytes per institution that has not answered; none if all had before the coordinator died.
     """
 
     phase: str
@@ -93,6 +100,11 @@ class Coordinator:
     on_decided
         Called with each decided attempt at a step and the state after it; for progress lines.
 
+    Attributes
+    ----------
+    refusals
+        The latest refusal of each institution since this object was made, with its phase and round; for the operator.
+
     Raises
     ------
     JobError
@@ -117,14 +129,25 @@ class Coordinator:
         self._key, self._store, self._on_decided = key, store, on_decided
         self._quorum = max(len(self.plan.members) if quorum is None else quorum, _fewest(self.plan))
         self.progress = start(self.plan)
+        self.refusals: dict[str, str] = {}
         for decided in store.steps():
             self.progress = advance(self.plan, dictionary, self.progress, decided)
         self._asking = self._ask()
 
     @property
+    def node_keys(self) -> dict[str, str]:
+        """The Flower node's key of each member for which the roster pins one."""
+        return {member.id: member.node_key for member in self.plan.roster.members if member.node_key is not None}
+
+    @property
     def institutions(self) -> tuple[str, ...]:
         """Ids of the institutions still in the job, in roster order."""
         return self.progress.members
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the job's store lies; None if it is kept in memory."""
+        return None if self._store.path is None else self._store.path.parent
 
     @property
     def done(self) -> bool:
@@ -164,8 +187,29 @@ class Coordinator:
             progress.next_phase, progress.next_round, progress.attempt, dict.fromkeys(self._asking.waiting, sealed)
         )
 
+    def take(self, replies: Mapping[str, bytes]) -> tuple[str, ...]:
+        """Take replies to `next_step` that have arrived, and decide the step if nobody is left to ask.
+
+        Parameters
+        ----------
+        replies
+            Envelope bytes per institution; one that is no answer to this step is passed over.
+
+        Returns
+        -------
+        tuple of str
+            Whom the step still waits for; empty if it is decided.
+
+        Raises
+        ------
+        JobError
+            If fewer institutions than the quorum are left; the store keeps every earlier step, and the answers.
+        """
+        self._answered(replies)
+        return self._decide_if_complete()
+
     def receive(self, replies: Mapping[str, bytes]) -> None:
-        """Take the replies to `next_step` and decide the step if nobody is left to ask.
+        """Take the last replies to `next_step`, and decide the step if nobody is left to ask.
 
         Parameters
         ----------
@@ -175,17 +219,23 @@ class Coordinator:
         Raises
         ------
         JobError
-            If fewer institutions than the quorum are left; the store keeps every earlier step.
+            If fewer institutions than the quorum are left; the store keeps every earlier step, and the answers.
         """
-        asked = question(self.plan, self._request(), self._sealed())
-        for name in tuple(self._asking.waiting):
-            self._take(name, asked, replies.get(name))
-        if not self._asking.waiting:
-            self._decide()
+        self._answered(replies)
+        self._asking.fall_silent(_RESENDS)
+        self._decide_if_complete()
 
     def _ask(self) -> Asking:
+        """The attempt at hand, with the replies to it that the store has kept."""
         progress = self.progress
-        return Asking(list(progress.joining if progress.next_phase == "join" else progress.members))
+        asking = Asking(list(progress.joining if progress.next_phase == "join" else progress.members))
+        place = progress.next_phase, progress.next_round, progress.attempt
+        if (not self.done) and (kept := self._store.kept(*place)):
+            asked = question(self.plan, self._request(), self._sealed())
+            for name, packet in kept.items():
+                if name in asking.waiting and isinstance(found := self._judged(name, asked, packet, asking), Answer):
+                    asking.answer(name, found)
+        return asking
 
     def _sealed(self) -> bytes:
         """The request's exact bytes: the same every time, so that an answer can be told to be to this one."""
@@ -233,38 +283,76 @@ class Coordinator:
         packets = self._store.packets(*self.progress.last_sums)
         return tuple(head_of(self.plan, name, packet).encode() for name, packet in packets.items())
 
-    def _take(self, name: str, asked: Question, reply: bytes | None) -> None:
-        asking = self._asking
-        try:
-            message = None if reply is None else authenticated(self.plan, name, reply)
-        except (WireError, RefusalError) as error:
-            asking.refuse(name, "foreign", sentence(str(error)))
-            return
-        if isinstance(message, Refusal) and message.request_hash != asked.request_hash:
-            message = None  # an answer to something else, sent again by whoever carries the packets
-        if message is None or reply is None:
-            asking.silences[name] = asking.silences.get(name, 0) + 1
-            if asking.silences[name] > _RESENDS:
-                asking.refuse(name, "silent", "no answer in time")
-        elif isinstance(message, Refusal):
-            asking.refuse(name, message.code, sentence(f"{message.code}: {message.text}"))
-        elif not answers(self.plan, name, asked, message):
-            asking.refuse(name, "foreign", "answered with something that was not asked for")
-        elif isinstance(message, JoinReply) and (fault := self._join_book.fault(name, reply, self._known_joins())):
-            asking.refuse(name, "foreign", sentence(f"its join cannot be used: {fault}"))
-        else:
-            asking.answer(name, message, reply)
+    def _answered(self, replies: Mapping[str, bytes]) -> None:
+        """Sort replies into answers and refusals; while others are waited for, the store keeps the answers."""
+        asking, fresh = self._asking, {}
+        asked = question(self.plan, self._request(), self._sealed())
+        for name in [name for name in asking.waiting if name in replies]:
+            match self._judged(name, asked, replies[name], asking):
+                case Answer() as answer:
+                    asking.answer(name, answer)
+                    fresh[name] = answer.packet
+                case (code, text):
+                    asking.refuse(name, code, text)
+        if asking.waiting:
+            self._keep(fresh)
 
-    def _known_joins(self) -> dict[str, bytes]:
+    def _judged(self, name: str, asked: Question, reply: bytes, asking: Asking) -> Answer | tuple[str, str] | None:
+        """An answer, the code and sentence of a refusal, or None where the reply is to something else."""
+        try:
+            message = authenticated(self.plan, name, reply)
+        except (WireError, RefusalError) as error:
+            return "foreign", sentence(str(error))
+        if isinstance(message, Refusal):
+            # One that is to something else was sent again by whoever carries the packets.
+            mine = message.request_hash == asked.request_hash
+            return (message.code, sentence(f"{message.code}: {message.text}")) if mine else None
+        if not answers(self.plan, name, asked, message):
+            return "foreign", "answered with something that was not asked for"
+        known = self._known_joins(asking)
+        if isinstance(message, JoinReply) and (fault := self._join_book.fault(name, reply, known)):
+            return "foreign", sentence(f"its join cannot be used: {fault}")
+        return Answer(message, reply)
+
+    def _known_joins(self, asking: Asking) -> dict[str, bytes]:
         """Joins taken before, in this step or earlier, of members in the job."""
-        taken = {**self._store.packets("join"), **{name: packet for name, (_, packet) in self._asking.answered.items()}}
+        taken = {**self._store.packets("join"), **asking.packets()}
         return {name: packet for name, packet in taken.items() if name in self.progress.members}
 
+    def _keep(self, packets: Mapping[str, bytes]) -> None:
+        if packets:
+            self._store.keep(self.progress.next_phase, self.progress.next_round, self.progress.attempt, packets)
+
+    def _decide_if_complete(self) -> tuple[str, ...]:
+        """Decide the step unless somebody is waited for; whom."""
+        waiting, place = tuple(self._asking.waiting), f"{self.progress.next_phase} {self.progress.next_round}"
+        self.refusals |= {name: f"{place}: {text}" for name, (_, text) in self._asking.refused.items()}
+        if not waiting:
+            self._decide()
+        return waiting
+
     def _decide(self) -> None:
-        # Whatever fails below, the step is asked again.
-        asking, self._asking = self._asking, self._ask()
-        found = verdict(self.plan, self.dictionary, self.progress, asking, self._quorum)
-        decided = Decided(
+        asking = self._asking
+        try:
+            decided = self._decided(asking)
+            # Folded before it is stored: a step that cannot be folded must not stand in the way of a resume.
+            following = advance(self.plan, self.dictionary, self.progress, decided)
+            packets = asking.packets() if decided.outcome is Outcome.DONE else {}
+            self._store.record(decided, [(name, packets[name]) for name in self.progress.members if name in packets])
+            self.progress = following
+        finally:
+            # Whatever failed, the step is asked again.
+            self._asking = self._ask()
+        if self._on_decided is not None:
+            self._on_decided(decided, self.progress)
+
+    def _decided(self, asking: Asking) -> Decided:
+        try:
+            found = verdict(self.plan, self.dictionary, self.progress, asking, self._quorum)
+        except JobError:
+            self._keep(asking.packets())
+            raise
+        return Decided(
             self.progress.next_phase,
             self.progress.next_round,
             self.progress.attempt,
@@ -273,16 +361,6 @@ class Coordinator:
             found.rejoining,
             self._sums(asking) if found.outcome is Outcome.DONE else np.zeros(0, dtype=np.int64),
         )
-        # Folded before it is stored: a step that cannot be folded must not stand in the way of a resume.
-        following = advance(self.plan, self.dictionary, self.progress, decided)
-        kept = (
-            [(name, packet) for name, (_, packet) in asking.answered.items()] if decided.outcome is Outcome.DONE else []
-        )
-        self._store.record(decided, kept)
-        self.progress = following
-        self._asking = self._ask()
-        if self._on_decided is not None:
-            self._on_decided(decided, self.progress)
 
     def _sums(self, asking: Asking) -> NDArray[np.int64]:
         """The released sums modulo 2^64, in which the masks have cancelled; zeros where nobody owns a coordinate."""
@@ -290,12 +368,14 @@ class Coordinator:
         if role is None:
             return np.zeros(0, dtype=np.int64)
         total = np.zeros(self.plan.phases.of(role).vector_length, dtype=np.int64)
-        for message, _ in asking.answered.values():
-            if isinstance(message, Contribution):
-                total += vector_of(message)
+        for answer in asking.answered.values():
+            if isinstance(answer.message, Contribution):
+                total += vector_of(answer.message)
         members = self.progress.members
         total = np.where(owned_by(self.plan, self.dictionary, role, members), total, 0)
         if not plausible_sum(self.plan, members, role, total):
+            # Kept, the same replies would give the same sum at every resume.
+            self._store.forget()
             raise JobError(
                 f"the sums of {role.name} {self.progress.next_round} are out of range: a member did not keep to the "
                 "protocol, and masks hide which; found out with smaller rosters, each a job of its own."

@@ -10,9 +10,12 @@ from collections.abc import Collection, Iterable
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
+from fedcredit.wire.node_keys import node_key_of_pem
+from server.faults import NO_ENVELOPE, Fault, fault_of_code
+
 RECORD, FIELD = "fedcredit", "envelope"
 
-__all__ = ["Grid", "Message", "envelope_of", "fault_of", "pull", "push", "request"]
+__all__ = ["Grid", "Message", "envelope_of", "fault_of", "nodes", "pull", "push", "request"]
 
 
 def request(node: int, envelope: bytes, ttl_s: float, group: str) -> Message:
@@ -59,6 +62,18 @@ def envelope_of(reply: Message) -> bytes | None:
     return value if isinstance(value, bytes) else None
 
 
-def fault_of(reply: Message) -> str:
-    """Say why a reply has no envelope; the number is Flower's or the relay's."""
-    return f"error {reply.error.code}" if reply.has_error() else "a reply without an envelope"
+def fault_of(reply: Message) -> Fault:
+    """Why a reply has no envelope; the number is Flower's or the node's."""
+    return fault_of_code(reply.error.code) if reply.has_error() else NO_ENVELOPE
+
+
+def nodes(grid: Grid) -> dict[int, str | None]:
+    """Nodes that Flower holds to be online, each with its key as a roster pins it.
+
+    Returns
+    -------
+    dict
+        OpenSSH text by Flower's number of the node; None where the Grid gives no key: in this process and in a
+        simulation.
+    """
+    return {node.node_id: node_key_of_pem(node.public_key) for node in grid.get_nodes()}

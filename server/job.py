@@ -98,6 +98,20 @@ def write_results(coordinator: Coordinator, config: Mapping[str, Any]) -> Path:
     return folder
 
 
+def job_folder(config: Mapping[str, Any]) -> Path:
+    """Folder of the JOB.yaml that a run config names.
+
+    Raises
+    ------
+    ConfigError
+        If the config names no job, or its folder does not exist.
+    """
+    folder = _job_path(config).resolve().parent
+    if not folder.is_dir():
+        raise ConfigError(f"job folder {folder} does not exist; give the path of a JOB.yaml on this machine.")
+    return folder
+
+
 def _job_path(config: Mapping[str, Any]) -> Path:
     if not isinstance(config.get("job"), str):
         raise ConfigError('the run config names no job; give cfg-json = {"job": "/path/of/JOB.yaml"}.')

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from fedcredit.dictionary.schema import DataDictionary
-from fedcredit.errors import JobError
+from fedcredit.errors import AbsenceError, JobError
 from fedcredit.job.progress import CHARGED, Progress
 from fedcredit.job.store import Outcome
 from fedcredit.ownership import fewest_owners
@@ -25,6 +25,14 @@ _LOST_BYTES = frozenset({"attempt", "replay"})
 _MOST_AGREEMENTS = 50
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply that is what was asked for, and the exact envelope that it came in."""
+
+    message: Message
+    packet: bytes
+
+
 @dataclass(slots=True)
 class Asking:
     """The attempt in flight.
@@ -34,7 +42,7 @@ class Asking:
     waiting
         Who has not answered yet.
     answered
-        Messages and their exact envelopes.
+        What came.
     refused
         Code and sentence of each that will not answer.
     silences
@@ -42,19 +50,30 @@ class Asking:
     """
 
     waiting: list[str]
-    answered: dict[str, tuple[Message, bytes]] = field(default_factory=dict)
+    answered: dict[str, Answer] = field(default_factory=dict)
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)
     silences: dict[str, int] = field(default_factory=dict)
 
-    def answer(self, name: str, message: Message, packet: bytes) -> None:
+    def answer(self, name: str, answer: Answer) -> None:
         """Take an answer."""
         self.waiting.remove(name)
-        self.answered[name] = (message, packet)
+        self.answered[name] = answer
 
     def refuse(self, name: str, code: str, text: str) -> None:
         """Give up on an institution for this attempt."""
         self.waiting.remove(name)
         self.refused[name] = (code, text)
+
+    def fall_silent(self, resends: int) -> None:
+        """The time is over for whoever has not answered; more than `resends` times, and it will not."""
+        for name in tuple(self.waiting):
+            self.silences[name] = self.silences.get(name, 0) + 1
+            if self.silences[name] > resends:
+                self.refuse(name, "silent", "no answer in time")
+
+    def packets(self) -> dict[str, bytes]:
+        """The envelopes of all answers."""
+        return {name: answer.packet for name, answer in self.answered.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +90,20 @@ def verdict(plan: Plan, dictionary: DataDictionary, progress: Progress, asking: 
 
     Raises
     ------
+    AbsenceError
+        If too few institutions are left because others are silent, or a member answers at other hours only.
     JobError
         If too few institutions are left for the quorum or for a block, a first join was refused, preflight cannot be
-        paid again, nobody took the release, or a member answers at other hours only.
+        paid again, or nobody took the release.
     """
     if later := _with(asking, _LATER):
         # Asked again on resume under the same attempt: who has answered re-sends stored bytes, and nobody is charged.
-        raise JobError(f"{later[0]}: {asking.refused[later[0]][1]}; resume the job then.")
+        raise AbsenceError(f"{later[0]}: {asking.refused[later[0]][1]}; resume the job then.")
     if progress.next_phase == "release":
         return _released(progress, asking)
     members, lost_keys = _left(plan, progress, asking, quorum)
     if len(members) < quorum or _refused_at_first(progress, asking) or not _owned(plan, dictionary, members):
-        raise JobError(_too_few(progress, len(members), asking))
+        raise _too_few(progress, len(members), asking)
     if progress.next_phase in CHARGED and asking.refused:
         if _with(asking, _no_more(plan, progress, asking)) or progress.attempt >= plan.privacy.max_attempts:
             return _ended(progress, members)
@@ -95,7 +116,7 @@ def verdict(plan: Plan, dictionary: DataDictionary, progress: Progress, asking: 
 def _released(progress: Progress, asking: Asking) -> Verdict:
     """No sum is taken any more: the job is done with the receipts that came, and its members stay as they are."""
     if not asking.answered:
-        raise JobError(_too_few(progress, 0, asking))
+        raise _too_few(progress, 0, asking)
     return Verdict(Outcome.DONE, progress.members)
 
 
@@ -167,9 +188,10 @@ def _with(asking: Asking, codes: frozenset[str]) -> tuple[str, ...]:
     return tuple(name for name, (code, _) in asking.refused.items() if code in codes)
 
 
-def _too_few(progress: Progress, n_left: int, asking: Asking) -> str:
+def _too_few(progress: Progress, n_left: int, asking: Asking) -> JobError:
     reasons = "; ".join(f"{name}: {reason}" for name, (_, reason) in asking.refused.items())
-    return (
+    silent_only = all(code == "silent" for code, _ in asking.refused.values())
+    return (AbsenceError if silent_only else JobError)(
         f"{progress.next_phase} has {n_left} of {len(progress.members)} institutions ({reasons}); "
         "mend the cause and resume the job."
     )

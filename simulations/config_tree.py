@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from fedcredit.errors import ConfigError
+from fedcredit.models.family import Kernel
 from simulations.placement import Masks
 
 MAX_SEED = 2**32 - 1
@@ -100,6 +101,7 @@ class ConfigTree(_Keys):
     masks: Masks
     evaluation: EvaluationKeys
     runtime: Literal["in_process", "flower", "loopback"]
+    kernel: Kernel
     compare: bool
     run: RunKeys
 

@@ -18,6 +18,7 @@ from fedcredit.data.rows import Dataset
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.job.progress import Progress
 from fedcredit.job.store import Decided, JobStore
+from fedcredit.models.family import Kernel
 from fedcredit.models.module_spec import ModuleSpec
 from fedcredit.models.specs import ModelSpec
 from fedcredit.ownership import fewest_owners
@@ -61,6 +62,8 @@ class JobSpec:
     ----------
     noise_seed
         None draws from the operating system; a number makes the noise repeatable and the run not private.
+    kernel
+        What computes the sums of training.
     """
 
     name: str
@@ -69,6 +72,7 @@ class JobSpec:
     shares: BudgetShares
     evaluation: EvaluationTerms
     noise_seed: int | None = None
+    kernel: Kernel = "numpy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,7 @@ def custodian_of(
         coordinators={COORDINATOR: federation.coordinator_key.public},
         policy=_policy(federation, spec),
         modules=allowed_modules(plan),
+        kernel=spec.kernel,
     )
     return Custodian(
         site,

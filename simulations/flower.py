@@ -7,7 +7,6 @@ context ends.
 """
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,11 +19,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from fedcredit.errors import JobError
-from simulations.processes import ROOT, Processes, Program, free_port, grpc_healthy, http_healthy, installed
+from server.bundle import stage_app
+from simulations.processes import Processes, Program, free_port, grpc_healthy, http_healthy, installed
 
-APP_NAME = "fedcredit"
-BUNDLED_FOLDERS = ("server", "clients", "configs")
-BUNDLED_FILES = ("pyproject.toml", "LICENSE", "README.md", ".gitignore")
 # Read by Flower and Ray at import: no telemetry, no update check, no packages installed at run time.
 QUIET = {
     "FLWR_TELEMETRY_ENABLED": "0",
@@ -237,21 +234,6 @@ def run_in_flower_simulation(
         stack.callback(processes.stop)
         superlink = SuperLink(home, processes, simulation=True)
         return superlink.run(folder_to_run, config, nodes=nodes, timeout_s=timeout_s, on_line=on_line)
-
-
-def stage_app(folder: Path) -> Path:
-    """Copy what the bundle may hold to a folder of a name that Flower accepts; the copy.
-
-    ``flwr build`` refuses a folder called ``My_Clone``, and both it and ``flwr run`` look at every file of a
-    folder, virtual environments and run folders included.
-    """
-    app = folder / APP_NAME
-    app.mkdir()
-    for name in BUNDLED_FOLDERS:
-        shutil.copytree(ROOT / name, app / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in BUNDLED_FILES:
-        shutil.copy(ROOT / name, app)
-    return app
 
 
 def custodian_of_site(institution: str, site: Path, socket: Path, *options: str) -> CustodianProcess:

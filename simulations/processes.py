@@ -1,7 +1,6 @@
 """Processes of one run on this machine: started when the one before is healthy, stopped by id, none left."""
 
 import os
-import signal
 import socket
 import subprocess
 import sysconfig
@@ -9,7 +8,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from fedcredit.errors import ConfigError, JobError
+from fedcredit.process_id import ProcessId, descendants
 
 ROOT = Path(__file__).resolve().parents[1]
 START_TIMEOUT_S = 90.0
@@ -125,44 +124,6 @@ class Processes:
         return self._logs / f"{name}.log"
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessId:
-    """A process, told apart from a later one with the same number.
-
-    Attributes
-    ----------
-    pid, parent
-        Process numbers.
-    started
-        Clock ticks since boot at its start.
-    """
-
-    pid: int
-    parent: int
-    started: int
-
-    def alive(self) -> bool:
-        """Whether it still runs."""
-        now = _read_process(Path(f"/proc/{self.pid}"))
-        return now is not None and now.started == self.started
-
-    def kill(self) -> None:
-        """Kill it, if it has not ended meanwhile."""
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-
-
-def descendants(pids: set[int]) -> list[ProcessId]:
-    """Processes that some processes started, directly or not; none where there is no ``/proc`` to read."""
-    everything = [one for folder in Path("/proc").glob("[0-9]*") if (one := _read_process(folder)) is not None]
-    found: list[ProcessId] = []
-    parents = pids
-    while children := [one for one in everything if one.parent in parents and one not in found]:
-        found += children
-        parents = {child.pid for child in children}
-    return found
-
-
 def installed(name: str) -> str:
     """Path of a program of this environment."""
     return str(_SCRIPTS / name)
@@ -212,17 +173,6 @@ def _stop_orphans(family: list[ProcessId]) -> None:
             for one in family:
                 one.kill()
         time.sleep(_PROBE_INTERVAL_S)
-
-
-def _read_process(folder: Path) -> ProcessId | None:
-    """Read ``/proc/PID/stat``; None if the process has ended."""
-    try:
-        # The name, in brackets, may hold spaces and brackets of its own.
-        fields = (folder / "stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    state, parent, started = fields[0], int(fields[1]), int(fields[19])
-    return None if state == "Z" else ProcessId(int(folder.name), parent, started)
 
 
 def _clone_paths() -> dict[str, str]:

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fedcredit.errors import ConfigError
 from fedcredit.evaluation.score_grid import default_n_bins
+from fedcredit.models.family import family_of
 from fedcredit.models.module_source import read_source, require_neural
 from fedcredit.models.specs import ModelSpec
 from fedcredit.plan import EvaluationTerms, Placement, PrivacyTerms
@@ -71,6 +72,7 @@ def read_settings(config: Mapping[str, Any], n_rows: int) -> Settings:
     tree = parse_config(config)
     shares = BudgetShares(**tree.privacy.shares.model_dump())
     model = _model(tree.model)
+    _check_kernel(tree, model)
     privacy = _privacy_terms(tree, n_rows, local_steps_of(model))
     return Settings(
         data=data_spec(config),
@@ -84,6 +86,7 @@ def read_settings(config: Mapping[str, Any], n_rows: int) -> Settings:
             shares=shares,
             evaluation=_evaluation(tree, n_rows, privacy, shares),
             noise_seed=tree.noise.seed,
+            kernel=tree.kernel,
         ),
         placement=tree.privacy.placement,
         masks=tree.masks,
@@ -180,6 +183,13 @@ def _with_hash(model: Mapping[str, Any]) -> dict[str, Any]:
         return dict(model)
     require_neural()
     return {**model, "source_sha256": read_source(str(model.get("module"))).sha256}
+
+
+def _check_kernel(tree: ConfigTree, model: ModelSpec) -> None:
+    """Refuse a kernel that this family or this machine does not have, or that no site file can ask for."""
+    if tree.kernel == "compiled" and tree.runtime == "loopback":
+        raise ConfigError("kernel=compiled is not for custodians of runtime=loopback; use another runtime or kernel.")
+    family_of(model.family, tree.kernel)
 
 
 def _evaluation(tree: ConfigTree, n_rows: int, privacy: PrivacyTerms, shares: BudgetShares) -> EvaluationTerms:

@@ -5,6 +5,9 @@ missing, the test is left out and the end of the run names it with its package; 
 ``FEDCREDIT_REQUIRE_SYSTEM=1`` it fails instead.
 
 A test marked ``long`` runs with ``--long`` or ``-m long`` only.
+
+Under ``-n`` (pytest-xdist) tests run in worker processes: each tells the first process, whose summary is printed, what
+it left out.
 """
 
 import os
@@ -17,7 +20,7 @@ import pytest
 from hypothesis import settings
 
 # Packages whose program has another name; Debian keeps PostgreSQL's server programs off the PATH.
-PROGRAM_OF = {"postgresql": "initdb"}
+PROGRAM_OF = {"postgresql": "initdb", "iproute2": "ip", "nftables": "nft", "systemd": "systemd-analyze"}
 PROGRAM_FOLDERS_OFF_PATH = ("/usr/lib/postgresql/*/bin",)
 
 # Nothing reports home, looks for updates or installs packages while tests run.
@@ -28,7 +31,12 @@ QUIET_FLOWER = {
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 
-LEFT_OUT = pytest.StashKey[list[str]]()
+# Beside the modules marked e2e; side by side, they would wait for each other's processes.
+PROCESSES = ("crash/", "deployment/", "deploy/", "fedcredit/cli/test_custodian_process.py")
+STARTS_PROCESSES = tuple(f"tests/{place}" for place in PROCESSES)
+
+LEFT_OUT = pytest.StashKey[set[str]]()
+LEFT_OUT_BY_WORKER = "left_out"
 FLOWER_HOME = pytest.StashKey[str]()
 
 settings.register_profile("local", deadline=None)
@@ -42,10 +50,37 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Set the environment before any test module imports Flower, which reads it at import."""
-    config.stash[LEFT_OUT] = []
+    config.stash[LEFT_OUT] = set()
+    if config.pluginmanager.hasplugin("xdist"):
+        config.pluginmanager.register(Workers(config))
     config.stash[FLOWER_HOME] = tempfile.mkdtemp(prefix="fedcredit-flwr-")
     os.environ.update(QUIET_FLOWER, FLWR_HOME=config.stash[FLOWER_HOME])
     settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+class Workers:
+    """Hooks of pytest-xdist: who runs what, and what the workers left out joins the first process's list."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """A module's tests share a worker, and so do all that start processes and wait for them."""
+        for item in items:
+            module = item.nodeid.split("::")[0]
+            apart = item.get_closest_marker("e2e") or module.startswith(STARTS_PROCESSES)
+            item.add_marker(pytest.mark.xdist_group("processes" if apart else module))
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """In a worker: hand over what was left out."""
+        output = getattr(session.config, "workeroutput", None)
+        if output is not None:
+            output[LEFT_OUT_BY_WORKER] = sorted(session.config.stash[LEFT_OUT])
+
+    def pytest_testnodedown(self, node: object) -> None:
+        """In the first process: take it over; every worker collects all tests, so all say the same."""
+        output: dict[str, list[str]] = getattr(node, "workeroutput", None) or {}
+        self._config.stash[LEFT_OUT].update(output.get(LEFT_OUT_BY_WORKER, []))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -59,7 +94,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out what cannot or should not run here, and remember why."""
     reasons = {item: why_left_out(item) for item in items}
     dropped = [item for item in items if reasons[item]]
-    config.stash[LEFT_OUT].extend(f"left out: {item.nodeid} ({reasons[item]})" for item in dropped)
+    config.stash[LEFT_OUT].update(f"left out: {item.nodeid} ({reasons[item]})" for item in dropped)
     config.hook.pytest_deselected(items=dropped)
     items[:] = [item for item in items if not reasons[item]]
 

@@ -2,6 +2,7 @@
 
 from datetime import date
 
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, derive_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import strategies as st
 
@@ -9,12 +10,17 @@ from fedcredit.roster import Member, Roster
 from fedcredit.roster_file import SignedRoster, sign_roster
 from fedcredit.wire.canonical import digest
 from fedcredit.wire.envelope import SigningKey
+from fedcredit.wire.node_keys import node_key_text
 
 KEYS = {
     name: SigningKey(Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32))
     for number, name in enumerate(("bank-1", "bank-2", "hospital-1", "hospital-2"), 1)
 }
 STRANGER = SigningKey.generate()
+NODE_KEYS = {
+    name: node_key_text(derive_private_key(number, SECP384R1()).public_key()) for number, name in enumerate(KEYS, 1)
+}
+OTHER_NODE_KEY = node_key_text(derive_private_key(99, SECP256R1()).public_key())
 
 
 def roster(*names: str, **changes: object) -> Roster:
@@ -43,6 +49,7 @@ def rosters(draw: st.DrawFn) -> Roster:
             "region": draw(REGIONS),
             "public_size": draw(st.integers(1, 10**12)),
             "public_key": KEYS[name].public.hex(),
+            "node_key": draw(st.sampled_from((None, NODE_KEYS[name]))),
         }
         for name in names
     ]
@@ -62,6 +69,7 @@ def neighbours(draw: st.DrawFn) -> tuple[Roster, Roster]:
         "region": "Oz" if member.region != "Oz" else "elsewhere",
         "public_size": member.public_size % 10**12 + 1,
         "public_key": STRANGER.public.hex(),
+        "node_key": draw(st.sampled_from((None, OTHER_NODE_KEY))) if member.node_key else OTHER_NODE_KEY,
     }
     of_roster: dict[str, object] = {"expires": date.max if one.expires != date.max else date.min}
     if one.previous is not None:

@@ -30,6 +30,7 @@ ERROR_TREE = {
     "WireError": "FedcreditError",
     "RefusalError": "FedcreditError",
     "JobError": "FedcreditError",
+    "AbsenceError": "JobError",
 }
 
 

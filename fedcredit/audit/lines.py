@@ -4,15 +4,16 @@ The chain is that of hash-linked time stamps (Haber & Stornetta 1991): whoever c
 sign every later one anew. A line says what was asked and decided; it never holds a record's value or a sum.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fedcredit.errors import LedgerError
 from fedcredit.wire.canonical import canonical_json, digest, length_prefixed, parse_json
-from fedcredit.wire.envelope import SigningKey, verify_signature
+from fedcredit.wire.envelope import PUBLIC_KEY_BYTES, SigningKey, verify_signature
 
 GENESIS = bytes(32)
+KEY_CHANGED = "key_changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,13 @@ def read_lines(data: bytes, what: str) -> Iterator[Line]:
         before = line.link
 
 
-def require_signed(lines: Iterable[Line], public_key: bytes, what: str) -> None:
-    """Check every signature.
+def names_next(line: Line, public_key: bytes) -> bool:
+    """Whether a line says that this key signs the lines after it."""
+    return line.values.get("event") == KEY_CHANGED and line.values.get("new_public_key") == public_key.hex()
+
+
+def require_signed(lines: Iterable[Line], public_keys: Collection[bytes], what: str) -> None:
+    """Check that each line is signed by one of some keys.
 
     Raises
     ------
@@ -97,8 +103,36 @@ def require_signed(lines: Iterable[Line], public_key: bytes, what: str) -> None:
         At the first line that another key signed.
     """
     for line in lines:
-        if not line.signed_by(public_key):
-            raise LedgerError(f"audit trail {what}, line {line.link.number} is not signed by {public_key.hex()}.")
+        if not any(line.signed_by(key) for key in public_keys):
+            keys = " or ".join(key.hex() for key in public_keys)
+            raise LedgerError(f"audit trail {what}, line {line.link.number} is not signed by {keys}.")
+
+
+def require_signed_in_turn(lines: Sequence[Line], public_key: bytes, what: str) -> None:
+    """Check every signature of a trail in which a change of key lets another key go on.
+
+    Parameters
+    ----------
+    public_key
+        The institution's: any one under which these lines were written.
+
+    Raises
+    ------
+    LedgerError
+        At the first line that another key signed.
+    """
+    changes = [line for line in lines if line.values.get("event") == KEY_CHANGED]
+    if not changes:
+        require_signed(lines, (public_key,), what)
+        return
+    keys = [bytes.fromhex(str(changes[0].values.get("old_public_key", "")))]
+    keys += [bytes.fromhex(str(line.values.get("new_public_key", ""))) for line in changes]
+    if public_key not in keys or any(len(key) != PUBLIC_KEY_BYTES for key in keys):
+        raise LedgerError(f"audit trail {what} was never written under key {public_key.hex()}.")
+    for line in lines:
+        require_signed((line,), keys[:1], what)
+        if line.values.get("event") == KEY_CHANGED:
+            keys.pop(0)
 
 
 def _read(text: bytes) -> Line:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedcredit.audit.lines import GENESIS, Line, read_lines, require_signed
+from fedcredit.audit.lines import GENESIS, Line, read_lines, require_signed_in_turn
 from fedcredit.audit.trail_file import set_aside
 from fedcredit.errors import LedgerError
 
@@ -74,7 +74,7 @@ def check(path: Path, public_key: bytes) -> Checked:
     lines = list(lines_of(path))
     if not lines:
         raise LedgerError(f"audit trail {path} holds no line.")
-    require_signed(lines, public_key, str(path))
+    require_signed_in_turn(lines, public_key, str(path))
     torn = len(_whole(files_of(path)[-1].read_bytes())[1])
     return Checked(len(lines), lines[0].link.number, lines[-1].link.number, torn)
 

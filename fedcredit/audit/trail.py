@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 from fedcredit import __version__
 from fedcredit.audit.allowance import Allowance, Tally
 from fedcredit.audit.ledger_events import events_since
-from fedcredit.audit.lines import BEFORE_FIRST, Line, read_lines, require_signed, write_line
+from fedcredit.audit.lines import BEFORE_FIRST, KEY_CHANGED, Line, names_next, read_lines, require_signed, write_line
 from fedcredit.audit.requests import described
 from fedcredit.audit.trail_file import TrailFile, damaged, set_aside
 from fedcredit.errors import LedgerError, RefusalError
@@ -108,10 +108,30 @@ class Trail:
         try:
             trail._write({"event": "start", **begun}, [])
         except RefusalError as error:
-            raise LedgerError(
-                f"audit trail {path} cannot be written; check the disk's space, owner and mode."
-            ) from error
+            raise _unwritable(path) from error
         return trail
+
+    @classmethod
+    def change_key(
+        cls, path: Path, old: SigningKey, new: SigningKey, ledger: LedgerReader, now: Callable[[], datetime]
+    ) -> None:
+        """Write down, signed by the old key, that the new one signs the lines after; done already, it changes nothing.
+
+        Raises
+        ------
+        LedgerError
+            If the trail does not hold, shows that the ledger is an older copy, or cannot be written.
+        """
+        trail = cls(TrailFile(path), old, ledger, now)
+        last = trail._last()
+        if last is not None and names_next(last, new.public):
+            return
+        trail._go_on()
+        try:
+            keys = {"old_public_key": old.public.hex(), "new_public_key": new.public.hex()}
+            trail._write({"event": KEY_CHANGED, **keys}, [])
+        except RefusalError as error:
+            raise _unwritable(path) from error
 
     def require_writable(self) -> None:
         """Write what an earlier request could not.
@@ -186,8 +206,10 @@ class Trail:
             what, data = earlier[-1], earlier[-1].read_bytes()
         try:
             lines = list(read_lines(data, str(what)))
-            # The chain makes the last signature one over every line.
-            require_signed(lines[-1:], self._key.public, str(what))
+            # The chain makes the last signature one over every line. A change of key names the key that goes on.
+            changed = bool(lines) and names_next(lines[-1], self._key.public)
+            signers = self._ledger.keys if changed else (self._key.public,)
+            require_signed(lines[-1:], signers, str(what))
         except LedgerError as error:
             raise damaged(error) from error
         return lines[-1] if lines else None
@@ -234,6 +256,10 @@ class Trail:
             raise RefusalError(
                 "audit", "this site's audit trail cannot be written; its operator finds the cause in its log."
             ) from error
+
+
+def _unwritable(path: Path) -> LedgerError:
+    return LedgerError(f"audit trail {path} cannot be written; check the disk's space, owner and mode.")
 
 
 def _decision(kind: str, code: str | None, new: list[dict[str, Any]]) -> str:

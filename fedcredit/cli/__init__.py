@@ -8,25 +8,41 @@ import sys
 import typer
 
 from fedcredit import __version__
-from fedcredit.cli import audit, custodian, dictionary, explain, jobs, ledger, model, roster, verify
+from fedcredit.cli.lazy import lazily
 from fedcredit.errors import CheckError, FedcreditError
+
+# What each says of itself stands in its own module, which is loaded when it is run.
+COMMANDS = {
+    name: f"fedcredit.cli.{name}:{attribute}"
+    for name, attribute in (
+        ("dictionary", "app"),
+        ("custodian", "app"),
+        ("audit", "app"),
+        ("jobs", "app"),
+        ("ledger", "app"),
+        ("model", "app"),
+        ("roster", "app"),
+        ("institution", "app"),
+        ("consortium", "app"),
+        ("explain", "explain"),
+        ("sent", "sent"),
+        ("verify", "verify"),
+    )
+}
 
 app = typer.Typer(
     name="fedcredit",
+    cls=lazily(COMMANDS),
     help="Joint credit scorecards under record-level differential privacy: the institution's side.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(dictionary.app, name="dictionary", help="Write and check a data dictionary.")
-app.add_typer(custodian.app, name="custodian", help="Serve and check this institution's custodian.")
-app.add_typer(audit.app, name="audit", help="Read and check what this institution's custodian was asked.")
-app.add_typer(jobs.app, name="jobs", help="See what is asked of this institution; approve or deny it.")
-app.add_typer(ledger.app, name="ledger", help="Open and read this institution's privacy ledger.")
-app.add_typer(model.app, name="model", help="Check a torch module before it may run here.")
-app.add_typer(roster.app, name="roster", help="Show, sign and stop the consortium's roster.")
-app.command()(explain.explain)
-app.command()(verify.verify)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep Typer from taking the one command below for the whole program."""
 
 
 @app.command()

@@ -21,7 +21,7 @@ from fedcredit.privacy.ledger import Ledger
 from fedcredit.wire.canonical import canonical_json
 from fedcredit.wire.envelope import PUBLIC_KEY_BYTES, SigningKey
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Read and check what this institution's custodian was asked.")
 
 SiteArgument = Annotated[Path, typer.Argument(help="SITE.yaml of the institution.", show_default=False)]
 _COLUMNS = ("time (UTC)", "what", "who", "job", "place", "decision", "ledger")

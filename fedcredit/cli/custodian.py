@@ -1,29 +1,50 @@
-"""``fedcredit custodian``: make keys, check a site, serve it."""
+"""``fedcredit custodian``: make keys and a token, and serve a site; its check and its view are loaded when run."""
 
 import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from fedcredit.cli.lazy import lazily
+from fedcredit.custodian.address import LOOPBACK
 from fedcredit.custodian.custodian import Custodian
+from fedcredit.custodian.data_process import read_apart
+from fedcredit.custodian.door import door_of
+from fedcredit.custodian.json_log import JsonFormatter, event_line
+from fedcredit.custodian.metrics import Metrics, Source, served
 from fedcredit.custodian.noise import no_noise, rounded_gaussian_noise
+from fedcredit.custodian.policy import Policy
+from fedcredit.custodian.relay_token import make_relay_token
 from fedcredit.custodian.service import CustodianService
 from fedcredit.custodian.site import NotPrivate
-from fedcredit.custodian.site_check import examine_site
 from fedcredit.custodian.site_file import SiteFile, load_site, load_site_file
-from fedcredit.errors import CheckError, ConfigError, LedgerError
+from fedcredit.errors import ConfigError, LedgerError
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.wire.envelope import SigningKey
 
-app = typer.Typer(no_args_is_help=True)
+COMMANDS = {
+    "check": "fedcredit.cli.custodian_check:check",
+    "watch": "fedcredit.cli.custodian_watch:watch",
+}
 
-SiteArgument = Annotated[Path, typer.Argument(help="SITE.yaml of the institution.", show_default=False)]
+app = typer.Typer(cls=lazily(COMMANDS), no_args_is_help=True, help="Serve and check this institution's custodian.")
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 _STOP = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -46,16 +67,11 @@ def keygen(folder: Annotated[Path, typer.Argument(help="Folder for identity.pem 
 
 
 @app.command()
-def check(site: SiteArgument) -> None:
-    """Check the site's files and every declared column; all problems are listed on this console only."""
-    file = load_site_file(site)
-    findings = examine_site(file)
-    for note in findings.notes:
-        typer.echo(f"note: {note}")
-    if findings.problems:
-        raise CheckError(findings.problems)
-    typer.echo(f"{file.institution} ({file.kind}): {findings.n_columns} declared columns read, no problem found")
-    typer.echo("What this check says stays on this console; nothing was sent.")
+def token(file: Annotated[Path, typer.Argument(help="The file to write; relay_token of SITE.yaml.")]) -> None:
+    """Create the token that the relay shows; the node's account reads the same file, by its group."""
+    make_relay_token(file)
+    typer.echo(f"wrote {file}, mode 0600; SITE.yaml and NODE.yaml name it as relay_token")
+    typer.echo(f"let the node's account read it by a group of both: chgrp GROUP {file} && chmod 640 {file}")
 
 
 @app.command()
@@ -64,22 +80,54 @@ def serve(
         list[Path],
         typer.Argument(help="SITE.yaml; several only for data declared public.", show_default=False),
     ],
+    *,
     accept_not_private: Annotated[
         bool,
         typer.Option("--accept-not-private", help="Serve data declared public or synthetic without privacy."),
     ] = False,
+    log_format: Annotated[LogFormat, typer.Option(help="Form of the log on standard error.")] = LogFormat.TEXT,
 ) -> None:
-    """Serve the custodian on its Unix socket until SIGTERM or Ctrl-C."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    """Serve the custodian on its socket, and its loopback port if it has one, until SIGTERM or Ctrl-C."""
+    _log_to_stderr(log_format)
     files = [load_site_file(path) for path in sites]
     _require_shareable(files)
+    door = door_of(files[0])
     with ExitStack() as stack:
-        custodians = {file.institution: _build(file, stack, accept_not_private=accept_not_private) for file in files}
+        built = {file.institution: _build(file, stack, accept_not_private=accept_not_private) for file in files}
         wait = stack.enter_context(_stop_signals())
-        stack.enter_context(CustodianService(custodians, files[0].socket))
-        typer.echo(f"serving {', '.join(custodians)} on {files[0].socket}")
+        metrics = _metrics(files[0].metrics_port, {name: source for name, (_, source) in built.items()}, stack)
+        custodians = {name: custodian for name, (custodian, _) in built.items()}
+        stack.enter_context(CustodianService(custodians, door, metrics))
+        where = str(door.socket) if door.port is None else f"{door.socket} and {LOOPBACK}:{door.port}"
+        _say(
+            log_format,
+            "serving",
+            {"institutions": list(custodians), "address": where},
+            f"{', '.join(custodians)} on {where}",
+        )
         wait()
-    typer.echo("stopped")
+    _say(log_format, "stopped", {}, "")
+
+
+def _log_to_stderr(log_format: LogFormat) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    if log_format is LogFormat.JSON:
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(JsonFormatter())
+
+
+def _say(log_format: LogFormat, event: str, fields: dict[str, Any], words: str) -> None:
+    """Print what an operator, or whatever started this process, waits for."""
+    line = event_line(event, "info", datetime.now(UTC), fields) if log_format is LogFormat.JSON else f"{event} {words}"
+    typer.echo(line.rstrip())
+
+
+def _metrics(port: int | None, sources: dict[str, Source], stack: ExitStack) -> Metrics | None:
+    if port is None:
+        return None
+    metrics = Metrics(sources)
+    stack.enter_context(served(metrics, port))
+    return metrics
 
 
 @contextmanager
@@ -100,17 +148,18 @@ def _require_shareable(files: list[SiteFile]) -> None:
     private = [file.institution for file in files if file.not_private is None]
     if private:
         raise ConfigError(f"{private[0]} has a policy and gets a process of its own; serve its SITE.yaml alone.")
-    if len({file.institution for file in files}) < len(files) or len({file.socket for file in files}) > 1:
+    doors = {(file.socket, file.socket_group, file.loopback_port, file.relay_token) for file in files}
+    if len({file.institution for file in files}) < len(files) or len(doors) > 1:
         raise ConfigError("sites that share a process need different institutions and one socket; correct them.")
 
 
-def _build(file: SiteFile, stack: ExitStack, *, accept_not_private: bool) -> Custodian:
+def _build(file: SiteFile, stack: ExitStack, *, accept_not_private: bool) -> tuple[Custodian, Source]:
     if file.not_private is not None and not accept_not_private:
         raise ConfigError(
             f"{file.institution} declares its data {file.not_private.declared} and has no policy; "
             "add --accept-not-private to serve it without any privacy, or give it a policy."
         )
-    site = load_site(file)
+    site = load_site(file, read_apart)
     ledger = stack.enter_context(Ledger.open(file.ledger, site.key, file.ledger_counter))
     if ledger.account.population != file.population:
         raise LedgerError(
@@ -121,4 +170,4 @@ def _build(file: SiteFile, stack: ExitStack, *, accept_not_private: bool) -> Cus
     unprotected = isinstance(site.policy, NotPrivate) and ledger.account.accountant.mode == "not_private"
     custodian = Custodian(site, ledger, noise_law=no_noise if unprotected else rounded_gaussian_noise)
     stack.callback(custodian.stopped)
-    return custodian
+    return custodian, Source(ledger, site.kind, site.policy if isinstance(site.policy, Policy) else None)

@@ -29,7 +29,7 @@ from fedcredit.privacy.statement import planned_cost
 from fedcredit.wire.envelope import SigningKey
 from fedcredit.wire.messages import Role
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="See what is asked of this institution; approve or deny it.")
 
 SiteArgument = Annotated[Path, typer.Argument(help="SITE.yaml of the institution.", show_default=False)]
 HashArgument = Annotated[

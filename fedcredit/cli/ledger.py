@@ -18,7 +18,7 @@ from fedcredit.privacy.ledger import Ledger
 from fedcredit.privacy.ledger_entries import Account
 from fedcredit.wire.envelope import SigningKey
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Open and read this institution's privacy ledger.")
 for report in (show, verify, export, simulate):
     app.command()(report)
 

@@ -4,7 +4,6 @@ All of them only read, and work while a custodian runs.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,12 +13,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
+from fedcredit.custodian.dry_run import would_refuse
 from fedcredit.custodian.jurisdiction import Approval
-from fedcredit.custodian.open_jobs import OpenJobs
 from fedcredit.custodian.policy import Policy, load_policy
 from fedcredit.custodian.site import Site
 from fedcredit.custodian.site_file import SiteFile, load_site, load_site_file
-from fedcredit.errors import BudgetError, ConfigError, LedgerError, PrivacyError, RefusalError
+from fedcredit.errors import ConfigError, LedgerError, PrivacyError
 from fedcredit.plan import Plan, parse_plan, plan_digest
 from fedcredit.privacy.accounting import Accountant, MixedAccountant
 from fedcredit.privacy.events import read_fraction
@@ -88,13 +87,13 @@ def verify(
     if exported:
         named, rows = read_export(file.read_bytes())
         found = audit(rows, pinned or named)
+        if named.hex() != found.keys[-1]:
+            raise LedgerError("the file names another public key than it is signed with; it is no ledger of ours.")
     else:
         with Ledger.read(file, pinned) as ledger:
-            named, found = ledger.named_key, audit(ledger.rows(), ledger.public_key)
+            found = audit(ledger.rows(), ledger.public_key)
             messages = verify_messages(ledger)
-    if pinned is not None and pinned != named:
-        raise LedgerError("the file names another public key than it is signed with; it is no ledger of ours.")
-    _say_checked(found, named, pinned=pinned is not None)
+    _say_checked(found, pinned=pinned is not None)
     if not exported:
         typer.echo(
             f"{messages} stored messages and every stored plan are those that were charged; units match the chain"
@@ -131,7 +130,7 @@ def simulate(
         raise ConfigError(f"plan {plan} cannot be read ({error.strerror}); give a plan's file.") from error
     own, parsed = load_site(file), parse_plan(data)
     with _read(file) as ledger:
-        refusal = _refusal(own, ledger, data, parsed)
+        refusal = _refusal(own, ledger, data)
         document = _forecast(file, own, ledger, parsed)
     document |= {"plan_hash": plan_digest(data).hex(), "refused": refusal}
     if as_json:
@@ -208,9 +207,10 @@ def _public_key(text: str | None) -> bytes | None:
     return key
 
 
-def _say_checked(found: Audit, key: bytes, *, pinned: bool) -> None:
+def _say_checked(found: Audit, *, pinned: bool) -> None:
     whose = "as --key says" if pinned else "as the file itself names; compare with the roster, or give --key"
-    typer.echo(f"{found.events} events in order, each hashed into the next and signed by {key.hex()}, {whose}")
+    keys = ", then by ".join(found.keys)
+    typer.echo(f"{found.events} events in order, each hashed into the next and signed by {keys}, {whose}")
     typer.echo(
         f"{found.charges} charges cost what their mechanisms cost, none twice, within what {found.jobs} jobs reserved"
     )
@@ -220,23 +220,11 @@ def _say_checked(found: Audit, key: bytes, *, pinned: bool) -> None:
     )
 
 
-def _refusal(site: Site, ledger: LedgerReader, data: bytes, plan: Plan) -> dict[str, str] | None:
+def _refusal(site: Site, ledger: LedgerReader, data: bytes) -> dict[str, str] | None:
     """Join a copy of the ledger in memory: by which rule the custodian would refuse, and its sentence."""
-    policy, accountant = site.policy, ledger.account.accountant
-    budget = accountant.budget
-    if isinstance(policy, Policy):
-        budget = min(budget, accountant.target(policy.epsilon, policy.delta))
-        site = replace(site, policy=policy.model_copy(update={"approval": Approval.AUTOMATIC}))
     with Ledger.rehearsal(ledger) as copy:
-        try:
-            OpenJobs(site, copy, budget).join(data, plan.coordinator)
-        except RefusalError as error:
-            return {"code": error.code, "sentence": str(error)}
-        except BudgetError as error:
-            return {"code": "budget", "sentence": str(error)}
-        except LedgerError as error:
-            return {"code": "ledger", "sentence": str(error)}
-    return None
+        refusal = would_refuse(site, copy, data)
+    return None if refusal is None else {"code": refusal.code, "sentence": str(refusal)}
 
 
 def _forecast(file: SiteFile, site: Site, ledger: LedgerReader, plan: Plan) -> dict[str, Any]:

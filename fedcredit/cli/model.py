@@ -11,7 +11,7 @@ from fedcredit.errors import ConfigError
 from fedcredit.models.module_source import read_source, require_neural
 from fedcredit.models.module_spec import ModuleSpec
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Check a torch module before it may run here.")
 
 
 @app.callback()

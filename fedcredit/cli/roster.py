@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fedcredit.custodian.service import METHOD
+from fedcredit.custodian.address import CHANNEL_OPTIONS, METHOD, call_metadata, grpc_target
+from fedcredit.custodian.relay_token import load_relay_token
 from fedcredit.custodian.site_file import SiteFile, load_site_file, membership_problems
 from fedcredit.errors import ConfigError, RefusalError, WireError
 from fedcredit.roster import Roster
@@ -20,7 +21,7 @@ from fedcredit.roster_file import SignedRoster, load_roster, read_roster_file, w
 from fedcredit.wire.envelope import SigningKey, open_envelope
 from fedcredit.wire.messages import Refusal, StopReply, StopRequest
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Show, sign and stop the consortium's roster.")
 
 RosterArgument = Annotated[Path, typer.Argument(help="The roster file (YAML).", show_default=False)]
 SiteArgument = Annotated[Path, typer.Argument(help="SITE.yaml of the institution.", show_default=False)]
@@ -93,6 +94,9 @@ def _print(signed: SignedRoster) -> None:
         row = (one.id, one.kind, one.region, str(one.public_size), one.public_key[:16], _state(signed, one.id))
         table.add_row(*row)
     Console(markup=False, highlight=False).print(table)
+    for one in roster.members:
+        if one.node_key is not None:
+            typer.echo(f"node key of {one.id}: {one.node_key}")
     typer.echo(f"version {roster.version}, valid to the end of {roster.expires} (UTC), {roster.total_size} records")
     typer.echo(f"replaces {roster.previous or 'nothing: the first version'}")
     typer.echo(f"hash {roster.digest().hex()}")
@@ -129,10 +133,11 @@ def _read_stop(path: Path) -> bytes:
 
 
 def _ask(file: SiteFile, request: bytes) -> bytes:
-    with grpc.insecure_channel(f"unix:{file.socket}") as channel:
+    token = None if file.relay_token is None else load_relay_token(file.relay_token)
+    with grpc.insecure_channel(grpc_target(file.socket), options=CHANNEL_OPTIONS) as channel:
         handle: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(METHOD)
         try:
-            return handle(request, timeout=_TIMEOUT_S, metadata=(("institution", file.institution),))
+            return handle(request, timeout=_TIMEOUT_S, metadata=call_metadata(file.institution, token))
         except grpc.RpcError as error:
             raise RefusalError(
                 "custodian-unreachable",

@@ -73,7 +73,7 @@ def _sums(site: Site, plan: Plan, role: Role, model: bytes, rows: Rows) -> NDArr
         case Role.PREFLIGHT:
             sums = preflight.count(dictionary, kind, rows) * terms.scale
         case Role.TRAIN:
-            sums = family_of(plan.model.family).contribute(plan.model, dictionary, kind, model, rows)
+            sums = family_of(plan.model.family, site.kernel).contribute(plan.model, dictionary, kind, model, rows)
         case Role.EVALUATE:
             sums = phase.count(plan.model, dictionary, plan.evaluation, kind, model, rows) * terms.scale
     if sums.shape != (1, terms.vector_length) or sums.dtype != np.int64:

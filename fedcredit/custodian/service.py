@@ -1,29 +1,49 @@
-"""Custodians behind a Unix socket: one gRPC method, bytes in and bytes out, and the standard health service.
+"""Custodians behind one door: one gRPC method, bytes in and bytes out, and the standard health service.
 
-The socket's folder decides who can connect; the messages decide who is answered. Several custodians can share a
-process (a simulation on one machine); the request's ``institution`` metadata then says which one is meant.
+There is no reflection and no other method. Several custodians can share a process (a simulation on one machine); the
+request's ``institution`` metadata then says which one is meant.
 """
 
-import os
-import socket as sockets
 import threading
+import time
 from collections.abc import Mapping
 from concurrent import futures
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from fedcredit.custodian.address import INSTITUTION_KEY
 from fedcredit.custodian.custodian import Custodian
-from fedcredit.errors import ConfigError
+from fedcredit.custodian.door import Door, TokenGate
 from fedcredit.wire.messages import MAX_MESSAGE_BYTES
 
 SERVICE = "fedcredit.v1.Custodian"
-METHOD = f"/{SERVICE}/Handle"
 _WORKERS = 4
-_LONGEST_SOCKET_PATH = 100
+
+
+class Observer(Protocol):
+    """Who is told of calls, for the institution's own figures; it must not fail."""
+
+    def handled(self, request: bytes, reply: bytes, seconds: float) -> None:
+        """Take note of a request that a custodian answered."""
+        ...
+
+    def rejected(self, reason: str) -> None:
+        """Take note of a call that reached no custodian."""
+        ...
+
+
+class NoObserver:
+    """Takes no note."""
+
+    def handled(self, request: bytes, reply: bytes, seconds: float) -> None:
+        """Nothing is noted."""
+
+    def rejected(self, reason: str) -> None:
+        """Nothing is noted."""
 
 
 class CustodianService:
@@ -33,24 +53,33 @@ class CustodianService:
     ----------
     custodians
         By institution id.
-    socket
-        Path of the Unix socket; a stale one is replaced.
+    door
+        Where it listens and whom it hears; a path is a socket for this account only.
+    observer
+        Told of every call.
 
     Raises
     ------
     ConfigError
-        If the path is too long for a Unix socket, its folder does not exist, or a file is there.
+        If nothing can listen there.
     """
 
-    def __init__(self, custodians: Mapping[str, Custodian], socket: Path) -> None:
-        check_socket(socket)
+    def __init__(
+        self, custodians: Mapping[str, Custodian], door: Door | Path, observer: Observer | None = None
+    ) -> None:
+        self._door = door if isinstance(door, Door) else Door(door)
+        self._door.check()
         self._custodians = dict(custodians)
-        self._socket = socket
-        limits = [
+        self._observer = observer or NoObserver()
+        options = [
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.so_reuseport", 0),  # or a second custodian would share a taken port
         ]
-        self._server = grpc.server(futures.ThreadPoolExecutor(max_workers=_WORKERS), options=limits)
+        token = self._door.token
+        gates = [] if token is None else [TokenGate(token, lambda: self._observer.rejected("token"))]
+        pool = futures.ThreadPoolExecutor(max_workers=_WORKERS)
+        self._server = grpc.server(pool, options=options, interceptors=[*gates])
         method: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(self._handle)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Handle": method}),))
         self._health = health.HealthServicer()
@@ -67,32 +96,26 @@ class CustodianService:
         self.stop()
 
     def start(self) -> None:
-        """Bind the socket, readable and writable by this user only, and report SERVING.
+        """Open the door and report SERVING.
 
         Raises
         ------
         ConfigError
-            If another custodian listens there, or the socket cannot be bound.
+            If another custodian listens there, or it cannot be bound.
         """
-        if _answers(self._socket):
-            raise ConfigError(f"socket {self._socket} is in use by another custodian; stop that one or choose another.")
-        self._socket.unlink(missing_ok=True)
-        previous = os.umask(0o177)
-        try:
-            self._server.add_insecure_port(f"unix:{self._socket}")
-        except RuntimeError as error:
-            raise ConfigError(f"socket {self._socket} cannot be made; check who may write to its folder.") from error
-        finally:
-            os.umask(previous)
+        self._door.open(self._server)
         self._server.start()
         for name in ("", SERVICE):
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     def stop(self, grace_s: float = 5.0) -> None:
-        """Report NOT_SERVING, finish the messages in hand and close."""
+        """Report NOT_SERVING, finish the messages in hand and close.
+
+        What takes longer than `grace_s` is finished all the same, stored, and sent when it is asked for again.
+        """
         self._health.enter_graceful_shutdown()
         self._server.stop(grace_s).wait()
-        self._socket.unlink(missing_ok=True)
+        self._door.socket.unlink(missing_ok=True)
         self._stopped.set()
 
     def wait(self) -> None:
@@ -100,33 +123,16 @@ class CustodianService:
         self._stopped.wait()
 
     def _handle(self, request: bytes, context: grpc.ServicerContext) -> bytes:
-        custodian = self._chosen(dict(context.invocation_metadata()).get("institution"))
+        custodian = self._chosen(dict(context.invocation_metadata()).get(INSTITUTION_KEY))
         if custodian is None:
+            self._observer.rejected("institution")
             context.abort(grpc.StatusCode.NOT_FOUND, "no such institution here")
-        return custodian.handle(request)
+        begun = time.perf_counter()
+        reply = custodian.handle(request)
+        self._observer.handled(request, reply, time.perf_counter() - begun)
+        return reply
 
     def _chosen(self, institution: str | bytes | None) -> Custodian | None:
         if institution is None and len(self._custodians) == 1:
             return next(iter(self._custodians.values()))
         return self._custodians.get(str(institution))
-
-
-def check_socket(socket: Path) -> None:
-    """Refuse a path where no Unix socket can be.
-
-    Raises
-    ------
-    ConfigError
-        If the path is too long, its folder does not exist, or a file is there.
-    """
-    if len(os.fsencode(socket)) > _LONGEST_SOCKET_PATH:
-        raise ConfigError(f"socket path {socket} is over {_LONGEST_SOCKET_PATH} bytes long; choose a shorter one.")
-    if not socket.parent.is_dir():
-        raise ConfigError(f"folder {socket.parent} does not exist; create it for the custodian's socket.")
-    if socket.exists() and not socket.is_socket():
-        raise ConfigError(f"{socket} is a file and no socket; choose another path for the custodian's socket.")
-
-
-def _answers(socket: Path) -> bool:
-    with sockets.socket(sockets.AF_UNIX) as probe:
-        return probe.connect_ex(os.fspath(socket)) == 0

@@ -9,6 +9,7 @@ from typing import Literal
 from fedcredit.custodian.policy import Policy
 from fedcredit.data.rows import Dataset
 from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.models.family import Kernel
 from fedcredit.roster import Roster
 from fedcredit.wire.envelope import SigningKey
 
@@ -53,6 +54,8 @@ class Site:
         Where plans wait for an operator's approval; None where the policy asks for none.
     audit_trail
         Where every request and decision is written down; None for a site that was not built from a site file.
+    kernel
+        What computes the sums of training.
     now
         The clock, in UTC, by which rosters expire and working hours are kept. No budget depends on it.
     """
@@ -69,4 +72,5 @@ class Site:
     modules: Mapping[str, str] = field(default_factory=dict)
     jobs_folder: Path | None = None
     audit_trail: Path | None = None
+    kernel: Kernel = "numpy"
     now: Callable[[], datetime] = machine_clock

@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
+from fedcredit.custodian.data_key import load_data_key
+from fedcredit.custodian.door import Door
 from fedcredit.custodian.policy import Policy, load_policy
-from fedcredit.custodian.service import check_socket
-from fedcredit.custodian.site_file import SiteFile, load_data_key, membership_problems, require_deployable, site_mapping
+from fedcredit.custodian.relay_token import load_relay_token
+from fedcredit.custodian.site_file import SiteFile, membership_problems, require_deployable, site_mapping
 from fedcredit.data.sources import open_source
 from fedcredit.dictionary.check import examine_table
 from fedcredit.dictionary.mapping import Mapping
@@ -48,8 +50,17 @@ def examine_site(file: SiteFile) -> SiteFindings:
     _part(problems, lambda: load_data_key(file.data_key))
     roster = _part(problems, lambda: read_roster_file(file.roster))
     if roster is not None:
-        problems += _roster_problems(file, roster, key)
-    _part(problems, lambda: check_socket(file.socket))
+        problems += roster_problems(file, roster, key)
+    if (token := file.relay_token) is not None:
+        _part(problems, lambda: load_relay_token(token))
+    _part(problems, Door(file.socket, file.socket_group).check)
+    found = examine_data(file, policy)
+    return SiteFindings((*problems, *found.problems), found.notes, found.n_columns)
+
+
+def examine_data(file: SiteFile, policy: Policy | None) -> SiteFindings:
+    """Look at every declared column, and at the dictionary and the mapping that declare them."""
+    problems: list[str] = []
     dictionary = _part(problems, lambda: load_dictionary(file.dictionary))
     mapping = _part(problems, lambda: site_mapping(file, dictionary)) if dictionary is not None else None
     if dictionary is None or mapping is None:
@@ -81,7 +92,8 @@ def _part(problems: list[str], read: Callable[[], T]) -> T | None:
         return None
 
 
-def _roster_problems(file: SiteFile, signed: SignedRoster, key: SigningKey | None) -> list[str]:
+def roster_problems(file: SiteFile, signed: SignedRoster, key: SigningKey | None) -> list[str]:
+    """What keeps a site from taking part under its roster, one sentence each."""
     out = [f"roster {file.roster} {fault}." for fault in signed.faults()]
     if signed.roster.expired(datetime.now(UTC).date()):
         out.append(

@@ -3,19 +3,19 @@
 Paths are relative to the file. Nothing in it comes from a coordinator.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fedcredit.audit.trail_file import trail_of
+from fedcredit.custodian.data_process import DataOrder
 from fedcredit.custodian.jobs_folder import jobs_folder_of
 from fedcredit.custodian.policy import Policy, load_policy, require_unshared
 from fedcredit.custodian.site import NotPrivate, Site
-from fedcredit.data.dataset import assemble_dataset
-from fedcredit.data.quantise import quantise_table
 from fedcredit.data.rows import Dataset
-from fedcredit.data.sources import SourceSpec, open_source
+from fedcredit.data.source_spec import SourceSpec
 from fedcredit.dictionary.mapping import Mapping, identity_mapping, load_mapping
 from fedcredit.dictionary.problems import validation_problems
 from fedcredit.dictionary.schema import DataDictionary, load_dictionary
@@ -27,7 +27,7 @@ from fedcredit.roster_file import load_roster
 from fedcredit.wire.envelope import SigningKey
 from fedcredit.wire.public_keys import PublicKeyHex
 
-_KEY_BYTES = 32
+Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 
 
 class NotPrivateDeclaration(BaseModel):
@@ -55,6 +55,12 @@ class SiteFile(BaseModel):
         Torch modules that may run here: import path, and SHA-256 of the file that was reviewed.
     ledger_counter
         The institution's own count of the ledger's events, best on another disk; beside the ledger if left out.
+    socket, socket_group
+        The Unix socket, and the group whose accounts may connect; this account only if left out.
+    loopback_port, relay_token
+        A port on 127.0.0.1 as well, and the file with the token that every caller must show.
+    metrics_port
+        Port on 127.0.0.1 of Prometheus metrics; they tell this institution's own budget.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,6 +82,16 @@ class SiteFile(BaseModel):
     ledger: Path
     ledger_counter: Path | None = None
     socket: Path
+    socket_group: Annotated[str, Field(min_length=1)] | None = None
+    loopback_port: Port | None = None
+    relay_token: Path | None = None
+    metrics_port: Port | None = None
+
+    @model_validator(mode="after")
+    def _guarded_port(self) -> Self:
+        if self.loopback_port is not None and self.relay_token is None:
+            raise ValueError("loopback_port is open to every account of the machine; name a relay_token as well")
+        return self
 
     @model_validator(mode="after")
     def _one_promise(self) -> Self:
@@ -114,13 +130,19 @@ def load_site_file(path: Path) -> SiteFile:
         "ledger",
         "ledger_counter",
         "socket",
+        "relay_token",
     )
     resolved = {name: folder / value for name in names if (value := getattr(site, name)) is not None}
     return site.model_copy(update={**resolved, "data": site.data.relative_to(folder)})
 
 
-def load_site(file: SiteFile) -> Site:
+def load_site(file: SiteFile, read: Callable[[DataOrder], Dataset] | None = None) -> Site:
     """Read everything that a custodian holds, the data last.
+
+    Parameters
+    ----------
+    read
+        Reads the table; what serves for long has it done by a process of its own. None reads it here.
 
     Raises
     ------
@@ -139,7 +161,7 @@ def load_site(file: SiteFile) -> Site:
         institution=file.institution,
         kind=file.kind,
         dictionary=dictionary,
-        data=_load_data(file, dictionary, mapping, policy),
+        data=(read or _read_here)(_order(file, policy)),
         key=key,
         roster=roster,
         coordinators={name: bytes.fromhex(key) for name, key in file.coordinators.items()},
@@ -173,14 +195,21 @@ def site_mapping(file: SiteFile, dictionary: DataDictionary) -> Mapping:
     return identity_mapping(dictionary, file.kind) if file.mapping is None else load_mapping(file.mapping)
 
 
-def _load_data(file: SiteFile, dictionary: DataDictionary, mapping: Mapping, policy: Policy | NotPrivate) -> Dataset:
-    table = open_source(file.data).read(mapping.columns)
+def _read_here(order: DataOrder) -> Dataset:
+    from fedcredit.custodian.read_data import read_dataset  # noqa: PLC0415  (imports Arrow, which stays in memory)
+
+    return read_dataset(order)
+
+
+def _order(file: SiteFile, policy: Policy | NotPrivate) -> DataOrder:
     per_person = isinstance(policy, Policy) and policy.unit.value == "person"
-    return assemble_dataset(
-        quantise_table(dictionary, file.kind, mapping, table),
-        file.kind,
-        key=load_data_key(file.data_key),
-        evaluation_fraction=file.evaluation_percent / 100,
+    return DataOrder(
+        kind=file.kind,
+        dictionary=file.dictionary,
+        mapping=file.mapping,
+        data=file.data,
+        data_key=file.data_key,
+        evaluation_percent=file.evaluation_percent,
         person_cap=policy.max_records_per_person if isinstance(policy, Policy) and per_person else None,
     )
 
@@ -205,24 +234,3 @@ def require_deployable(dictionary: DataDictionary, mapping: Mapping) -> None:
         )
     if mapping.split is not None:
         raise ConfigError("a split column is for public data only; remove it, roles are drawn from ids.")
-
-
-def load_data_key(path: Path) -> bytes:
-    """Read the institution's data key, 32 bytes.
-
-    Raises
-    ------
-    ConfigError
-        If the file is missing, readable by others, or no such key.
-    """
-    if not path.is_file():
-        raise ConfigError(f"data key {path} does not exist; create it with 'fedcredit custodian keygen'.")
-    if path.stat().st_mode & 0o077:
-        raise ConfigError(f"data key {path} is readable by others; run: chmod 600 {path}")
-    try:
-        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
-    except ValueError as error:
-        raise ConfigError(f"data key {path} is not hexadecimal; create a new one.") from error
-    if len(key) != _KEY_BYTES:
-        raise ConfigError(f"data key {path} has {len(key)} bytes, not {_KEY_BYTES}; create a new one.")
-    return key

@@ -6,17 +6,17 @@ text, which quantisation reads by the dictionary. So neither a type nor an error
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
-from pydantic import Field, TypeAdapter, ValidationError, field_validator
+from pydantic import TypeAdapter, ValidationError
 
 from fedcredit.data.columns import require_columns
-from fedcredit.data.sql import SqlSource, uri_problem, uri_relative_to
+from fedcredit.data.source_spec import CsvSpec, ParquetSpec, SourceSpec, SqlSpec
+from fedcredit.data.sql import SqlSource
 from fedcredit.dictionary.problems import listed, validation_problems
-from fedcredit.dictionary.schema import Strict
 from fedcredit.errors import ConfigError, DataError
 
 
@@ -160,54 +160,6 @@ class TableSource:
         return _not_empty(self._table.select(list(columns)), self._name)
 
 
-class CsvSpec(Strict):
-    """A CSV file."""
-
-    kind: Literal["csv"]
-    path: Path
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
-
-    def relative_to(self, folder: Path) -> Self:
-        """Return the same source with its path taken from `folder`."""
-        return self.model_copy(update={"path": folder / self.path})
-
-
-class ParquetSpec(Strict):
-    """A Parquet file."""
-
-    kind: Literal["parquet"]
-    path: Path
-
-    def relative_to(self, folder: Path) -> Self:
-        """Return the same source with its path taken from `folder`."""
-        return self.model_copy(update={"path": folder / self.path})
-
-
-class SqlSpec(Strict):
-    """A table or view in a database, reached through ADBC."""
-
-    kind: Literal["sql"]
-    uri: str
-    """``sqlite:///path/to/file.db`` or ``postgresql://user@host/database``; no password."""
-    table: Annotated[str, Field(min_length=1)]
-    db_schema: Annotated[str, Field(min_length=1)] | None = None
-
-    @field_validator("uri")
-    @classmethod
-    def _usable(cls, uri: str) -> str:
-        problem = uri_problem(uri)
-        if problem:
-            raise ValueError(problem)
-        return uri
-
-    def relative_to(self, folder: Path) -> Self:
-        """Return the same source with a SQLite file's path taken from `folder`."""
-        return self.model_copy(update={"uri": uri_relative_to(self.uri, folder)})
-
-
-SourceSpec = Annotated[CsvSpec | ParquetSpec | SqlSpec, Field(discriminator="kind")]
-
-
 def parse_source(document: object, what: str = "source") -> CsvSpec | ParquetSpec | SqlSpec:
     """Validate the description of a source.
 
@@ -253,9 +205,16 @@ def open_source(spec: CsvSpec | ParquetSpec | SqlSpec) -> Source:
 
 
 def _require_file(path: Path) -> None:
-    if not path.is_file():
-        raise DataError(f"there is no file {path}; check the path")
-    if path.stat().st_size == 0:
+    try:
+        if not path.is_file():
+            raise DataError(f"there is no file {path}; check the path")
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise DataError(
+            f"file {path} cannot be read ({error.strerror}); let this account read it, and pass through its folders"
+        ) from None
+    if empty:
         raise DataError(f"file {path} is empty; export it again")
 
 

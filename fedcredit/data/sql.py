@@ -8,20 +8,14 @@ fails.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
 import pyarrow as pa
 
 from fedcredit.data.columns import require_columns
+from fedcredit.data.sql_uri import DRIVERS, sqlite_path, uri_problem
 from fedcredit.errors import ConfigError, DataError
-
-_DRIVERS = {
-    "sqlite": "adbc_driver_sqlite.dbapi",
-    "postgresql": "adbc_driver_postgresql.dbapi",
-    "postgres": "adbc_driver_postgresql.dbapi",
-}
 
 
 class SqlSource:
@@ -103,36 +97,11 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def uri_problem(uri: str) -> str | None:
-    """Say what is wrong with a database URI; None if nothing is. The text never repeats the URI."""
-    try:
-        parts = urlsplit(uri)
-    except ValueError:
-        return "the uri cannot be read; write for example sqlite:///data/loans.db"
-    if parts.scheme not in _DRIVERS:
-        return f"databases of kind {parts.scheme!r} are not supported; use one of: {', '.join(_DRIVERS)}"
-    if parts.password is not None or "password=" in parts.query:
-        return "the uri holds a password; remove it and use PostgreSQL's password file (PGPASSFILE)"
-    return None
-
-
-def uri_relative_to(uri: str, folder: Path) -> str:
-    """Return the URI with a SQLite file's path taken from `folder`; other URIs as they are."""
-    if urlsplit(uri).scheme != "sqlite":
-        return uri
-    return f"sqlite:///{quote(str(folder / _sqlite_path(uri)))}"
-
-
-def _sqlite_path(uri: str) -> Path:
-    """Three slashes are a relative path and four an absolute one, as elsewhere."""
-    return Path(unquote(urlsplit(uri).path.removeprefix("/")))
-
-
 def _location(uri: str) -> str:
     """Return what the driver wants: a read-only file URI for SQLite, the URI itself for PostgreSQL."""
     if urlsplit(uri).scheme != "sqlite":
         return uri
-    path = _sqlite_path(uri)
+    path = sqlite_path(uri)
     if not path.is_file():
         raise DataError(f"there is no file {path}; check the uri (sqlite:////absolute/path has four slashes)")
     return f"file:{quote(str(path))}?mode=ro"
@@ -140,6 +109,6 @@ def _location(uri: str) -> str:
 
 def _driver(scheme: str) -> Any:  # noqa: ANN401 - the drivers ship no types
     try:
-        return import_module(_DRIVERS[scheme])
+        return import_module(DRIVERS[scheme])
     except ImportError:
         raise ConfigError("reading a database needs the extra `sql`; install fedcredit[sql]") from None

@@ -9,15 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.data.rows import Rows
 from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.errors import ConfigError
 from fedcredit.models.specs import ModelSpec
 from fedcredit.preflight import Preflight
+
+Kernel: TypeAlias = Literal["numpy", "compiled"]
+"""What computes an institution's sums; the integers are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +165,21 @@ class LocalFamily(Family, Protocol):
         ...
 
 
+@runtime_checkable
+class CompiledFamily(Protocol):
+    """A family that can compute an institution's sums by compiled code."""
+
+    def compiled(self) -> Family:
+        """The same integers, sooner.
+
+        Raises
+        ------
+        ConfigError
+            If there is no compiler.
+        """
+        ...
+
+
 _MODULES = {
     "scorecard": "fedcredit.models.scorecard_family",
     "mlp": "fedcredit.models.mlp_family",
@@ -170,7 +189,17 @@ _MODULES = {
 
 
 @lru_cache
-def family_of(name: str) -> Family:
-    """The family of that name, imported when it is first asked for."""
+def family_of(name: str, kernel: Kernel = "numpy") -> Family:
+    """The family of that name, imported when it is first asked for.
+
+    Raises
+    ------
+    ConfigError
+        If its sums are to be computed by compiled code and cannot be.
+    """
     family: Family = import_module(_MODULES[name]).FAMILY
-    return family
+    if kernel == "numpy":
+        return family
+    if not isinstance(family, CompiledFamily):
+        raise ConfigError(f"kernel=compiled is for perceptrons; for model family {name!r} set kernel=numpy.")
+    return family.compiled()

@@ -30,7 +30,7 @@ from fedcredit.models.mlp_exact import squared_norms
 from fedcredit.models.mlp_gradients import ACTIVATION_SCALE, Signals, backward, forward, input_slices
 from fedcredit.models.mlp_layout import Layer, n_first
 
-# Shorter by more than the rounding of a norm of exact factors (2^-45), and by less than 1e-11 of it.
+# Shorter by more than the rounding of a float64 norm (2^-45), and by less than 1e-11 of it.
 SHAVED = 1 - 2.0**-40
 
 
@@ -89,6 +89,22 @@ def clipped_factors(
     truncated = truncate(signals, sizes, scale // INPUT_SCALE, radii)
     del signals  # its memory is used again at once
     return ClippedFactors(values, hold_norm(truncated, sizes, radii), len(first))
+
+
+def clipped_sums(
+    layers: Sequence[Layer],
+    inputs: NDArray[np.float64],
+    bad: NDArray[np.uint8],
+    scale: int,
+    radii: NDArray[np.int64],
+    parts: Sequence[slice],
+) -> list[NDArray[np.int64]]:
+    """Sum of the clipped integer gradients of each part of the records; shape (vector_length,) each.
+
+    A `fedcredit.models.mlp_kernel.ClippedSums`: the definition, in NumPy.
+    """
+    factors = clipped_factors(layers, inputs, bad, scale, radii)
+    return [factors.sum(part) for part in parts]
 
 
 def factor_sizes(values: Sequence[NDArray[np.float64]], n_first: int) -> list[NDArray[np.float64]]:

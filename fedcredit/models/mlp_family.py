@@ -10,8 +10,8 @@ integers on every machine, and a record's integers depend on no other record.
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,25 +19,15 @@ from numpy.typing import NDArray
 from fedcredit.data.rows import Rows
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import ConfigError
-from fedcredit.models.descent import (
-    Descent,
-    begin,
-    descend,
-    local_message,
-    local_step,
-    mean_gradient,
-    on_grid,
-    split_control,
-    with_control,
-)
-from fedcredit.models.family import LocalStep, TrainTerms
-from fedcredit.models.mlp_clipping import clipped_factors
+from fedcredit.models.family import TrainTerms
 from fedcredit.models.mlp_exact import MOST_INPUTS, MOST_UNITS
-from fedcredit.models.mlp_inputs import design, input_values
+from fedcredit.models.mlp_inputs import design
+from fedcredit.models.mlp_kernel import ClippedSums, clipped_sums_of
 from fedcredit.models.mlp_layout import input_parts, n_inputs, owned_coordinates, split, vector_length
-from fedcredit.models.mlp_model import MlpModel, decode, margins
+from fedcredit.models.mlp_model import NAME, MlpModel, margins
 from fedcredit.models.mlp_release import release
 from fedcredit.models.mlp_spec import MlpSpec
+from fedcredit.models.network_family import NetworkFamily, NetworkState
 from fedcredit.preflight import Preflight
 from fedcredit.wire.canonical import length_prefixed
 
@@ -48,33 +38,27 @@ _CHUNK_RECORDS = 2**7
 _RATE_BOUNDS = (0.001, 0.999)
 
 
-@dataclass(frozen=True, slots=True)
-class MlpState:
-    """The fold of the released rounds.
+@dataclass(frozen=True)
+class MlpFamily(NetworkFamily[MlpSpec, MlpModel]):
+    """Implements `fedcredit.models.family.LocalFamily` and `CompiledFamily`.
 
     Attributes
     ----------
-    spec, dictionary
-        The public constants that fix all shapes.
-    values
-        Per feature the input value of each grid cell, in input units.
-    descent
-        Weights and what the rounds have left behind.
+    clipped_sums
+        What computes the sums at an institution.
     """
 
-    spec: MlpSpec
-    dictionary: DataDictionary
-    values: tuple[NDArray[np.int16], ...]
-    descent: Descent
+    clipped_sums: ClippedSums
+    name: ClassVar[str] = NAME
+    model = MlpModel
 
-    @property
-    def released(self) -> MlpModel:
-        """The averaged model; the current one before the second half has begun."""
-        return MlpModel(self.values, self.descent.released)
+    def compiled(self) -> "MlpFamily":
+        """The same integers by compiled code."""
+        return MlpFamily(clipped_sums_of("compiled"))
 
-
-class MlpFamily:
-    """Implements `fedcredit.models.family.Family`."""
+    def vector_length(self, spec: MlpSpec, dictionary: DataDictionary) -> int:
+        """Number of weights and biases."""
+        return vector_length(spec, dictionary)
 
     def terms(self, spec: MlpSpec, dictionary: DataDictionary) -> TrainTerms:
         """Vector length, scale and sensitivity; clipping gives every institution type the same one.
@@ -92,37 +76,17 @@ class MlpFamily:
                 f"encoder_units={spec.encoder_units} for each of {len(dictionary.blocks)} blocks are {units} units, "
                 f"more than {MOST_UNITS}; set encoder_units to {MOST_UNITS // len(dictionary.blocks)} at most."
             )
-        return TrainTerms(
-            vector_length=vector_length(spec, dictionary),
-            scale=spec.gradient_scale,
-            sampling_rate=spec.sampling_rate,
-            sensitivity_squared=dict.fromkeys(dictionary.kinds, spec.clip_radius**2),
-            local_steps=spec.local_steps,
-            clips_units=True,
-        )
+        return super().terms(spec, dictionary)
 
     def owned_coordinates(self, spec: MlpSpec, dictionary: DataDictionary, kind: str) -> NDArray[np.bool_]:
         """All but the weights of features, indicators and encoders that belong to other types."""
         return owned_coordinates(spec, dictionary, kind)
 
-    def init(
-        self,
-        spec: MlpSpec,
-        dictionary: DataDictionary,
-        preflight: Preflight,
-        noise_stddev: NDArray[np.float64],  # noqa: ARG002  (the step length is a plan constant)
-        records: NDArray[np.float64],
-    ) -> MlpState:
-        """Input values and output bias from the released counts; weights from the public seed."""
+    def initial_weights(self, spec: MlpSpec, dictionary: DataDictionary, preflight: Preflight) -> NDArray[np.float64]:
+        """From the public seed, with the released share of bads as output bias."""
         weights = _initial_weights(spec, dictionary)
         weights[-1] = _log_odds(*_released_totals(dictionary, preflight))
-        values = input_values(dictionary, preflight, spec.max_bins)
-        return MlpState(spec, dictionary, values, begin(weights, records))
-
-    def broadcast(self, state: MlpState) -> bytes:
-        """Canonical bytes of the weights on which custodians take the next gradient."""
-        model = MlpModel(state.values, on_grid(state.descent.weights)).encode()
-        return with_control(state.spec, state.descent, model)
+        return weights
 
     def contribute(
         self, spec: MlpSpec, dictionary: DataDictionary, kind: str, model: bytes, rows: Rows
@@ -134,50 +98,19 @@ class MlpFamily:
         WireError
             If the model's bytes do not fit the plan.
         """
-        received = _round_model(spec, dictionary, model)
+        received = self.round_model(spec, dictionary, model)
         layers = received.layers(spec, dictionary)
         sums = np.zeros((rows.n_institutions, vector_length(spec, dictionary)), dtype=np.int64)
         radii = spec.clip_radius // rows.records_of_unit()
         for start in range(0, rows.n_rows, _CHUNK_RECORDS):
             part = slice(start, min(start + _CHUNK_RECORDS, rows.n_rows))
             inputs = design(spec, dictionary, kind, received.values, rows.cells[part]).T
-            factors = clipped_factors(layers, inputs, rows.bad[part], spec.gradient_scale, radii[part])
-            for institution, records in _institutions(rows, part):
-                sums[institution] += factors.sum(records)
+            owners = [*_institutions(rows, part)]
+            records = [own for _, own in owners]
+            parts = self.clipped_sums(layers, inputs, rows.bad[part], spec.gradient_scale, radii[part], records)
+            for (institution, _), own_sum in zip(owners, parts, strict=True):
+                sums[institution] += own_sum
         return sums
-
-    def local_step(
-        self, spec: MlpSpec, dictionary: DataDictionary, start: bytes, current: bytes, step: LocalStep
-    ) -> bytes:
-        """Model bytes after one step of an institution's own."""
-        first, here = (_round_model(spec, dictionary, data) for data in (start, current))
-        units = local_step(spec, first.units, here.units, step.sums, step.records, step.correction)
-        model = MlpModel(here.values, units).encode()
-        return model + current[len(model) :]
-
-    def control(
-        self, spec: MlpSpec, dictionary: DataDictionary, model: bytes, step: LocalStep | None
-    ) -> NDArray[np.float64] | None:
-        """Everybody's control variate in a round's model bytes, or the institution's own."""
-        _, control = split_control(spec, vector_length(spec, dictionary), model)
-        if control is None or step is None:
-            return control
-        return mean_gradient(spec, step.sums, step.records) / spec.local_steps
-
-    def local_message(
-        self, spec: MlpSpec, dictionary: DataDictionary, start: bytes, end: bytes, records: float
-    ) -> NDArray[np.int64]:
-        """The gradient sum that leads from `start` to `end` in one step."""
-        first, last = (_round_model(spec, dictionary, data) for data in (start, end))
-        return local_message(spec, first.units, last.units, records)
-
-    def update(self, state: MlpState, sums: NDArray[np.int64]) -> MlpState:
-        """One round of released sums."""
-        return replace(state, descent=descend(state.spec, state.descent, sums))
-
-    def final(self, state: MlpState) -> bytes:
-        """Canonical bytes of the averaged model."""
-        return state.released.encode()
 
     def margins(
         self, spec: MlpSpec, dictionary: DataDictionary, view: str, model: bytes, cells: NDArray[np.uint16]
@@ -189,19 +122,14 @@ class MlpFamily:
         WireError
             If the model's bytes do not fit the plan.
         """
-        return margins(spec, dictionary, view, decode(spec, dictionary, model), cells)
+        return margins(spec, dictionary, view, self.final_model(spec, dictionary, model), cells)
 
-    def release(self, state: MlpState) -> dict[str, Any]:
+    def release(self, state: NetworkState[MlpSpec, MlpModel]) -> dict[str, Any]:
         """The averaged model in integers: same grids, hence same scores, as `final`."""
         return release(state.spec, state.dictionary, state.released)
 
 
-FAMILY = MlpFamily()
-
-
-def _round_model(spec: MlpSpec, dictionary: DataDictionary, data: bytes) -> MlpModel:
-    model, _ = split_control(spec, vector_length(spec, dictionary), data)
-    return decode(spec, dictionary, model)
+FAMILY = MlpFamily(clipped_sums_of("numpy"))
 
 
 def _institutions(rows: Rows, part: slice) -> Iterator[tuple[int, slice]]:

@@ -8,8 +8,8 @@ is dropped. No path is taken and nothing is raised for the sake of a record.
 import numpy as np
 from numpy.typing import NDArray
 
-# Shorter by more than the rounding of a float64 norm (2^-45), and by less than a thousandth of a lattice unit.
-_SHAVED = 1 - 2.0**-40
+from fedcredit.models.mlp_clipping import SHAVED
+
 _LARGEST_SQUARE = 2.0**60
 
 
@@ -33,7 +33,7 @@ def clip_to_lattice(gradient: NDArray[np.float64], scale: int, radius: int) -> N
     with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
         units = gradient * scale
         norm = np.sqrt(np.sum(units * units))
-        clipped = units * np.minimum(1.0, radius * _SHAVED / norm)
+        clipped = units * np.minimum(1.0, radius * SHAVED / norm)
     # A norm of 0 gives the factor min(1, inf) = 1, or NaN with a radius of 0; no other is kept.
     usable = np.where(np.isfinite(norm) & np.isfinite(clipped), clipped, 0.0)
     return hold_norm(np.trunc(usable).astype(np.int64), radius)

@@ -5,7 +5,6 @@ inside, so every institution type owns every weight. Each record is computed alo
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,78 +12,36 @@ from numpy.typing import NDArray
 
 from fedcredit.data.rows import Rows
 from fedcredit.dictionary.schema import DataDictionary
-from fedcredit.models.descent import (
-    WEIGHT_SCALE,
-    Descent,
-    begin,
-    descend,
-    local_message,
-    local_step,
-    mean_gradient,
-    on_grid,
-    split_control,
-    with_control,
-)
+from fedcredit.models.descent import WEIGHT_SCALE
 from fedcredit.models.descent_spec import INPUT_SCALE
-from fedcredit.models.family import LocalStep, TrainTerms
-from fedcredit.models.mlp_inputs import input_values
-from fedcredit.models.mlp_model import MARGIN_BOUND, MARGIN_SCALE
 from fedcredit.models.module_gradients import clipped_gradient, holding, log_odds
 from fedcredit.models.module_inputs import inputs_of, n_inputs
 from fedcredit.models.module_loading import Network, network_of
-from fedcredit.models.module_model import ModuleModel, decode
 from fedcredit.models.module_spec import ModuleSpec
 from fedcredit.models.module_weights import initial_weights
+from fedcredit.models.network_family import NetworkFamily, NetworkState
+from fedcredit.models.network_model import NetworkModel, margins_of
 from fedcredit.preflight import Preflight
 
 # Rows whose inputs are in memory at a time.
 _CHUNK_RECORDS = 2**12
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleState:
-    """The fold of the released rounds.
-
-    Attributes
-    ----------
-    spec, dictionary
-        The public constants that fix all shapes.
-    values
-        Per feature the input value of each grid cell, in input units.
-    descent
-        Weights and what the rounds have left behind.
-    """
-
-    spec: ModuleSpec
-    dictionary: DataDictionary
-    values: tuple[NDArray[np.int16], ...]
-    descent: Descent
-
-    @property
-    def released(self) -> ModuleModel:
-        """The averaged model; the current one before the second half has begun."""
-        return ModuleModel(self.values, self.descent.released)
-
-
-class ModuleFamily:
+class ModuleFamily(NetworkFamily[ModuleSpec, NetworkModel]):
     """Implements `fedcredit.models.family.LocalFamily`."""
 
-    def terms(self, spec: ModuleSpec, dictionary: DataDictionary) -> TrainTerms:
-        """Vector length, scale and sensitivity; clipping gives every institution type the same one.
+    name = "module"
+    model = NetworkModel
+
+    def vector_length(self, spec: ModuleSpec, dictionary: DataDictionary) -> int:
+        """Number of weights of all parameters.
 
         Raises
         ------
         ConfigError
             If the module's file is missing or another one, or the module cannot be used.
         """
-        return TrainTerms(
-            vector_length=sum(_network(spec, dictionary).sizes),
-            scale=spec.gradient_scale,
-            sampling_rate=spec.sampling_rate,
-            sensitivity_squared=dict.fromkeys(dictionary.kinds, spec.clip_radius**2),
-            local_steps=spec.local_steps,
-            clips_units=True,
-        )
+        return sum(_network(spec, dictionary).sizes)
 
     def owned_coordinates(
         self,
@@ -93,26 +50,16 @@ class ModuleFamily:
         kind: str,  # noqa: ARG002  (any type's record can have a gradient anywhere)
     ) -> NDArray[np.bool_]:
         """All weights; shape (vector_length,)."""
-        return np.ones(sum(_network(spec, dictionary).sizes), dtype=np.bool_)
+        return np.ones(self.vector_length(spec, dictionary), dtype=np.bool_)
 
-    def init(
+    def initial_weights(
         self,
         spec: ModuleSpec,
         dictionary: DataDictionary,
-        preflight: Preflight,
-        noise_stddev: NDArray[np.float64],  # noqa: ARG002  (the step length is a plan constant)
-        records: NDArray[np.float64],
-    ) -> ModuleState:
-        """Input values from the released counts; weights from the public seed."""
-        weights = initial_weights(_network(spec, dictionary), spec.init_seed)
-        return ModuleState(
-            spec, dictionary, input_values(dictionary, preflight, spec.max_bins), begin(weights, records)
-        )
-
-    def broadcast(self, state: ModuleState) -> bytes:
-        """Canonical bytes of the weights on which custodians take the next gradient."""
-        model = ModuleModel(state.values, on_grid(state.descent.weights)).encode()
-        return with_control(state.spec, state.descent, model)
+        preflight: Preflight,  # noqa: ARG002  (nothing is known of a module's output layer)
+    ) -> NDArray[np.float64]:
+        """From the public seed."""
+        return initial_weights(_network(spec, dictionary), spec.init_seed)
 
     def contribute(
         self, spec: ModuleSpec, dictionary: DataDictionary, kind: str, model: bytes, rows: Rows
@@ -124,7 +71,7 @@ class ModuleFamily:
         WireError
             If the model's bytes do not fit the plan.
         """
-        network, received = _network(spec, dictionary), _round_model(spec, dictionary, model)
+        network, received = _network(spec, dictionary), self.round_model(spec, dictionary, model)
         sums = np.zeros((rows.n_institutions, len(received.units)), dtype=np.int64)
         owners = np.searchsorted(rows.offsets, np.arange(rows.n_rows), side="right") - 1
         radii = spec.clip_radius // rows.records_of_unit()
@@ -137,39 +84,6 @@ class ModuleFamily:
                 sums[owner] += clipped_gradient(network.module, record, bad, spec.gradient_scale, radius)
         return sums
 
-    def local_step(
-        self, spec: ModuleSpec, dictionary: DataDictionary, start: bytes, current: bytes, step: LocalStep
-    ) -> bytes:
-        """Model bytes after one step of an institution's own."""
-        first, here = (_round_model(spec, dictionary, data) for data in (start, current))
-        units = local_step(spec, first.units, here.units, step.sums, step.records, step.correction)
-        model = ModuleModel(here.values, units).encode()
-        return model + current[len(model) :]
-
-    def control(
-        self, spec: ModuleSpec, dictionary: DataDictionary, model: bytes, step: LocalStep | None
-    ) -> NDArray[np.float64] | None:
-        """Everybody's control variate in a round's model bytes, or the institution's own."""
-        _, control = split_control(spec, sum(_network(spec, dictionary).sizes), model)
-        if control is None or step is None:
-            return control
-        return mean_gradient(spec, step.sums, step.records) / spec.local_steps
-
-    def local_message(
-        self, spec: ModuleSpec, dictionary: DataDictionary, start: bytes, end: bytes, records: float
-    ) -> NDArray[np.int64]:
-        """The gradient sum that leads from `start` to `end` in one step."""
-        first, last = (_round_model(spec, dictionary, data) for data in (start, end))
-        return local_message(spec, first.units, last.units, records)
-
-    def update(self, state: ModuleState, sums: NDArray[np.int64]) -> ModuleState:
-        """One round of released sums."""
-        return replace(state, descent=descend(state.spec, state.descent, sums))
-
-    def final(self, state: ModuleState) -> bytes:
-        """Canonical bytes of the averaged model."""
-        return state.released.encode()
-
     def margins(
         self, spec: ModuleSpec, dictionary: DataDictionary, view: str, model: bytes, cells: NDArray[np.uint16]
     ) -> NDArray[np.int64]:
@@ -180,16 +94,15 @@ class ModuleFamily:
         WireError
             If the model's bytes do not fit the plan.
         """
-        network, received = _network(spec, dictionary), _decoded(spec, dictionary, model)
+        network, received = _network(spec, dictionary), self.final_model(spec, dictionary, model)
         logits: list[float] = []
         with holding(network.module, received.weights) as afresh:
             for record in _records(dictionary, view, received, cells):
                 afresh()
                 logits.append(log_odds(network.module, record))
-        scaled = np.clip(np.array(logits, dtype=np.float64) * MARGIN_SCALE, -MARGIN_BOUND, MARGIN_BOUND)
-        return np.rint(scaled).astype(np.int64)
+        return margins_of(np.array(logits, dtype=np.float64))
 
-    def release(self, state: ModuleState) -> dict[str, Any]:
+    def release(self, state: NetworkState[ModuleSpec, NetworkModel]) -> dict[str, Any]:
         """The averaged model in integers, with what is needed to load it into the class."""
         spec, released = state.spec, state.released
         network = _network(spec, state.dictionary)
@@ -220,17 +133,8 @@ def _network(spec: ModuleSpec, dictionary: DataDictionary) -> Network:
     return network_of(spec, n_inputs(dictionary))
 
 
-def _round_model(spec: ModuleSpec, dictionary: DataDictionary, data: bytes) -> ModuleModel:
-    model, _ = split_control(spec, sum(_network(spec, dictionary).sizes), data)
-    return _decoded(spec, dictionary, model)
-
-
-def _decoded(spec: ModuleSpec, dictionary: DataDictionary, model: bytes) -> ModuleModel:
-    return decode(dictionary, sum(_network(spec, dictionary).sizes), model)
-
-
 def _records(
-    dictionary: DataDictionary, kind: str, model: ModuleModel, cells: NDArray[np.uint16]
+    dictionary: DataDictionary, kind: str, model: NetworkModel, cells: NDArray[np.uint16]
 ) -> Iterator[NDArray[np.float64]]:
     """Inputs of each record; shape (n_inputs,) each."""
     for start in range(0, len(cells), _CHUNK_RECORDS):

@@ -23,10 +23,10 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from mpmath import libmp
-from scipy.optimize import brentq
 from scipy.special import log_ndtr
 
 from fedcredit.errors import PrivacyError
+from fedcredit.privacy.brent import root
 
 MIN_MU = 1e-30
 MAX_MU = 1e6
@@ -226,7 +226,7 @@ def _log_delta(epsilon: float, mu: float) -> float:
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
-    return float(brentq(function, low, high, xtol=high * 1e-14, rtol=1e-14))
+    return root(function, low, high, xtol=high * 1e-14, rtol=1e-14)
 
 
 def _first_proved(start: float, direction: float, proved: Callable[[float], bool]) -> float:

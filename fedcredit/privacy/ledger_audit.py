@@ -16,6 +16,7 @@ from fedcredit.privacy.accounting import Accountant, Mechanism, accountant_from_
 from fedcredit.privacy.events import read_fraction
 from fedcredit.privacy.ledger_chain import verified
 from fedcredit.privacy.ledger_entries import kept_short
+from fedcredit.privacy.ledger_keys import KEY_CHANGED
 
 
 @dataclass(slots=True)
@@ -47,6 +48,8 @@ class Audit:
         The present epoch.
     committed
         Spent, set aside or lost in the present epoch, in the ledger's unit.
+    keys
+        The identity keys under which it was kept, oldest first, as hex.
     """
 
     accountant: Accountant
@@ -56,6 +59,7 @@ class Audit:
     charges: int = 0
     epoch: int = 1
     lost: Fraction = Fraction(0)
+    keys: list[str] = field(default_factory=list)
     _jobs: dict[str, _Job] = field(default_factory=dict)
     _past: int = 0
     _costs: dict[Mechanism, Fraction] = field(default_factory=dict)
@@ -88,11 +92,15 @@ class Audit:
             "charge": self._charge,
             "close": self._close,
             "recovered": self._recover,
+            KEY_CHANGED: self._change_key,
         }.get(event["event"])
         return None if replay is None else replay(event)
 
     def _reopen(self, _: Mapping[str, Any]) -> str | None:
         return "a second opening" if self.events > 1 else None
+
+    def _change_key(self, event: Mapping[str, Any]) -> None:
+        self.keys.append(event["new_public_key"])
 
     def _recover(self, event: Mapping[str, Any]) -> str | None:
         self.lost += read_fraction(event["lost_cost"])
@@ -179,6 +187,7 @@ def audit(rows: Iterable[tuple[Any, ...]], public_key: bytes) -> Audit:
         try:
             if found is None:
                 found = Audit(accountant_from_json(event["accountant"]), event["population"], event["unit"])
+                found.keys.append(event["public_key"])
             problem = found.take(event)
         except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             raise LedgerError(

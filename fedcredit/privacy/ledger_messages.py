@@ -22,7 +22,7 @@ def verify_messages(ledger: LedgerReader) -> int:
     sent = ledger.sent()
     for seq, event, message in sent:
         try:
-            contribution = open_envelope(message).verify(ledger.public_key)
+            contribution = open_envelope(message).verify(ledger.signer_of(seq))
         except (WireError, RefusalError) as error:
             raise LedgerError(f"the message of ledger event {seq} cannot be read: {error}") from error
         if not isinstance(contribution, Contribution) or contribution.event_count != seq:

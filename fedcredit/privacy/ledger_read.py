@@ -17,6 +17,7 @@ from fedcredit.privacy.events import Slot, decode_body, read_fraction
 from fedcredit.privacy.ledger_chain import verify_chain
 from fedcredit.privacy.ledger_entries import Account, Job, Stored, kept_short
 from fedcredit.privacy.ledger_file import connect_to_read, fault
+from fedcredit.privacy.ledger_keys import KEY_CHANGED
 from fedcredit.privacy.ledger_units import Entry, KnownUnits
 
 _COLUMNS = "seq, kind, plan_hash, role, round, attempt, body, previous, hash, signature"
@@ -30,7 +31,7 @@ class LedgerReader:
     connection
         The open database.
     public_key
-        The institution's identity key, which has signed every event.
+        The institution's identity key: any one under which the ledger was ever kept.
     """
 
     def __init__(self, connection: sqlite3.Connection, public_key: bytes) -> None:
@@ -67,6 +68,26 @@ class LedgerReader:
     def public_key(self) -> bytes:
         """The identity key that the events are verified with."""
         return self._public_key
+
+    @property
+    def signer(self) -> bytes:
+        """The identity key that signs the next event; 32 bytes."""
+        return self.keys[-1]
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """The identity keys under which the ledger was kept, oldest first; the last one signs the next event."""
+        changes = (bytes.fromhex(event["new_public_key"]) for event in self.notes(KEY_CHANGED))
+        return (self.named_key or self._public_key, *changes)
+
+    def signer_of(self, seq: int) -> bytes:
+        """The identity key that signed the event of that count, and the message that it was charged for; 32 bytes."""
+        changes = self._rows(
+            "SELECT body FROM event WHERE kind = ? AND seq < ? ORDER BY seq DESC LIMIT 1", (KEY_CHANGED, seq)
+        )
+        if changes:
+            return bytes.fromhex(decode_body(changes[0][0])["new_public_key"])
+        return self.named_key or self._public_key
 
     @property
     def event_count(self) -> int:
@@ -116,6 +137,14 @@ class LedgerReader:
         """Count, JSON values and exact bytes of every message that was charged, oldest first."""
         found = self._rows("SELECT seq, body, message FROM event WHERE kind = 'charge' ORDER BY seq")
         return [(seq, decode_body(body), message) for seq, body, message in found]
+
+    def bytes_sent(self) -> dict[bytes, int]:
+        """How many bytes the charged messages and the receipt of each job have, by plan hash."""
+        return dict(
+            self._rows(
+                "SELECT plan_hash, sum(length(message)) FROM event WHERE kind IN ('charge', 'close') GROUP BY plan_hash"
+            )
+        )
 
     def since(self, event_count: int) -> list[tuple[int, dict[str, Any], bytes]]:
         """Count, JSON values and hash of every event after that one, oldest first."""

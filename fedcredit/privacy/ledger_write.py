@@ -27,6 +27,7 @@ from fedcredit.privacy.ledger_file import (
     fault,
     never_opened,
 )
+from fedcredit.privacy.ledger_keys import change_body
 from fedcredit.privacy.ledger_read import LedgerReader
 from fedcredit.privacy.rollback import count_offset, lost_count, rolled_back
 from fedcredit.wire.envelope import SigningKey
@@ -116,6 +117,23 @@ class LedgerWriter(LedgerReader):
             ledger._check(rolled_back_too=True)
             ledger._recover(lost_cost)
 
+    @classmethod
+    def change_key(cls, path: Path, old: SigningKey, new: SigningKey, counter: Path | None = None) -> None:
+        """Let another identity key sign from the next event on; done already, it changes nothing.
+
+        Raises
+        ------
+        LedgerError
+            As for `open`.
+        """
+        with cls(_existing(path), old, counter) as ledger:
+            if ledger.signer == new.public:
+                return
+            ledger._check(rolled_back_too=False)
+            with ledger._writing():
+                body = change_body(old.public, new, ledger.head_hash)
+                ledger._append(body["event"], body)
+
     def close(self) -> None:
         """Close the file and let another process open it."""
         super().close()
@@ -199,6 +217,7 @@ class LedgerWriter(LedgerReader):
         try:
             check_whole(self._connection)
             self.verify()
+            self._require_own()
             check_writable(self._connection)
             if self._counter is not None and not rolled_back_too:
                 self._counter.check(self.event_count)
@@ -208,6 +227,14 @@ class LedgerWriter(LedgerReader):
         except LedgerError:
             self.close()
             raise
+
+    def _require_own(self) -> None:
+        """Refuse to sign with a key under which the ledger is not kept, or is kept no more."""
+        if self.signer != self._key.public:
+            raise LedgerError(
+                f"the ledger is kept under key {self.signer.hex()}, and this key is {self._key.public.hex()}; use that "
+                "key, or finish its change with 'fedcredit institution adopt'."
+            )
 
     def _settle(self) -> None:
         """Raise the counter to the events that are durable; before that nothing that they paid for leaves."""

@@ -103,13 +103,16 @@ class SigningKey:
             raise ConfigError(f"identity key {path} is not an Ed25519 key; create a new one.")
         return cls(key)
 
-    def save(self, path: Path) -> None:
-        """Write the key as PEM, readable by its owner only; an existing file is never overwritten."""
-        pem = self._private_key.private_bytes(
+    def to_pem(self) -> bytes:
+        """The key as unencrypted PKCS#8 PEM: a secret."""
+        return self._private_key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
+
+    def save(self, path: Path) -> None:
+        """Write the key as PEM, readable by its owner only; an existing file is never overwritten."""
         path.touch(mode=0o600, exist_ok=False)
-        path.write_bytes(pem)
+        path.write_bytes(self.to_pem())
 
     @property
     def public(self) -> bytes:

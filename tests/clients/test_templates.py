@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
+import click
 import numpy as np
 import pyarrow as pa
 import pytest
+from typer.main import get_command
 
 from fedcredit.cli import app
 from fedcredit.custodian.jurisdiction import Approval, CrossBorder
@@ -17,6 +19,7 @@ from fedcredit.data.uci import load_uci, uci_dictionary
 from fedcredit.dictionary.check import examine_table
 from fedcredit.dictionary.mapping import Mapping, identity_mapping, load_mapping
 from fedcredit.errors import ConfigError
+from fedcredit.node_file import Timeouts, load_node_file
 from fedcredit.plan import Placement, PrivacyUnit
 
 CLIENTS = Path(__file__).resolve().parents[2] / "clients"
@@ -67,6 +70,21 @@ def test_an_unfilled_site_is_refused(kind):
     with pytest.raises(ConfigError, match="coordinators") as refused:
         load_site_file(CLIENTS / kind / "SITE.yaml")
     assert BLANK in str(refused.value)
+
+
+def test_the_node_template_is_a_node_that_has_reviewed_nothing(kind):
+    node = load_node_file(CLIENTS / kind / "NODE.yaml")
+    assert node.superlink == "consortium.example:9443"
+    assert node.custodian == str(CLIENTS / kind / "custodian.sock")
+    assert (node.bundles, node.timeouts) == ((), Timeouts())
+
+
+def test_the_node_template_s_options_parse(kind, tmp_path):
+    text = (CLIENTS / kind / "NODE.yaml").read_text(encoding="utf-8")
+    (tmp_path / "NODE.yaml").write_text(re.sub(r"^# (proxy|relay_token): ", r"\1: ", text, flags=re.MULTILINE))
+    node = load_node_file(tmp_path / "NODE.yaml")
+    assert node.proxy == f"http://proxy.{kind}.example:3128"
+    assert node.relay_token == tmp_path / "keys" / "relay.token"
 
 
 def test_the_templates_list_of_modules_parses(copied):
@@ -143,14 +161,15 @@ def test_the_mapping_template_turns_its_institutions_table_into_the_dictionarys_
 
 def test_the_check_list_names_commands_that_exist_in_order(kind):
     text = (CLIENTS / kind / "CHECKLIST.md").read_text(encoding="utf-8")
-    named = re.findall(r"`fedcredit (\w+) (\w+)", text)
+    named = re.findall(r"`fedcredit ([\w-]+) ([\w-]+)", text)
     assert named == [
-        ("custodian", "keygen"),
-        ("roster", "show"),
+        ("institution", "init"),
         ("dictionary", "check"),
-        ("roster", "sign"),
-        ("custodian", "check"),
+        ("institution", "approve"),
+        ("institution", "adopt"),
         ("ledger", "open"),
+        ("institution", "check"),
+        ("institution", "dry-run"),
         ("custodian", "serve"),
         ("jobs", "list"),
         ("jobs", "show"),
@@ -159,8 +178,26 @@ def test_the_check_list_names_commands_that_exist_in_order(kind):
         ("ledger", "show"),
         ("roster", "stop"),
         ("roster", "deliver"),
+        ("consortium", "enroll"),
+        ("institution", "rotate-key"),
+        ("institution", "leave"),
     ]
-    groups = {group.name: group.typer_instance for group in app.registered_groups}
+    program = get_command(app)
+    context = click.Context(program)
     for group, command in named:
-        known = {one.name or one.callback.__name__ for one in groups[group].registered_commands}
-        assert command in known
+        found = program.get_command(context, group)
+        assert found is not None, group
+        assert found.get_command(context, command) is not None, (group, command)
+
+
+def test_the_ways_to_the_custodian_can_be_uncommented(copied):
+    """Group, token, loopback port and metrics port are in the file, each as a line of its own."""
+    text = (copied / "SITE.yaml").read_text(encoding="utf-8")
+    assert load_site_file(copied / "SITE.yaml").relay_token is None
+    ways = r"^# (socket_group|relay_token|loopback_port|metrics_port): "
+    text, count = re.subn(ways, r"\1: ", text, flags=re.MULTILINE)
+    assert count == 4
+    (copied / "SITE.yaml").write_text(text, encoding="utf-8")
+    site = load_site_file(copied / "SITE.yaml")
+    assert (site.socket_group, site.loopback_port, site.metrics_port) == ("fedcredit-relay", 9095, 9096)
+    assert site.relay_token == copied / "keys" / "relay.token"

@@ -4,7 +4,7 @@ Every packet is written down before it is sent and as soon as it has come, befor
 """
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import clients.relay
@@ -30,8 +30,12 @@ def lead(folder: Path, tracer: Tracer) -> None:
         note = lambda decided, _: tracer.write(decided=written(decided))  # noqa: E731
         coordinator = Coordinator(plan, dictionary, key, store, on_decided=note)
         while (step := coordinator.next_step()) is not None:
-            deliver = pool.map(lambda name, step=step: carry(step, name, job["sockets"][name], tracer), step.requests)
-            coordinator.receive({name: reply for name, reply in deliver if reply is not None})
+            sent = [pool.submit(carry, step, name, job["sockets"][name], tracer) for name in step.requests]
+            waiting = tuple(step.requests) or coordinator.take({})
+            for name, reply in (one.result() for one in as_completed(sent)):
+                waiting = waiting if reply is None else coordinator.take({name: reply})
+            if waiting:
+                coordinator.receive({})
 
 
 def carry(step: Step, name: str, socket: str, tracer: Tracer) -> tuple[str, bytes | None]:

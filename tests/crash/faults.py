@@ -110,7 +110,23 @@ def forgotten() -> None:
     JobStore.record = record
 
 
+def unkept() -> None:
+    """The coordinator keeps no answer before its step is decided."""
+    JobStore.kept = lambda *_: {}
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     fault.__name__: fault
-    for fault in (unsynced, charged_elsewhere, one_noise, unmasked, untold, slow, recomputed, resealed, forgotten)
+    for fault in (
+        unsynced,
+        charged_elsewhere,
+        one_noise,
+        unmasked,
+        untold,
+        slow,
+        recomputed,
+        resealed,
+        forgotten,
+        unkept,
+    )
 }

@@ -113,8 +113,9 @@ def trace_custodian(tracer: Tracer) -> None:
 def trace_coordinator(tracer: Tracer) -> None:
     """Each packet on its way, and each decision on its way to the disk."""
     tracer.around(clients.relay, "relay", "send", lambda given, _: {"institution": Path(given[0]).stem})
-    tracer.around(Coordinator, "receive", "receive")
+    tracer.around(Coordinator, "take", "take")
     tracer.around(JobStore, "_begin", "open store")
+    tracer.around(JobStore, "keep", "keep", lambda given, _: {"kept": [list(given[1:4]), sorted(given[4])]})
     tracer.around(JobStore, "record", "record")
     tracer.around(Transaction, "__exit__", "COMMIT")
 
@@ -158,7 +159,7 @@ def _trace_send(tracer: Tracer) -> None:
 
 def _wait_until_deaf(socket: str) -> None:
     deadline = time.monotonic() + DEAF_WITHIN_S
-    while fedcredit.custodian.service._answers(Path(socket)) and time.monotonic() < deadline:
+    while fedcredit.custodian.door.answers(Path(socket)) and time.monotonic() < deadline:
         time.sleep(0.002)
     time.sleep(HELD_S)
 

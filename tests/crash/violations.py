@@ -94,9 +94,15 @@ def _unfinished(done: Done) -> Iterator[str]:
 
 
 def _asked_again(done: Done) -> Iterator[str]:
-    """A restarted coordinator goes on where its store ends: nothing decided is lost, changed or asked again."""
+    """A restarted coordinator goes on where its store ends: nothing decided or kept is lost, changed or asked again."""
     decided: list[list[object]] = []
+    kept: list[tuple[object, str]] = []
     for line in done.trace:
+        if line.get("at") == "after keep":
+            step, names = line["kept"]
+            kept += [(step, name) for name in names]
+        if "asks" in line and (line["asks"]["step"], line["asks"]["institution"]) in kept:
+            yield f"{line['asks']['institution']} had answered {line['asks']['step']} and was asked again"
         if "resumed" in line:
             if decided != line["resumed"][: len(decided)] or line["resumed"] != done.steps[: len(line["resumed"])]:
                 yield f"a restart found {line['resumed']} after {decided}"

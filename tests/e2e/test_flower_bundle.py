@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from simulations.flower import QUIET, ROOT, stage_app
-from simulations.processes import installed
+from server.bundle import stage_app
+from simulations.flower import QUIET
+from simulations.processes import ROOT, installed
 
 pytestmark = pytest.mark.e2e
 

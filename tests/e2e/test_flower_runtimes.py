@@ -16,9 +16,10 @@ from fedcredit.plan import Placement
 from fedcredit.wire.canonical import canonical_json
 from simulations.dataset import load
 from simulations.federation import JobOutcome
-from simulations.flower import ROOT, run_in_flower_simulation
+from simulations.flower import run_in_flower_simulation
 from simulations.flower_runner import hosted, runner_of
 from simulations.job_files import write_job
+from simulations.processes import ROOT
 from simulations.run import Prepared, prepare
 from simulations.settings import data_spec, read_settings
 from simulations.simulate import compose_config

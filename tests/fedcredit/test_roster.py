@@ -19,6 +19,7 @@ OTHER_MEMBER = {
     "region": "north",
     "public_size": 401,
     "public_key": make.STRANGER.public.hex(),
+    "node_key": make.OTHER_NODE_KEY,
 }
 
 
@@ -30,7 +31,7 @@ def test_the_hash_is_pinned():
 def test_the_samples_change_every_field():
     second = make.roster(version=2, previous=HASH)
     assert set(OTHER) | {"members"} == set(second.model_dump())
-    assert set(OTHER_MEMBER) == set(second.members[0].model_dump())
+    assert set(OTHER_MEMBER) == set(type(second.members[0]).model_fields)
 
 
 @pytest.mark.parametrize("field", OTHER)
@@ -105,10 +106,41 @@ def test_what_is_no_roster(changes, words):
         make.roster(**changes)
 
 
-def test_one_key_for_two_members_is_refused():
-    members = [member.model_dump() for member in make.roster().members]
-    members[1]["public_key"] = members[0]["public_key"]
-    with pytest.raises(ValueError, match="lists the public key"):
+@pytest.mark.parametrize("field", ["public_key", "node_key"])
+def test_one_key_for_two_members_is_refused(field):
+    members = [{**member.model_dump(), "node_key": make.NODE_KEYS[member.id]} for member in make.roster().members]
+    make.roster(members=members)
+    members[1][field] = members[0][field]
+    with pytest.raises(ValueError, match=f"lists the {field.replace('_', ' ')}"):
+        make.roster(members=members)
+
+
+def test_a_node_key_that_is_not_given_is_no_part_of_the_roster():
+    """Rosters that were signed before there were node keys keep their bytes, and one spelling stays one roster."""
+    plain = make.roster().members[0]
+    assert "node_key" not in plain.model_dump(mode="json")
+    members = [{**member.model_dump(), "node_key": None} for member in make.roster().members]
+    assert make.roster(members=members).digest() == make.roster().digest()
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "ecdsa-sha2-nistp384",
+        f"{make.OTHER_NODE_KEY} node@bank",
+        f" {make.OTHER_NODE_KEY}",
+        f"{make.OTHER_NODE_KEY}\n",
+        make.OTHER_NODE_KEY.replace("nistp256", "nistp384"),
+        make.OTHER_NODE_KEY[:-4],
+        f"{make.OTHER_NODE_KEY} {'x' * 10_000}",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop",
+        make.STRANGER.public.hex(),
+    ],
+)
+def test_what_is_no_node_key(key):
+    members = [{**make.roster().members[0].model_dump(), "node_key": key}]
+    with pytest.raises(ValueError, match="is not a node key; give the first two words"):
         make.roster(members=members)
 
 

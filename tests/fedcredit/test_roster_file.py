@@ -122,7 +122,7 @@ def test_a_foreign_signature_is_named(path):
         ("region: unspecified", "region: north"),
         ("kind: hospital", "kind: bank"),
         ("id: hospital-1", "id: hospital-2"),
-        (make.KEYS["bank-1"].public.hex(), make.STRANGER.public.hex()),
+        pytest.param(make.KEYS["bank-1"].public.hex(), make.STRANGER.public.hex(), id="a stranger's key"),
     ],
 )
 def test_a_changed_field_is_seen(path, before, after):
@@ -148,6 +148,15 @@ def test_signing_leaves_out_what_does_not_hold():
     signatures = {**make.signed(old).signatures, "hospital-1": sign_roster(new, make.KEYS["hospital-1"])}
     again = SignedRoster(new, signatures).signed_with("bank-2", make.KEYS["bank-2"])
     assert again == make.signed(new)
+
+
+def test_a_node_key_stands_on_one_line(path):
+    """So that it can be compared with the node's .pub file by eye."""
+    members = [{**make.roster("bank-1").members[0].model_dump(), "node_key": make.NODE_KEYS["bank-1"]}]
+    one = make.roster(members=members)
+    write_roster_file(path, make.signed(one))
+    assert load_roster(path) == one
+    assert f"  node_key: {make.NODE_KEYS['bank-1']}\n" in path.read_text()
 
 
 def test_a_day_may_be_written_without_quotes(path):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from flwr.app import ConfigRecord, Error, Message, RecordDict
+from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
@@ -36,6 +37,7 @@ class NodesHere(Grid):
     delay_s: float = 1.0
     pushed: list[Message] = field(default_factory=list)
     refuse: set[int] = field(default_factory=set)
+    keys: dict[int, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._ready: dict[str, tuple[float, Message]] = {}
@@ -55,6 +57,9 @@ class NodesHere(Grid):
 
     def get_node_ids(self) -> Iterable[int]:
         return list(self.nodes)
+
+    def get_nodes(self) -> Iterable[NodeInfo]:
+        return [NodeInfo(node_id=node, public_key=self.keys.get(node, b"")) for node in self.nodes]
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         accepted = []

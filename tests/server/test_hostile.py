@@ -201,7 +201,7 @@ def test_a_store_that_was_never_finished_is_started_anew(consortium, tmp_path):
         patch.setattr(sqlite3, "connect", lambda *args, **kwargs: connect(*args, factory=DiesAtThePlan, **kwargs))
         with pytest.raises(KeyboardInterrupt):
             JobStore(path, consortium.plan.to_bytes())
-    assert len(_SCHEMA) == 3
+    assert len(_SCHEMA) == 4
     assert tiny.coordinator(consortium, path).next_step().phase == "join"
 
 

@@ -1,5 +1,7 @@
 """Simulated institutions: found by the relay's own rule, there for the length of a run and not longer."""
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,11 @@ RUN = 31
 
 
 @pytest.fixture(autouse=True)
-def flower_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FLWR_HOME", str(tmp_path))
-    return tmp_path
+def flower_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """With a short name, since a socket's path is short."""
+    with tempfile.TemporaryDirectory(prefix="fc-") as home:
+        monkeypatch.setenv("FLWR_HOME", home)
+        yield Path(home)
 
 
 def test_both_sides_look_at_the_same_place(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ from fedcredit.job.store import JobStore
 from fedcredit.models.family import family_of
 from fedcredit.wire.canonical import canonical_json
 from server.coordinator import Coordinator
-from server.strategy import CoordinatorStrategy, Pacing
+from server.pacing import Pacing
+from server.strategy import CoordinatorStrategy
 from simulations.dataset import institutions_of, load
 from simulations.federation import Federation, JobSpec, custodian_of, found, run_in_process
 from simulations.partition import deal, institution_ids

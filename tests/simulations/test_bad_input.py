@@ -58,6 +58,7 @@ COMPOSED = {
     "privacy=distributed federation.banks=1 federation.hospitals=1": "needs 3 institutions or more, got 2",
     "privacy=distributed privacy.colluders=5": "needs 7 institutions or more, got 6",
     "masks=on federation.banks=1 federation.hospitals=1": "masks=on needs 3 institutions or more, got 2",
+    "model=mlp kernel=compiled runtime=loopback": "kernel=compiled is not for custodians of runtime=loopback",
 }
 VALUES = {
     # Refused by a key's type or range.
@@ -79,6 +80,8 @@ VALUES = {
     "noise.seed=true": "noise.seed=True",
     "compare=maybe": "valid boolean",
     "runtime=cloud": "'in_process', 'flower' or 'loopback'",
+    "kernel=fast": "'numpy' or 'compiled'",
+    "kernel=compiled": "for model family 'scorecard' set kernel=numpy",
     "run.dir=7": "run.dir=7",
     "data.path=7": "data.path=7",
     "evaluation.groupings=type": "valid list",

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from fedcredit.errors import ConfigError, JobError
+from fedcredit.process_id import descendants
 from simulations import processes as module
-from simulations.processes import Processes, Program, descendants, free_port, grpc_healthy, http_healthy
+from simulations.processes import Processes, Program, free_port, grpc_healthy, http_healthy
 
 # Touches a file named by its argument, and waits to be stopped.
 READY = "import pathlib, signal, sys; pathlib.Path(sys.argv[1]).touch(); signal.pause()"

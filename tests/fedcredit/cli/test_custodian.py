@@ -13,7 +13,7 @@ import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from fedcredit.cli.custodian import _stop_signals
-from fedcredit.custodian.service import METHOD
+from fedcredit.custodian.address import METHOD
 from fedcredit.errors import RefusalError
 from fedcredit.wire.envelope import SigningKey, open_envelope
 from fedcredit.wire.messages import IdentifyReply, IdentifyRequest, Refusal
@@ -65,6 +65,16 @@ def test_keygen_where_no_folder_can_be(cli, folder):
     one_sentence(cli("custodian", "keygen", folder / "file"), "choose another folder")
 
 
+def test_a_token_is_made_and_not_printed(cli, folder):
+    ran = cli("custodian", "token", folder / "relay.token")
+    assert (ran.code, ran.err) == (0, "")
+    token = (folder / "relay.token").read_text().strip()
+    assert len(bytes.fromhex(token)) == 32
+    assert token not in ran.out
+    assert "chmod 640" in ran.out
+    one_sentence(cli("custodian", "token", folder / "relay.token"), "never overwritten")
+
+
 # --- check
 
 
@@ -81,7 +91,7 @@ def test_check_lists_every_problem_at_once(cli, site):
     site.change_roster(members=yaml.safe_load(site.roster.read_text())["members"][1:], expires="2020-12-31")
     rows = (site.folder / "rows.csv").read_text().replace(",age,", ",years,")
     (site.folder / "rows.csv").write_text(rows.replace(",0\n", ",good\n"))
-    site.change("SITE.yaml", socket="d" * 120)
+    site.change("SITE.yaml", socket="d" * 120, relay_token="none")
     ran = cli("custodian", "check", site.file)
     assert ran.code == 1
     assert "no problem" not in ran.out
@@ -93,12 +103,13 @@ def test_check_lists_every_problem_at_once(cli, site):
         "is not in roster",
         "valid until 2020-12-31; have the members sign version 2",
         "socket path",
+        "relay token",
         "column 'age' is missing",
         "labels are neither",
         "every labelled row is bad",
     ):
         assert sum(words in line for line in problems) == 1, words
-    assert len(problems) == 8
+    assert len(problems) == 9
 
 
 def test_check_names_a_roster_that_does_not_know_this_key(cli, site):
@@ -202,6 +213,12 @@ def unknown_kind(site):
     site.change("SITE.yaml", kind="shop")
 
 
+def open_token(site):
+    (site.folder / "relay.token").write_text("ab" * 32)
+    (site.folder / "relay.token").chmod(0o644)
+    site.change("SITE.yaml", relay_token="relay.token")
+
+
 REFUSED = {
     "no site file": (lambda site: site.file.unlink(), "does not exist"),
     "no YAML": (lambda site: site.file.write_text("{"), "is not valid YAML"),
@@ -250,9 +267,17 @@ REFUSED = {
     "unknown kind": (unknown_kind, "no institution type 'shop'"),
     "no table": (lambda site: (site.folder / "rows.csv").unlink(), "there is no file"),
     "empty table": (lambda site: (site.folder / "rows.csv").write_text(""), "is empty"),
-    "no column": (lambda site: (site.folder / "rows.csv").write_text("id,bad\n1,1\n"), "3 columns: age, status, bill"),
+    "no column": (
+        lambda site: (site.folder / "rows.csv").write_text("id,bad\n1,1\n"),
+        "3 columns: age, status, bill; add or map them; 'fedcredit institution check SITE.yaml' lists every",
+    ),
     "long socket": (lambda site: site.change("SITE.yaml", socket="s" * 100), "choose a shorter one"),
     "no socket folder": (lambda site: site.change("SITE.yaml", socket="nowhere/c.sock"), "create it"),
+    "port without token": (lambda site: site.change("SITE.yaml", loopback_port=9), "name a relay_token as well"),
+    "no port": (lambda site: site.change("SITE.yaml", metrics_port=70000), "metrics_port"),
+    "no token": (lambda site: site.change("SITE.yaml", relay_token="none"), "fedcredit custodian token"),
+    "open token": (open_token, "chmod 640"),
+    "unknown group": (lambda site: site.change("SITE.yaml", socket_group="no-such-group"), "groupadd no-such-group"),
     "file for a socket": (lambda site: site.change("SITE.yaml", socket="rows.csv"), "is a file and no socket"),
 }
 

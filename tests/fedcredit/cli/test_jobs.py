@@ -222,3 +222,15 @@ def test_control_characters_of_a_reason_do_not_reach_the_console(cli, manual, se
     shown = cli("jobs", "show", manual.file, name).out
     assert "\x1b" not in shown
     assert "\nplan 0000" not in shown
+
+
+def test_a_forecast_leaves_a_waiting_plan_where_it_waits(manual, serving, cli, tmp_path):
+    plan = plan_of(manual)
+    waits(manual, serving, plan)
+    listed = cli("jobs", "list", manual.file).out
+    assert "waiting" in listed
+    (tmp_path / "plan.json").write_bytes(plan.to_bytes())
+    said = cli("ledger", "simulate", manual.file, tmp_path / "plan.json")
+    assert said.code == 0
+    assert "nothing was written" in said.out
+    assert cli("jobs", "list", manual.file).out == listed

@@ -10,6 +10,7 @@ from fedcredit.privacy.ledger import Ledger
 from fedcredit.roster_file import load_roster, read_roster_file
 from fedcredit.wire.envelope import SigningKey, envelope_hash, open_envelope
 from fedcredit.wire.messages import IdentifyReply, IdentifyRequest, Refusal, StopReply, StopRequest
+from tests.rosters import OTHER_NODE_KEY
 
 
 def one_sentence(ran, *words):
@@ -79,6 +80,15 @@ def test_show_tells_missing_from_wrong_signatures(cli, site):
     ran = cli("roster", "show", site.roster)
     assert ran.code == 0
     assert [row[-1] for row in rows(ran.out)] == ["does not hold", "no"]
+
+
+def test_show_prints_a_pinned_node_key_in_full(cli, site):
+    """An institution compares it with its own .pub file."""
+    members = yaml.safe_load(site.roster.read_text())["members"]
+    members[1]["node_key"] = OTHER_NODE_KEY
+    site.change("roster.yaml", members=members)
+    assert f"node key of bank-2: {OTHER_NODE_KEY}\n" in cli("roster", "show", site.roster).out
+    assert f"node_key: {OTHER_NODE_KEY}\n" in site.roster.read_text()
 
 
 def test_show_names_what_a_version_replaces(cli, site):

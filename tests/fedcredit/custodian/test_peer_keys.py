@@ -63,7 +63,7 @@ def test_no_epoch_goes_down():
     assert code_of(FIRST, (THIS, FIRST), (THIS, later)) == "keys-epoch"
 
 
-@pytest.mark.parametrize("key", [KEYS[1], alias(KEYS[1])])
+@pytest.mark.parametrize("key", [KEYS[1], alias(KEYS[1])], ids=["the same bytes", "another encoding"])
 def test_a_members_key_of_another_job_is_refused_in_any_encoding(key):
     assert code_of(transcript(("b", key, 1)), (OTHER, FIRST)) == "keys-reused"
 

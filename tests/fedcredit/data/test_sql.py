@@ -77,7 +77,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     user = "nobody" if os.geteuid() == 0 else None  # the server refuses to run as root
     if user:
         for place in (folder, *folder.parents):
-            if place.is_relative_to(tmp_path_factory.getbasetemp().parent):
+            if place.is_relative_to(tmp_path_factory.getbasetemp().parents[1]):
                 place.chmod(0o755)
         shutil.chown(folder, user)
     found = [*Path("/usr/lib/postgresql").glob("*/bin/initdb"), Path(shutil.which("initdb") or "initdb")]

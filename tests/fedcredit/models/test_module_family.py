@@ -18,8 +18,8 @@ from fedcredit.models.family import LocalFamily, family_of
 from fedcredit.models.module_family import ModuleFamily
 from fedcredit.models.module_inputs import inputs_of
 from fedcredit.models.module_loading import network_of
-from fedcredit.models.module_model import ModuleModel, decode
 from fedcredit.models.module_spec import ModuleSpec
+from fedcredit.models.network_model import NetworkModel, decode
 from fedcredit.wire.canonical import canonical_json
 from tests import own_module, tiny
 
@@ -56,7 +56,7 @@ def start(spec: str = "ResidualNet", init_seed: int = 0) -> Any:
 
 def model_with(seed: int, size: float = 0.5) -> bytes:
     weights = size * np.random.default_rng(seed).standard_normal(LENGTH)
-    return ModuleModel(start().values, on_grid(weights)).encode()
+    return NetworkModel(start().values, on_grid(weights)).encode()
 
 
 def sums_of(model: bytes, rows: Rows, kind: str = "bank", spec: ModuleSpec = SPEC) -> np.ndarray:
@@ -100,7 +100,7 @@ def test_a_module_that_changes_itself_at_weights_of_the_coordinators_choice_carr
     length = FAMILY.terms(spec, DICTIONARY).vector_length
     units = np.random.default_rng(2).integers(-(2**19), 2**19, length).astype(np.int32)
     units[-5:-1] = 2**23  # the last layer's weights
-    model = ModuleModel(decode(DICTIONARY, LENGTH, model_with(2)).values, units).encode()
+    model = NetworkModel(decode(DICTIONARY, LENGTH, model_with(2), "module").values, units).encode()
     alone, others = np.arange(40) == place, np.arange(40) != place
     apart = [sums_of(model, taken(rows, chosen), spec=spec) for chosen in (alone, others)]
     np.testing.assert_array_equal(sums_of(model, rows, spec=spec), np.sum(apart, axis=0))
@@ -194,7 +194,7 @@ def test_training_sorts_good_from_bad():
 
 def test_model_bytes_survive_a_round_trip_and_have_one_length():
     data = model_with(7)
-    model = decode(DICTIONARY, LENGTH, data)
+    model = decode(DICTIONARY, LENGTH, data, "module")
     assert model.encode() == data
     assert len(data) == 2 * sum(feature.n_cells for feature in DICTIONARY.features) + 4 * LENGTH
     assert data[:2] == int(model.values[0][0]).to_bytes(2, "little", signed=True)
@@ -211,13 +211,13 @@ def test_bytes_beyond_the_public_ranges_are_refused(place, value):
     data = bytearray(model_with(7))
     data[place] = value.to_bytes(len(data[place]), "little")
     with pytest.raises(WireError, match="public value ranges"):
-        decode(DICTIONARY, LENGTH, bytes(data))
+        decode(DICTIONARY, LENGTH, bytes(data), "module")
 
 
 @pytest.mark.parametrize("view", ["bank", "hospital"])
 def test_margins_are_the_modules_log_odds(view):
     data, rows = model_with(5), tiny.rows(view, 30, 9)
-    model = decode(DICTIONARY, LENGTH, data)
+    model = decode(DICTIONARY, LENGTH, data, "module")
     module = own_module.ResidualNet(6).double()
     torch.nn.utils.vector_to_parameters(torch.tensor(model.units / WEIGHT_SCALE), module.parameters())
     with torch.no_grad():
@@ -240,7 +240,7 @@ def test_the_release_is_canonical_json_with_the_final_integers():
     value = FAMILY.release(state)
     assert canonical_json(value) == canonical_json(FAMILY.release(state))
     numbers = [number for one in value["parameters"] for number in one["weights"]]
-    assert numbers == decode(DICTIONARY, LENGTH, FAMILY.final(state)).units.tolist()
+    assert numbers == decode(DICTIONARY, LENGTH, FAMILY.final(state), "module").units.tolist()
     assert value["parameters"][0] == {"name": "first.weight", "shape": [5, 6], "weights": numbers[:30]}
     assert (value["module"], value["source_sha256"]) == (SPEC.module, SPEC.source_sha256)
 

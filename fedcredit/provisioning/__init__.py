@@ -1,0 +1,1 @@
+"""How a consortium and its institutions come to their files: keys, certificates, rosters, templates, and a check."""

@@ -1,0 +1,172 @@
+"""What an institution signs to join a consortium, to change its keys, or to leave.
+
+This is the certificate request of a consortium on Flower 1.41: its nodes have no client certificates, so what an
+operator is asked to admit is a pair of public keys, the identity key and the node key, in an entry of the roster. A
+request to join is signed by the identity key that it names. One to change keys is signed by the key that the roster
+pins and by the new one, so that nobody can enter a key that is not theirs; it and one to leave name the roster that
+they change, so that neither can be used a second time.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fedcredit.dictionary.problems import listed, validation_problems
+from fedcredit.dictionary.strict_yaml import parse_yaml
+from fedcredit.errors import ConfigError
+from fedcredit.roster import HashHex, Member, Roster
+from fedcredit.wire.canonical import canonical_json, length_prefixed
+from fedcredit.wire.envelope import SigningKey, verify_signature
+
+SUFFIX = ".application.yaml"
+_MOST_DIGITS = 3
+
+Signature = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
+
+
+class Change(StrEnum):
+    """What is asked for."""
+
+    JOIN = "join"
+    ROTATE = "rotate"
+    LEAVE = "leave"
+
+
+class Application(BaseModel):
+    """One signed request.
+
+    Attributes
+    ----------
+    roster
+        Hash of the roster that is to change; None for a request to join, which holds whatever the others are.
+    member
+        The entry as it shall be; for a request to leave, as it is.
+    signature
+        By the key that the roster pins; for a request to join, by the member's own.
+    new_key_signature
+        By the new identity key, where there is one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["fedcredit-application/1"] = "fedcredit-application/1"
+    change: Change
+    roster: HashHex | None = None
+    member: Member
+    signature: Signature
+    new_key_signature: Signature | None = None
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Self:
+        if (self.change is Change.JOIN) != (self.roster is None):
+            raise ValueError("roster, the hash of what is changed, belongs to rotate and leave; have it made anew")
+        if (self.change is Change.ROTATE) != (self.new_key_signature is not None):
+            raise ValueError("new_key_signature belongs to rotate; have it made anew")
+        return self
+
+    def faults(self, pinned: Roster | None) -> list[str]:
+        """What keeps this request from being folded into a roster, one sentence each.
+
+        Parameters
+        ----------
+        pinned
+            The roster that is to change; None for the first.
+        """
+        name, present = self.member.id, None if pinned is None else pinned.member(self.member.id)
+        if self.change is Change.JOIN:
+            if present is not None:
+                return [f"{name} is a member already; it asks to rotate or to leave instead."]
+            return [] if self._holds(self.member.public_key) else [f"{name}'s request to join {_NOT_SIGNED}"]
+        if pinned is None or present is None:
+            return [f"{name} asks to {self.change} and is no member; it asks to join instead."]
+        if self.roster != pinned.digest().hex():
+            return [f"{name} asks to {self.change} from another roster than this one; have it ask again."]
+        if not self._holds(present.public_key):
+            return [f"{name}'s request to {self.change} {_NOT_SIGNED}"]
+        return self._entry_faults(present)
+
+    def to_yaml(self) -> bytes:
+        """The file's bytes."""
+        values = self.model_dump(mode="json", exclude_none=True)
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=400).encode()
+
+    def _entry_faults(self, present: Member) -> list[str]:
+        """A rotation changes keys and nothing else; a request to leave changes nothing."""
+        name, kept = self.member.id, {"public_key", "node_key"} if self.change is Change.ROTATE else set()
+        if present.model_dump(exclude=kept) != self.member.model_dump(exclude=kept):
+            return [f"{name} asks to {self.change} with another entry than the roster has; have it ask again."]
+        new_key = bytes.fromhex(self.member.public_key)
+        proof = bytes.fromhex(self.new_key_signature or "")
+        if self.change is Change.ROTATE and not verify_signature(new_key, self._to_sign(), proof):
+            return [f"{name} did not sign with the new key that it names; have it ask again."]
+        return []
+
+    def _holds(self, public_key: str) -> bool:
+        return verify_signature(bytes.fromhex(public_key), self._to_sign(), bytes.fromhex(self.signature))
+
+    def _to_sign(self) -> bytes:
+        return _to_sign(self.change, self.member, self.roster)
+
+
+_NOT_SIGNED = "was changed after it was signed, or is not its own; have it sent again, unchanged."
+
+
+def apply_to_join(member: Member, key: SigningKey) -> Application:
+    """Ask to join as `member`, whose identity key is `key`."""
+    signature = key.sign(_to_sign(Change.JOIN, member, None)).hex()
+    return Application(change=Change.JOIN, member=member, signature=signature)
+
+
+def apply_to_rotate(member: Member, old: SigningKey, new: SigningKey, pinned: Roster) -> Application:
+    """Ask to have another identity key, and another node key if `member` has one, in the version after `pinned`."""
+    data = _to_sign(Change.ROTATE, member, pinned.digest().hex())
+    return Application(
+        change=Change.ROTATE,
+        roster=pinned.digest().hex(),
+        member=member,
+        signature=old.sign(data).hex(),
+        new_key_signature=new.sign(data).hex(),
+    )
+
+
+def apply_to_leave(member: Member, key: SigningKey, pinned: Roster) -> Application:
+    """Ask to be left out of the version after `pinned`."""
+    roster = pinned.digest().hex()
+    signature = key.sign(_to_sign(Change.LEAVE, member, roster)).hex()
+    return Application(change=Change.LEAVE, roster=roster, member=member, signature=signature)
+
+
+def load_application(path: Path) -> Application:
+    """Read a request; no signature is checked yet.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing or no request.
+    """
+    what = f"application {path}"
+    try:
+        document = parse_yaml(path.read_bytes(), what)
+    except OSError as error:
+        raise ConfigError(f"{what} cannot be read ({error.strerror}); have the institution send it again.") from error
+    try:
+        return Application.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(listed(what, validation_problems(error, document))) from error
+
+
+def size_fault(public_size: int) -> str | None:
+    """What is wrong with a size that is to be published: the roster's are rounded, so that they tell little."""
+    digits = str(public_size).rstrip("0")
+    if len(digits) <= _MOST_DIGITS:
+        return None
+    step = 10 ** (len(str(public_size)) - 2)
+    return f"size {public_size} is not rounded and would be published; write {round(public_size / step) * step}."
+
+
+def _to_sign(change: Change, member: Member, roster: str | None) -> bytes:
+    entry = canonical_json(member.model_dump(mode="json"))
+    return length_prefixed("institution-application", change.encode(), entry, bytes.fromhex(roster or ""))

@@ -1,0 +1,73 @@
+"""Flower's SuperLink in one process with two listeners: all of it on loopback, the fleet paths for institutions.
+
+The only module that names private parts of flwr: Flower 1.41 has no public way to serve its fleet paths apart from its
+control paths. ``tests/server/test_superlink.py`` holds them to what is assumed here.
+
+Run as ``python -m server.superlink HOST PORT CERTIFICATE KEY ARGUMENT…``: where institutions connect, and Flower's own
+arguments for everything else.
+"""
+
+import asyncio
+import sys
+from typing import Any
+
+import uvicorn
+from flwr.superlink.cli.flower_superlink import SuperLinkLifespan, _parse_superlink_lifespan_config
+from flwr.superlink.main import create_app
+
+from server.fleet_guard import fleet_only
+
+
+def listeners(fleet: tuple[str, int, str, str], arguments: list[str]) -> tuple[uvicorn.Server, uvicorn.Server]:
+    """The loopback listener with all of Flower's paths, and the one for institutions.
+
+    Parameters
+    ----------
+    fleet
+        Host, port, certificate file and key file.
+    arguments
+        Flower's own.
+    """
+    # Flower's parser reads the command line.
+    sys.argv = ["flower-superlink", *arguments]
+    config = _parse_superlink_lifespan_config()
+    application: Any = create_app(config, SuperLinkLifespan)
+    host, port, certificate, key = fleet
+    common: dict[str, Any] = {"log_level": "warning", "server_header": False, "proxy_headers": False, "ws": "none"}
+    inside = uvicorn.Config(
+        application,
+        host=config.host,
+        port=config.port,
+        ssl_certfile=config.ssl_certfile,
+        ssl_keyfile=config.ssl_keyfile,
+        **common,
+    )
+    outside = uvicorn.Config(
+        fleet_only(application),
+        host=host,
+        port=port,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+        lifespan="off",
+        **common,
+    )
+    return uvicorn.Server(inside), uvicorn.Server(outside)
+
+
+async def serve(*servers: uvicorn.Server) -> None:
+    """Run until one of them ends; then the others end too."""
+    running = [asyncio.create_task(server.serve()) for server in servers]
+    await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    for server in servers:
+        server.should_exit = True
+    await asyncio.gather(*running)
+
+
+def main() -> None:
+    """Serve until the process is told to end."""
+    host, port, certificate, key, *arguments = sys.argv[1:]
+    asyncio.run(serve(*listeners((host, int(port), certificate, key), arguments)))
+
+
+if __name__ == "__main__":
+    main()

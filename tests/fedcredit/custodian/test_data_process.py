@@ -1,0 +1,142 @@
+"""Reading a table in a process of its own: the same data, and every error as it would be here."""
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from fedcredit.custodian import data_process
+from fedcredit.custodian.data_process import DataOrder, dataset_from_bytes, dataset_to_bytes, read_apart
+from fedcredit.custodian.read_data import read_dataset
+from fedcredit.data.source_spec import ParquetSpec
+from fedcredit.data.sources import open_source
+from fedcredit.errors import ConfigError, DataError, DictionaryError
+from tests import tiny
+
+ROWS = "id,age,status,bill,bad\n" + "".join(f"{n},{18 + n % 60},{n % 9 - 2},{n * 7},{n % 2}\n" for n in range(200))
+
+
+@pytest.fixture
+def order(tmp_path):
+    (tmp_path / "dictionary.yaml").write_bytes(tiny.DICTIONARY)
+    (tmp_path / "rows.csv").write_text(ROWS)
+    (tmp_path / "data.key").touch(mode=0o600)
+    (tmp_path / "data.key").write_text("ab" * 32)
+    return DataOrder(
+        kind="bank",
+        dictionary=tmp_path / "dictionary.yaml",
+        mapping=None,
+        data={"kind": "csv", "path": tmp_path / "rows.csv"},
+        data_key=tmp_path / "data.key",
+        evaluation_percent=20,
+        person_cap=None,
+    )
+
+
+def same(one, other):
+    assert (one.kind, one.fingerprint) == (other.kind, other.fingerprint)
+    for left, right in ((one.train, other.train), (one.evaluate, other.evaluate)):
+        for name in ("cells", "bad", "offsets", "persons"):
+            np.testing.assert_array_equal(getattr(left, name), getattr(right, name), strict=True)
+    assert (one.units is None) == (other.units is None)
+    if one.units is not None:
+        assert one.units.key_check == other.units.key_check
+        np.testing.assert_array_equal(one.units.hashes, other.units.hashes, strict=True)
+
+
+@pytest.mark.parametrize("person_cap", [None, 2])
+def test_the_same_data_as_in_this_process(order, person_cap, monkeypatch, tmp_path):
+    """Whatever folder the operator stands in, even one with a module of our name."""
+    (tmp_path / "fedcredit").mkdir()
+    (tmp_path / "fedcredit" / "__init__.py").write_text("raise SystemExit('not ours')")
+    monkeypatch.chdir(tmp_path)
+    order = order.model_copy(update={"person_cap": person_cap})
+    here, apart = read_dataset(order), read_apart(order)
+    assert here.train.n_rows + here.evaluate.n_rows == 200
+    assert (here.train.persons is None) == (person_cap is None)
+    same(here, apart)
+
+
+def test_without_units_none_come_back(order):
+    data = replace(read_dataset(order), units=None)
+    same(data, dataset_from_bytes(dataset_to_bytes(data), "bank"))
+
+
+def drop_column(order):
+    order.data.path.write_text(ROWS.replace(",age,", ",years,"))
+
+
+def no_dictionary(order):
+    order.dictionary.unlink()
+
+
+def other_mapping(order):
+    path = order.dictionary.with_name("mapping.yaml")
+    path.write_text(yaml.safe_dump({"features": {}, "target": {"column": "bad", "good": ["0"], "bad": ["1"]}}))
+    return order.model_copy(update={"mapping": path})
+
+
+def open_key(order):
+    order.data_key.chmod(0o644)
+
+
+def no_rows(order):
+    order.data.path.write_text(ROWS.splitlines()[0] + "\n")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind", "words"),
+    [
+        (
+            drop_column,
+            DataError,
+            ("the column: age", "'fedcredit institution check SITE.yaml' lists every such column"),
+        ),
+        (no_dictionary, ConfigError, ("dictionary",)),
+        (other_mapping, DictionaryError, ("mapping",)),
+        (open_key, ConfigError, ("chmod 600",)),
+        (no_rows, DataError, ("has no rows",)),
+    ],
+)
+def test_an_error_is_the_same_as_in_this_process(order, spoil, kind, words):
+    order = spoil(order) or order
+    with pytest.raises(kind) as here:
+        read_dataset(order)
+    with pytest.raises(kind) as apart:
+        read_apart(order)
+    assert type(here.value) is type(apart.value)
+    assert str(here.value) == str(apart.value)
+    assert all(word in str(apart.value) for word in words), str(apart.value)
+
+
+def test_a_column_that_changed_its_type_is_named(order, tmp_path):
+    columns = {name: [*range(20)] for name in ("id", "age", "status", "bill")} | {"bad": [0, 1] * 10}
+    columns["age"] = pa.array(columns["age"], pa.date32())
+    pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    order = order.model_copy(update={"data": ParquetSpec(kind="parquet", path=tmp_path / "rows.parquet")})
+    with pytest.raises(DataError, match=r"column 'age' has type date32.*institution check SITE.yaml"):
+        read_dataset(order)
+
+
+def test_a_file_of_another_account_is_said(order):
+    path = order.data.path
+    path.chmod(0)
+    root = os.geteuid() == 0
+    try:
+        if root:
+            os.seteuid(65534)
+        with pytest.raises(DataError, match=r"cannot be read \(Permission denied\); let this account read it"):
+            open_source(order.data).column_types()
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def test_a_process_that_dies_is_said(order, monkeypatch):
+    monkeypatch.setattr(data_process, "_READER", "fedcredit.custodian.no_such_module")
+    with pytest.raises(DataError, match="ended with code 1; look at the memory"):
+        read_apart(order)

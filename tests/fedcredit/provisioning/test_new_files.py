@@ -1,0 +1,42 @@
+import os
+
+import pytest
+
+from fedcredit.errors import ConfigError
+from fedcredit.provisioning.new_files import SECRET, NewFile, require_absent, write_new
+
+FILES = {"a.yaml": NewFile(b"a"), "keys/b": NewFile(b"b", SECRET), "tls/c": NewFile(b"c")}
+
+
+def test_modes_do_not_depend_on_the_umask(tmp_path):
+    before = os.umask(0)
+    try:
+        write_new(tmp_path / "new", FILES)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "new").rglob("*")}
+    assert modes == {"a.yaml": 0o644, "keys": 0o700, "b": 0o600, "tls": 0o755, "c": 0o644}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nothing_is_written_where_one_file_exists(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"old")
+    with pytest.raises(ConfigError, match="nothing is overwritten"):
+        write_new(tmp_path, FILES)
+    assert (tmp_path / name).read_bytes() == b"old"
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / name]
+
+
+def test_a_link_to_nowhere_is_something(tmp_path):
+    (tmp_path / "a.yaml").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match="nothing is overwritten"):
+        require_absent(tmp_path / "a.yaml")
+
+
+def test_a_failure_leaves_no_part_behind(tmp_path):
+    (tmp_path / "tls").write_bytes(b"a file where a folder should be")
+    with pytest.raises(ConfigError, match="cannot be written to"):
+        write_new(tmp_path, FILES)
+    assert not (tmp_path / "a.yaml").exists()
+    assert not (tmp_path / "keys" / "b").exists()

@@ -14,6 +14,7 @@ from fedcredit.provisioning.consortium import ConsortiumRequest, new_consortium
 from fedcredit.provisioning.invitation import fingerprint
 from fedcredit.provisioning.new_files import require_absent, write_new
 from fedcredit.provisioning.roster_update import differences, next_roster, succession_faults
+from fedcredit.roster import Roster
 from fedcredit.roster_file import SignedRoster, load_roster, read_roster_file, write_roster_file
 
 app = typer.Typer(no_args_is_help=True, help="Found a consortium, and fold applications into its roster.")
@@ -86,22 +87,28 @@ def enroll(
         typer.echo(line)
     typer.echo(f"wrote {out}: version {new.version}, {len(new.members)} members, hash {new.digest().hex()}")
     typer.echo(f"each member runs: fedcredit institution approve SITE.yaml {out.name}")
-    if pinned is not None:
-        typer.echo(f"when all have: fedcredit consortium adopt {roster} {out}")
+    typer.echo(f"when it is back, signed by all: fedcredit consortium adopt {roster} {out.name}")
 
 
 @app.command()
 def adopt(
     roster: RosterArgument,
-    new: Annotated[Path, typer.Argument(help="The next version, signed by all members.", show_default=False)],
+    new: Annotated[Path, typer.Argument(help="The version that is signed by all members.", show_default=False)],
 ) -> None:
-    """Put the next version, signed by all its members, in the roster's place."""
+    """Put a version that all its members have signed, the first or the next, in the roster's place."""
     following = load_roster(new)
-    faults = succession_faults(load_roster(roster) if roster.exists() else None, following)
+    faults = succession_faults(_replaced(roster, following), following)
     if faults:
         raise ConfigError(f"roster {new} is not taken over: {' '.join(faults)}")
     write_roster_file(roster, read_roster_file(new))
     typer.echo(f"{roster} is version {following.version} now; restart the coordinator")
+
+
+def _replaced(roster: Path, following: Roster) -> Roster | None:
+    """The roster that a version has to follow; None for the first, of which the operator's copy is not signed yet."""
+    if not roster.exists() or read_roster_file(roster).roster.digest() == following.digest():
+        return None
+    return load_roster(roster)
 
 
 def _dictionary(path: Path | None, example: str | None) -> bytes:

@@ -15,13 +15,13 @@ from flwr.common.constant import SubStatus
 from flwr.common.serde import message_from_proto
 from flwr.proto import message_pb2, node_pb2, runtime_pb2
 from flwr.supercore.heartbeat import HeartbeatSender
+from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from flwr.supercore.inflatable.inflatable_protobuf_utils import (
     make_confirm_message_received_fn_protobuf,
     make_pull_object_fn_protobuf,
 )
 from flwr.supercore.inflatable.inflatable_utils import (
     ObjectPullError,
-    iterate_object_tree,
     pull_and_inflate_object_from_tree,
     pull_objects,
 )

@@ -1,16 +1,17 @@
 """A node user taken over completely, against a real custodian process with a policy.
 
-The attacker has all that the node user has: NODE.yaml and every file that it names, the environment of its processes, the
-relay token, the node key, the socket, and every byte that was ever relayed. What it gets are refusals, and again the
-bytes that the policy had released. Both run under one account here: that files of mode 0600 are closed to another
+The attacker has all that the node user has: NODE.yaml and every file that it names, the environment of its processes,
+the relay token, the node key, the socket, and every byte that was ever relayed. What it gets are refusals, and again
+the bytes that the policy had released. Both run under one account here: that files of mode 0600 are closed to another
 account is the operating system's part, and is checked as modes.
 """
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,7 +41,7 @@ from fedcredit.wire.messages import (
     ReleaseRequest,
     Role,
 )
-from simulations.federation import COORDINATOR, PURPOSE, Federation
+from simulations.federation import COORDINATOR, PURPOSE, Federation, found
 from tests import tiny
 from tests.clients.nodes import ROOT, make_node
 from tests.fedcredit.cli.conftest import table
@@ -126,17 +127,20 @@ def served(site: Path) -> Iterator[None]:
     command = [sys.executable, "-c", "from fedcredit.cli import main; main()", "custodian", "serve", str(site)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline()
-        yield
-        process.terminate()
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline()
+            yield
+        finally:
+            process.terminate()
 
 
 @pytest.fixture(scope="module")
 def institution(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Institution]:
     """An institution in the middle of a job: joined, and one contribution has left."""
     folder = tmp_path_factory.mktemp("i")
-    consortium = tiny.federation(tiny.spec(tiny.LOCAL.model_copy(update={"masks": False})))
+    banks = (tiny.institution(ME, "bank", 300, 1), tiny.institution("bank-2", "bank", 300, 2))
+    consortium = found(tiny.dictionary(), banks, tiny.spec(tiny.LOCAL.model_copy(update={"masks": False})))
     write_custodian(consortium, folder / "custodian")
     (folder / "node").mkdir()
     token = folder / "node" / "relay.token"
@@ -152,11 +156,11 @@ def institution(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Institutio
 
 
 def events(institution: Institution) -> int:
-    """Number of events in the ledger, beside the custodian that holds it."""
-    command = [sys.executable, "-c", "from fedcredit.cli import main; main()", "ledger", "show"]
-    site = institution.folder / "custodian" / "SITE.yaml"
-    shown = subprocess.run([*command, str(site)], cwd=ROOT, capture_output=True, text=True, check=True, timeout=WAIT_S)
-    return len(shown.stdout.splitlines())
+    """Number of events in the ledger, read beside the custodian that holds it."""
+    ledger = (institution.folder / "custodian" / "ledger.sqlite").as_uri()
+    with closing(sqlite3.connect(f"{ledger}?mode=ro", uri=True)) as read_only:
+        (count,) = read_only.execute("SELECT COUNT(*) FROM event").fetchone()
+    return int(count)
 
 
 FORGERIES: dict[str, Callable[[Institution, Message], bytes]] = {

@@ -4,45 +4,23 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from fedcredit.provisioning.certificates import make_authority, make_server_certificate
-from tests.deploy.namespaces import Machine, Network
+from tests.deploy.namespaces import Network
+from tests.deploy.reach import ECHO, listening, reaches
 
 pytestmark = [
     pytest.mark.system("iproute2"),
     pytest.mark.system("nftables"),
     pytest.mark.skipif(os.geteuid() != 0, reason="namespaces need root"),
 ]
-ECHO = str(Path(__file__).with_name("tls_echo.py"))
 FLEET, API, OTHER = 9443, 8000, 22
 INSTITUTIONS = ("bank-a", "bank-b", "hospital-c")
-REFUSED = 3
-
-
-@contextmanager
-def listening(machine: Machine, *arguments: str) -> Iterator[None]:
-    """A listener on a machine, ready."""
-    process = machine.start(sys.executable, ECHO, *arguments)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        yield
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def reaches(source: Machine, target: str, port: int, *, user: str = "root") -> bool:
-    """Whether a TCP connection from there is accepted."""
-    command = ["setpriv", f"--reuid={user}", "--clear-groups", sys.executable, ECHO, "connect", target, str(port)]
-    done = source.run(*command)
-    assert done.returncode in {0, REFUSED}, done.stderr
-    return done.returncode == 0
 
 
 @pytest.fixture(scope="module")

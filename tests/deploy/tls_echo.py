@@ -1,8 +1,10 @@
 """A TLS echo, server and its client, as programs: ``serve CERTIFICATE KEY PORT`` and ``ask CA HOST PORT``.
 
 ``listen PORT`` accepts any TCP connection, and ``connect HOST PORT`` says by its exit code whether one is accepted.
+``statuses CA HOST PORT METHOD PATH…`` prints the HTTP status of each path.
 """
 
+import http.client
 import socket
 import ssl
 import sys
@@ -52,5 +54,17 @@ def connect(host: str, port: str) -> None:
         sys.exit(3)
 
 
+def statuses(ca: str, host: str, port: str, method: str, *paths: str) -> None:
+    """Print what an HTTPS server answers to a request without a body."""
+    context = ssl.create_default_context(cafile=ca)
+    for path in paths:
+        connection = http.client.HTTPSConnection(host, int(port), timeout=20, context=context)
+        connection.request(method, path)
+        print(connection.getresponse().status)
+        connection.close()
+
+
+PROGRAMS = {"serve": serve, "listen": listen, "ask": ask, "connect": connect, "statuses": statuses}
+
 if __name__ == "__main__":
-    {"serve": serve, "listen": listen, "ask": ask, "connect": connect}[sys.argv[1]](*sys.argv[2:])
+    PROGRAMS[sys.argv[1]](*sys.argv[2:])

@@ -5,7 +5,6 @@ process that supervises it, and comes back by that supervisor; custodians, which
 would start again, are started again by the test.
 """
 
-import json
 import os
 import signal
 import subprocess
@@ -32,6 +31,7 @@ from fedcredit.provisioning.institution import make_node_key
 from fedcredit.roster import Roster
 from fedcredit.roster_file import SignedRoster, sign_roster, write_roster_file
 from fedcredit.wire.canonical import canonical_json
+from server.queue import Queue
 from simulations.dataset import load
 from simulations.federation import COORDINATOR, PURPOSE, Federation, JobSpec, run_in_process
 from simulations.job_files import write_site
@@ -76,10 +76,14 @@ class LiveConsortium:
         Where all their folders go; short, since sockets have short names.
     banks, hospitals
         How many institutions of each type.
+    also_reviewed
+        Bundles that the nodes accept beside the clone's.
     """
 
-    def __init__(self, folder: Path, *, banks: int = 3, hospitals: int = 2) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path, *, banks: int = 3, hospitals: int = 2, also_reviewed: tuple[str, ...] = ()
+    ) -> None:
+        self.folder, self._also_reviewed = folder, also_reviewed
         self.federation, self.spec = _federation(banks, hospitals)
         self.institutions = tuple(one.id for one in self.federation.institutions)
         self.coordinator = folder / "coordinator" / "COORDINATOR.yaml"
@@ -153,8 +157,8 @@ class LiveConsortium:
 
     def state_of(self, job: str) -> str:
         """What the queue says of a job."""
-        rows = json.loads(self.server("status", str(self.coordinator), "--json"))["jobs"]
-        return next(str(row["state"]) for row in rows if row["job"] == job)
+        with Queue(self.coordinator.parent / "state" / "queue.sqlite") as queue:
+            return queue.job(job).state.value
 
     def reached(self, plan: Plan) -> str:
         """The furthest step that a job has been at, by its store; ``queued`` before there is one."""
@@ -283,7 +287,7 @@ class LiveConsortium:
             "node_key": "node",
             "runtime_port": free_port(),
             "custodian": str(place.socket),
-            "bundles": [bundle],
+            "bundles": [bundle, *self._also_reviewed],
             "state": "node-state",
         }
         place.node.write_text(yaml.safe_dump(fields, sort_keys=False), encoding="utf-8")

@@ -14,7 +14,7 @@ from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from clients.relay import relay, simulation_socket
-from fedcredit.errors import RefusalError
+from fedcredit.errors import JobError, RefusalError
 
 RECORD, FIELD = "fedcredit", "envelope"
 CUSTODIAN_KEY = "custodian"
@@ -57,6 +57,8 @@ def reply_to(message: Message, answering: Callable[[], bytes]) -> Message:
     """
     try:
         record = ConfigRecord({FIELD: answering()})
+    except JobError:
+        raise  # whoever brought the message is gone, or wants no reply
     except RefusalError as error:
         _LOG.warning("%s: %s", error.code, error)
         return Message(Error(FAULTS.get(error.code, FAULTS["internal"])), reply_to=message)

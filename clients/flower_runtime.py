@@ -34,7 +34,8 @@ from flwr.supercore.inflatable.inflatable_protobuf_utils import (
 )
 from flwr.supercore.inflatable.inflatable_utils import (
     ObjectPullError,
-    pull_and_inflate_object_from_tree,
+    ObjectUnavailableError,
+    inflate_object_from_contents,
     pull_objects,
 )
 from flwr.supercore.interceptors import (
@@ -53,6 +54,8 @@ TASK_TYPE = "flwr-clientapp"
 ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
 # A message is taken apart only if its tree is as small as ours are: a dictionary, a record and a few chunks.
 MAX_OBJECTS = 64
+# How long the content of a message is waited for before a look at whether it still comes.
+LOOK_S = 2.0
 
 _COMPONENT = "SuperExec"
 _PASSING_STATUS = {502, 503, 504}
@@ -144,25 +147,34 @@ class Task:
     _tree: ObjectTree
     _context: Context
 
-    def read(self) -> Message:
-        """Fetch the message with its content.
+    def read(self, superseded: Callable[[], bool]) -> Message:
+        """Fetch the message with its content, as soon as all of it is there.
+
+        Parameters
+        ----------
+        superseded
+            Asked between two looks: whether the SuperNode has handed out another task. It fetches one message after
+            the other, so what is still missing of this one then never comes: its run ended in the middle.
 
         Raises
         ------
         ValueError
             If it is of more objects than any message of ours.
         JobError
-            If the SuperNode is gone.
+            If the SuperNode is gone, or has another task while content is missing.
         """
-        if sum(1 for _ in islice(iterate_object_tree(self._tree), MAX_OBJECTS + 1)) > MAX_OBJECTS:
+        names = [one.object_id for one in islice(iterate_object_tree(self._tree), MAX_OBJECTS + 1)]
+        if len(names) > MAX_OBJECTS:
             raise ValueError(f"the message is of more than {MAX_OBJECTS} objects")
-        message: Message = pull_and_inflate_object_from_tree(
-            self._tree, self._puller(), self._confirmer(), return_type=Message
-        )
+        contents = self._arrived(names, self._puller(), superseded)
+        self._confirmer()(self._tree.object_id)
+        message = inflate_object_from_contents(self._tree.object_id, contents, keep_object_contents=False)
+        if not isinstance(message, Message):
+            raise ValueError("what was sent is no message")  # noqa: TRY004  (it is the sender's fault, not a type of ours)
         _name(message, self._tree)
         return message
 
-    def drop(self) -> None:
+    def drop(self, superseded: Callable[[], bool]) -> None:
         """Have the SuperNode drop the message's content, without a look at it.
 
         The task is there before the content, and Flower loses its way if a message is answered while it still arrives.
@@ -170,12 +182,24 @@ class Task:
         Raises
         ------
         JobError
-            If the SuperNode is gone.
+            As `read`.
         """
         pull = self._puller()
         with suppress(ObjectPullError):  # it has been fetched and dropped
-            pull_objects([one.object_id for one in iterate_object_tree(self._tree)], lambda name: pull(name)[:0])
+            names = [one.object_id for one in iterate_object_tree(self._tree)]
+            self._arrived(names, lambda name: pull(name)[:0], superseded)
         self._confirmer()(self._tree.object_id)
+
+    def _arrived(
+        self, names: list[str], pull: Callable[[str], bytes], superseded: Callable[[], bool]
+    ) -> dict[str, bytes]:
+        """Wait for the message's objects."""
+        while (contents := _look(names, pull)) is None:
+            if superseded():
+                # Finished, it is not answered for us: the SuperNode would take that for the answer to the other task.
+                push_task_output(self._client, None, SubStatus.FAILED, "")
+                raise JobError("the run of a message ended while it arrived; it is left unanswered.")
+        return contents
 
     def reply(self, message: Message) -> None:
         """Hand the reply to the SuperNode, and the task back.
@@ -219,6 +243,26 @@ def _pull(client: RuntimeHttpClient) -> Task:
         _tree=tree,
         _context=Context(given.run.run_id, given.context.node_id, {}, RecordDict(), {}),
     )
+
+
+def _look(names: list[str], pull: Callable[[str], bytes]) -> dict[str, bytes] | None:
+    """The objects of a message, or None if some are not there yet."""
+    late = False
+
+    def one(name: str) -> bytes:
+        nonlocal late
+        try:
+            return pull(name)
+        except ObjectUnavailableError:
+            late = True
+            raise
+
+    try:
+        return pull_objects(names, one, max_time=LOOK_S)
+    except ObjectPullError:
+        if late:
+            return None
+        raise
 
 
 def _name(message: Message, tree: ObjectTree) -> None:

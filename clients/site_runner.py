@@ -12,7 +12,9 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from flwr.app import Message, MessageType
@@ -45,8 +47,13 @@ class Gate:
     node: NodeFile
     token: str | None
 
-    def answer(self, task: Task) -> bytes:
+    def answer(self, task: Task, superseded: Callable[[], bool]) -> bytes:
         """Relay a task's bytes to the custodian.
+
+        Parameters
+        ----------
+        superseded
+            Whether the SuperNode has handed out another task.
 
         Raises
         ------
@@ -61,7 +68,7 @@ class Gate:
         kind = task.message.metadata.message_type
         if kind != MessageType.QUERY:
             raise RefusalError("message-unknown", f"messages of type {kind!r} are not ours; none is answered.")
-        request = request_in(_read(task))
+        request = request_in(_read(task, superseded))
         limits = self.node.timeouts
         return relay(
             self.node.custodian,
@@ -100,6 +107,8 @@ class SiteRunner:
         self._path = path
         self._gate = load_gate(path)
         self._stopping = self._stale = False
+        self._told = ""  # the last fault, which is logged once
+        self._next: str | None = None  # token of a task that was claimed while another one was at hand
 
     def stop(self) -> None:
         """End after the task at hand."""
@@ -127,11 +136,14 @@ class SiteRunner:
         """Ask for a task and work on it; the seconds to wait before the next."""
         poll_s = self._gate.node.timeouts.poll_s
         try:
-            return 0.0 if self._work(runtime) else poll_s
+            worked = self._work(runtime)
         except JobError as error:
-            if last_pause_s <= poll_s:
+            if str(error) != self._told:
                 _LOG.warning("%s", error)
-            return max(poll_s, min(2 * max(last_pause_s, poll_s), _LONGEST_PAUSE_S))
+            self._told = str(error)
+            return max(poll_s, min(2 * last_pause_s, _LONGEST_PAUSE_S))
+        self._told = ""
+        return 0.0 if worked else poll_s
 
     def _read_again(self) -> None:
         self._stale = False
@@ -147,16 +159,23 @@ class SiteRunner:
 
     def _work(self, runtime: SuperNodeRuntime) -> bool:
         """Work on one task, if one waits."""
-        token = runtime.acquire()
+        token = self._next or runtime.acquire()
+        self._next = None
         if token is None:
             return False
         with runtime.task(token) as task:
-            reply = reply_to(task.message, lambda: self._gate.answer(task))
+            superseded = partial(self._another, runtime)
+            reply = reply_to(task.message, lambda: self._gate.answer(task, superseded))
             if reply.has_error():
-                task.drop()
+                task.drop(superseded)
             task.reply(reply)
         _LOG.info("run %d: %s", reply.metadata.run_id, _verdict(reply))
         return True
+
+    def _another(self, runtime: SuperNodeRuntime) -> bool:
+        """Claim a further task, to be worked on next."""
+        self._next = self._next or runtime.acquire()
+        return self._next is not None
 
 
 def run(path: Path) -> None:
@@ -170,9 +189,9 @@ def run(path: Path) -> None:
     runner.run()
 
 
-def _read(task: Task) -> Message:
+def _read(task: Task, superseded: Callable[[], bool]) -> Message:
     try:
-        return task.read()
+        return task.read(superseded)
     except ValueError as error:
         raise RefusalError("request-malformed", f"{error}.") from error
 

@@ -64,8 +64,9 @@ class RuntimeServer:
         task_type: str = "flwr-clientapp",
         run_id: int = RUN,
         arrives_with: threading.Event | None = None,
+        arrives: bool = True,
     ) -> Put:
-        """Store a message as a SuperNode does: its task first, its content as it arrives, or at an event."""
+        """Store a message as a SuperNode does: its task first, its content as it arrives, or at an event, or never."""
         fab = Fab(hashlib.sha256(bundle).hexdigest(), bundle, {})
         run = Run.create_empty(run_id)
         run.fab_hash, run.series_id = fab.hash_str, run_id
@@ -86,7 +87,7 @@ class RuntimeServer:
         if arrives_with is not None:
             wait_until(lambda: self.state.get_tasks(task_ids=[task])[0].status.status == "running")
             arrives_with.wait()
-        for object_id, part in parts.items():
+        for object_id, part in parts.items() if arrives else ():
             store.put(object_id, part)
         return Put(message.metadata.message_id, task)
 

@@ -22,7 +22,8 @@ from flwr.supercore.inflatable.inflatable_protobuf_utils import (
 )
 from flwr.supercore.inflatable.inflatable_utils import (
     ObjectPullError,
-    pull_and_inflate_object_from_tree,
+    ObjectUnavailableError,
+    inflate_object_from_contents,
     pull_objects,
 )
 from flwr.supercore.interceptors import (
@@ -93,11 +94,14 @@ def test_a_client_is_made_without_flower_s_retries():
 
 
 def test_a_message_is_fetched_by_its_tree():
-    parameters = list(inspect.signature(pull_and_inflate_object_from_tree).parameters)
-    assert parameters[:4] == ["object_tree", "pull_object_fn", "confirm_object_received_fn", "return_type"]
-    assert list(inspect.signature(pull_objects).parameters)[:2] == ["object_ids", "pull_object_fn"]
+    parameters = inspect.signature(inflate_object_from_contents).parameters
+    assert list(parameters)[:2] == ["object_id", "object_contents"]
+    assert "keep_object_contents" in parameters
+    parameters = inspect.signature(pull_objects).parameters
+    assert list(parameters)[:2] == ["object_ids", "pull_object_fn"]
+    assert "max_time" in parameters
     assert list(inspect.signature(iterate_object_tree).parameters) == ["tree"]
-    assert issubclass(ObjectPullError, Exception)
+    assert all(issubclass(error, Exception) for error in (ObjectPullError, ObjectUnavailableError))
 
 
 def test_only_the_claim_of_a_task_is_signed_with_the_secret():

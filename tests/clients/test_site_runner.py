@@ -18,7 +18,7 @@ from fedcredit.errors import JobError
 from fedcredit.node_file import load_node_file
 from tests.clients.conftest import listening
 from tests.clients.nodes import free_port
-from tests.clients.runtime_server import BUNDLE_HASH, RUN, SECRET, RuntimeServer, envelope, wait_until
+from tests.clients.runtime_server import BUNDLE, BUNDLE_HASH, RUN, SECRET, RuntimeServer, envelope, wait_until
 
 MOST_RESIDENT_MIB = 120
 FOREIGN = b"PK a bundle that nobody here has read"
@@ -131,6 +131,17 @@ def test_a_message_that_is_still_arriving_is_not_answered_too_soon(runtime, runn
     assert runtime.reply(put).error.code == FAULTS["bundle-unknown"]
 
 
+@pytest.mark.parametrize("bundle", [BUNDLE, FOREIGN], ids=["reviewed", "foreign"])
+def test_a_message_whose_run_ended_while_it_arrived_does_not_hold_up_the_next(runtime, runner, asked, bundle):
+    """Its task is there and its content never comes; a reply to it would be taken for the next one's."""
+    lost = runtime.put(bundle=bundle, run_id=RUN + 1, arrives=False)
+    wait_until(lambda: runtime.status(lost) == "running")
+    put = runtime.put()
+    assert not runtime.reply(put).has_error()
+    assert runtime.status(lost) == "finished"
+    assert list(runtime.state.get_messages_legacy(is_reply=True)) == []
+
+
 @pytest.mark.parametrize("kind", ["query.other", "train", "evaluate", "train.round"])
 def test_another_type_of_message_is_refused_unread(runtime, runner, asked, kind):
     reply = runtime.reply(runtime.put(kind=kind))
@@ -231,9 +242,9 @@ def test_a_restarted_supernode_is_found_again_even_in_the_middle_of_a_task(home)
 def test_an_idle_runner_is_small(runtime, runner, asked):
     """A large message does not stay in memory."""
     fresh = runner.resident_mib()
-    put = runtime.put(envelope(bytes(8_000_000)))
+    put = runtime.put(envelope(bytes(1_000_000)))
     runtime.reply(put)
     wait_until(lambda: runtime.status(put) == "finished")
     wait_until(lambda: runner.resident_mib() <= MOST_RESIDENT_MIB)
-    print(f"resident: {fresh:.1f} MiB, after a message of 8 MB {runner.resident_mib():.1f} MiB")
+    print(f"resident: {fresh:.1f} MiB, after a message of 1 MB {runner.resident_mib():.1f} MiB")
     assert fresh <= MOST_RESIDENT_MIB

@@ -46,7 +46,13 @@ def listeners(machine: Machine) -> dict[int, bool]:
     found: dict[int, bool] = {}
     for line in machine.run("ss", "-Hltn").stdout.splitlines():
         host, _, port = line.split()[3].rpartition(":")
-        address = host.strip("[]")
-        inside = address != "*" and ipaddress.ip_address(address).is_loopback
-        found[int(port)] = found.get(int(port), True) and inside
+        found[int(port)] = found.get(int(port), True) and _is_loopback(host.strip("[]"))
     return found
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a local address is; gRPC's sockets are IPv6 ones, with the IPv4 address in it."""
+    if host == "*":
+        return False
+    address = ipaddress.ip_address(host)
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

@@ -194,9 +194,7 @@ class FirstDay:
             look = "fedcredit dictionary check site/dictionary.yaml"
             if name == "bank-b":
                 self.said["own name"] = bank.types(f"{look} {TABLES[name]} --kind bank", code=1)
-                bank.types(
-                    """sed -i 's/limit_bal: {column: "limit_bal"}/limit_bal: {column: credit_line}/' site/mapping.yaml"""
-                )
+                bank.types("""sed -i 's/column: "limit_bal"/column: credit_line/' site/mapping.yaml""")
             bank.types(f"{look} {TABLES[name]} --kind bank --mapping site/mapping.yaml")
             bank.types(f"cp site/{name}.application.yaml ../operator")
 

@@ -135,7 +135,7 @@ def test_a_node_key_that_is_not_given_is_no_part_of_the_roster():
         make.OTHER_NODE_KEY[:-4],
         f"{make.OTHER_NODE_KEY} {'x' * 10_000}",
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop",
-        make.STRANGER.public.hex(),
+        pytest.param(make.STRANGER.public.hex(), id="an identity key"),
     ],
 )
 def test_what_is_no_node_key(key):

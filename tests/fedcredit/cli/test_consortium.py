@@ -145,6 +145,26 @@ def test_applications_become_version_1_and_then_the_next(cli, folder):
     one_sentence(cli("consortium", "adopt", roster, folder / "old.yaml"), "version 1 is not above 2")
 
 
+def test_the_first_version_comes_back_signed_and_takes_the_unsigned_one_s_place(cli, folder):
+    roster, back = folder / "roster.yaml", folder / "back.yaml"
+    applications = [application(folder, name) for name in ("bank-1", "bank-2")]
+    ran = cli("consortium", "enroll", roster, *applications)
+    assert f"signed by all: fedcredit consortium adopt {roster}" in ran.out
+    back.write_bytes(roster.read_bytes())
+    one_sentence(cli("consortium", "adopt", roster, back), "is not signed by bank-1, bank-2")
+    sign(back)
+    assert cli("consortium", "adopt", roster, back).code == 0
+    assert load_roster(roster) == load_roster(back)
+
+
+def test_a_first_version_of_other_members_does_not_take_the_unsigned_one_s_place(cli, folder):
+    roster, other = folder / "roster.yaml", folder / "other.yaml"
+    cli("consortium", "enroll", roster, application(folder, "bank-1"))
+    cli("consortium", "enroll", other, application(folder, "bank-2"))
+    sign(other)
+    one_sentence(cli("consortium", "adopt", roster, other), "is not signed by bank-1")
+
+
 def test_without_an_application_the_day_is_renewed(cli, folder):
     roster = folder / "roster.yaml"
     one_sentence(cli("consortium", "enroll", roster), "needs an application")

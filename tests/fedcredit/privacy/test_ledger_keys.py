@@ -115,7 +115,7 @@ def test_a_change_holds_for_its_place_only():
         {"new_public_key": None, "proof": 7},
         {"new_public_key": "no hex", "proof": "00"},
     ],
-    ids=str,
+    ids=["nothing", "no proof", "a wrong proof", "a short key", "other types", "no hex"],
 )
 def test_a_key_that_did_not_agree_is_refused(body):
     with forged(body, NEW) as ledger, pytest.raises(LedgerError, match="a change of key in the ledger does not hold"):

@@ -53,7 +53,7 @@ def test_a_request_holds_and_survives_its_file(name, tmp_path):
         {"node_key": None},
         {"node_key": NODE_KEYS["bank-2"]},
     ],
-    ids=str,
+    ids=["id", "kind", "region", "size", "key", "no node key", "another node key"],
 )
 def test_no_field_can_be_changed_after_it_was_signed(name, change):
     one = ALL[name]

@@ -14,6 +14,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TESTED_EXTRAS := fast,flower,neural,ray,sim,sql,dev
 WIRE := fedcredit/wire
 KIT ?= dist/kit
+FLOWER ?= 1.41
+FLOWER_CONTRACTS := tests/clients/test_flower_runtime_contract.py tests/clients/test_site_runner.py \
+  tests/server/test_flower_adapter.py tests/server/test_superlink.py
 
 # Nothing that is started from here reports home or installs packages at run time.
 export FLWR_TELEMETRY_ENABLED := 0
@@ -22,7 +25,7 @@ export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-events check mutants audit format proto wheel kit clean
+.PHONY: help demo test test-long test-events test-flower check mutants audit format proto wheel kit clean
 
 help: ## List the targets
 	@echo "Usage: make TARGET [PYTHON=python3.12] [ARGS=...]"
@@ -39,6 +42,12 @@ test-long: $(VENV)/.test ## As `test`, with the long tests
 
 test-events: $(VENV)/.test ## Ten thousand random schedules of whole jobs; ARGS="--sequences 50000 --seed 2" for others
 	$(BIN)/python -m tests.events $(ARGS)
+
+test-flower: $(VENV)/.python ## What we assume of Flower, held against another of its versions; FLOWER=1.42
+	$(BIN)/python -m venv $(VENV)/flower-$(FLOWER)
+	$(VENV)/flower-$(FLOWER)/bin/python -m pip --disable-pip-version-check install -qq --editable . "flwr==$(FLOWER).*" \
+	  pytest pytest-timeout pytest-randomly pytest-xdist hypothesis
+	$(VENV)/flower-$(FLOWER)/bin/python -m pytest $(FLOWER_CONTRACTS) -k "not pinned_one" $(ARGS)
 
 check: $(VENV)/.test ## Lint, formatting, types, import law
 	$(BIN)/ruff check .

@@ -21,6 +21,7 @@ from fedcredit.dictionary.problems import validation_problems
 from fedcredit.dictionary.schema import DataDictionary, load_dictionary
 from fedcredit.dictionary.strict_yaml import parse_yaml
 from fedcredit.errors import ConfigError
+from fedcredit.models.mlp_kernel import clipped_sums_of
 from fedcredit.models.module_spec import ImportPath, SourceHash
 from fedcredit.roster import Roster
 from fedcredit.roster_file import load_roster
@@ -53,6 +54,8 @@ class SiteFile(BaseModel):
         Exactly one of the two.
     modules
         Torch modules that may run here: import path, and SHA-256 of the file that was reviewed.
+    kernel
+        What computes a perceptron's sums: ``compiled`` needs the extra `fast` and gives the same integers sooner.
     ledger_counter
         The institution's own count of the ledger's events, best on another disk; beside the ledger if left out.
     socket, socket_group
@@ -79,6 +82,7 @@ class SiteFile(BaseModel):
     policy: Path | None = None
     not_private: NotPrivateDeclaration | None = None
     modules: dict[ImportPath, SourceHash] = Field(default_factory=dict)
+    kernel: Literal["numpy", "compiled"] = "numpy"
     ledger: Path
     ledger_counter: Path | None = None
     socket: Path
@@ -149,6 +153,7 @@ def load_site(file: SiteFile, read: Callable[[DataOrder], Dataset] | None = None
     ConfigError, DataError
         If a file is unusable, or the table lacks a declared column. No value of a record is looked at.
     """
+    clipped_sums_of(file.kernel)  # what it lacks is said now, and not in a job
     policy = load_policy(file.policy) if file.policy is not None else _not_private(file)
     key, roster = SigningKey.load(file.identity_key), load_roster(file.roster)
     for problem in membership_problems(file, roster, key):
@@ -170,6 +175,7 @@ def load_site(file: SiteFile, read: Callable[[DataOrder], Dataset] | None = None
         jobs_folder=jobs_folder_of(file.ledger),
         audit_trail=trail_of(file.ledger),
         modules=file.modules,
+        kernel=file.kernel,
     )
 
 

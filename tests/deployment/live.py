@@ -195,6 +195,11 @@ class LiveConsortium:
         above = self._running["coordinator" if institution is None else f"node-{institution}"]
         return [one for one in descendants({above.pid}) if _MARKS[kind] in command_of(one.pid)]
 
+    def supervisor(self) -> list[ProcessId]:
+        """The coordinator's supervisor."""
+        process = self._running["coordinator"]
+        return [one for one in descendants({os.getpid()}) if one.pid == process.pid]
+
     def kill(self, kind: str, institution: str | None = None) -> None:
         """Kill -9 a process; a custodian is started again at once, the others by their supervisors."""
         until(lambda: bool(self.processes(kind, institution)), START_S, f"a {kind}", self.logs)

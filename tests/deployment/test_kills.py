@@ -6,6 +6,7 @@ two jobs meet one kill of every kind in a phase that is charged and in one that 
 """
 
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from fedcredit.job.store import JobStore
 from fedcredit.plan import Plan
-from tests.deployment.live import KINDS, LiveConsortium
+from tests.deployment.live import KINDS, LiveConsortium, frozen
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
@@ -56,6 +57,19 @@ def test_every_kind_in_every_phase(consortium: LiveConsortium, kind: str, phase:
     plan = consortium.submit(f"{kind}-{phase.replace(' ', '-')}")
     consortium.wait_for(plan, phase)
     kill(consortium, kind, PHASES.index(phase))
+    assert consortium.finish(plan) == consortium.expected(plan)
+    check_ledgers(consortium, plan)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("down_s", [10, 95])
+def test_a_job_outlives_a_superlink_that_stays_away(consortium: LiveConsortium, down_s: int) -> None:
+    """For more than 60 s, Flower gives up the run, and the job goes on in another one."""
+    plan = consortium.submit(f"away-{down_s}")
+    consortium.wait_for(plan, "train 1")
+    with frozen(consortium.supervisor()):  # which would start it again
+        consortium.kill("superlink")
+        time.sleep(down_s)
     assert consortium.finish(plan) == consortium.expected(plan)
     check_ledgers(consortium, plan)
 

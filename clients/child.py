@@ -19,8 +19,9 @@ REASONS = {
         "proxy's if that inspects TLS, and check this machine's clock"
     ),
     "Exit Code: 305": (
-        "the SuperLink did not take this node: for up to 60 s it counts a killed one as online, which passes; else it "
-        "does not know node_key's public half (have it approved), or cannot be reached (superlink, proxy, firewall)"
+        "the SuperLink did not take this node: a coordinator that has just started admits the roster's nodes one by "
+        "one, and for up to 60 s it counts a killed node as online; both pass. Else the roster does not have "
+        "node_key's public half, or the SuperLink cannot be reached (superlink, proxy, firewall)"
     ),
     "Exit Code: 606": "SuperNode and site runner are of different Flower versions; install one version",
 }
@@ -121,7 +122,8 @@ def reason_in(said: str) -> str | None:
     if known:
         return known[0]
     own = [line for line in said.splitlines() if line.startswith("error: ")]
-    return own[-1] if own else None
+    # Flower logs what the SuperLink says, so a line may hold a terminal's control characters.
+    return "".join(letter for letter in own[-1] if letter.isprintable()) if own else None
 
 
 def _size(log: Path) -> int:

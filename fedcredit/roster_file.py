@@ -65,11 +65,13 @@ class SignedRoster:
         wrong = [name for name in self.broken() if name in ids]
         out = []
         if missing:
-            out.append(f"is not signed by {', '.join(missing)}; each runs: fedcredit roster sign ROSTER SITE.yaml")
+            out.append(
+                f"is not signed by {', '.join(missing)}; each runs: fedcredit institution approve SITE.yaml ROSTER"
+            )
         if wrong:
             out.append(
                 f"was changed after it was signed: the signature of {', '.join(wrong)} does not hold; compare it with "
-                "the other members, then each signs again: fedcredit roster sign ROSTER SITE.yaml"
+                "the other members, then each signs again: fedcredit institution approve SITE.yaml ROSTER"
             )
         if foreign:
             out.append(f"carries a signature of {', '.join(foreign)}, who is no member of it; remove the signature")

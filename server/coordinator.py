@@ -208,13 +208,15 @@ class Coordinator:
         self._answered(replies)
         return self._decide_if_complete()
 
-    def receive(self, replies: Mapping[str, bytes]) -> None:
+    def receive(self, replies: Mapping[str, bytes], faults: Mapping[str, str] | None = None) -> None:
         """Take the last replies to `next_step`, and decide the step if nobody is left to ask.
 
         Parameters
         ----------
         replies
             Envelope bytes per institution; whoever did not answer is left out.
+        faults
+            What is known of why somebody did not answer, one sentence each.
 
         Raises
         ------
@@ -222,7 +224,7 @@ class Coordinator:
             If fewer institutions than the quorum are left; the store keeps every earlier step, and the answers.
         """
         self._answered(replies)
-        self._asking.fall_silent(_RESENDS)
+        self._asking.fall_silent(_RESENDS, faults or {})
         self._decide_if_complete()
 
     def _ask(self) -> Asking:

@@ -95,3 +95,7 @@ class Deliveries:
     def keep(self, waiting: Collection[str]) -> None:
         """Drop whoever is not waited for any more."""
         self.of = {name: one for name, one in self.of.items() if name in waiting}
+
+    def words(self, names: Collection[str]) -> dict[str, str]:
+        """Why each of `names` failed last, for the operator; those that only kept silent are left out."""
+        return {name: one.fault.words() for name, one in self.of.items() if name in names and one.fault is not None}

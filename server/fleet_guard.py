@@ -9,11 +9,16 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
+from fedcredit.wire.messages import MAX_MESSAGE_BYTES
+
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+# A message of ours, and what Flower puts around it.
+LONGEST_BODY = MAX_MESSAGE_BYTES + 2**20
+_MOST_DIGITS = 12
 _HEALTH = b"/health"
 _FLEET = re.compile(rb"/v1/fleet/[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -31,14 +36,27 @@ def is_fleet_request(scope: Scope) -> bool:
     return scope["method"] == "POST" and _FLEET.fullmatch(path) is not None
 
 
+def is_short(scope: Scope) -> bool:
+    """Whether a request says how long it is, and is no longer than a message: Flower reads it before it asks whose."""
+    headers: list[tuple[bytes, bytes]] = scope.get("headers", [])
+    lengths = [value for name, value in headers if name == b"content-length"]
+    if any(name == b"transfer-encoding" for name, _ in headers) or len(lengths) > 1:
+        return False
+    if not lengths:
+        return bool(scope["method"] == "GET")
+    return lengths[0].isdigit() and len(lengths[0]) <= _MOST_DIGITS and int(lengths[0]) <= LONGEST_BODY
+
+
 def fleet_only(application: Application) -> Application:
-    """The same application with everything but the fleet paths and the health answered by 404."""
+    """The same application with everything but the fleet paths and the health answered by 404, or 413 if too long."""
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        if is_fleet_request(scope):
+        allowed = is_fleet_request(scope)
+        if allowed and is_short(scope):
             await application(scope, receive, send)
         else:
-            await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
+            status = 413 if allowed else 404
+            await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
             await send({"type": "http.response.body", "body": b""})
 
     return guarded

@@ -84,7 +84,7 @@ def current_roster(file: CoordinatorFile) -> Roster:
     if roster.expired(today):
         raise ConfigError(
             f"roster {file.roster} expired on {roster.expires} and today is {today} (UTC); have all members sign the "
-            "next version: fedcredit roster sign"
+            "next version: fedcredit institution approve"
         )
     return roster
 

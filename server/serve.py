@@ -14,7 +14,12 @@ from server.loopback_tls import HOST, LoopbackTls
 from server.supervisor import Child, Supervisor, alone
 
 
-def serve(path: Path, file: CoordinatorFile, announce: Callable[[str], None] = print) -> None:
+def _say(line: str) -> None:
+    """Print a line that is seen at once, also in a file or a journal."""
+    print(line, flush=True)
+
+
+def serve(path: Path, file: CoordinatorFile, announce: Callable[[str], None] = _say) -> None:
     """Run the coordinator until the process is told to end.
 
     Parameters

@@ -162,7 +162,7 @@ class CoordinatorStrategy(Strategy):
                 self._sleep(self._pacing.poll_interval_s)
         silent = self._waiting
         if silent:
-            self._coordinator.receive({})
+            self._coordinator.receive({}, self._deliveries.words(silent))
         self._report.ended(step, silent, self._clock() - self._began)
 
     def _ask(self, grid: Grid, roll_call: RollCall, step: Step) -> None:

@@ -6,7 +6,7 @@ a member's reserve is used up, or the plan allows no further attempt, there is n
 with the model so far, and without an evaluation the model is released without one.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from fedcredit.dictionary.schema import DataDictionary
@@ -64,12 +64,12 @@ class Asking:
         self.waiting.remove(name)
         self.refused[name] = (code, text)
 
-    def fall_silent(self, resends: int) -> None:
+    def fall_silent(self, resends: int, faults: Mapping[str, str]) -> None:
         """The time is over for whoever has not answered; more than `resends` times, and it will not."""
         for name in tuple(self.waiting):
             self.silences[name] = self.silences.get(name, 0) + 1
             if self.silences[name] > resends:
-                self.refuse(name, "silent", "no answer in time")
+                self.refuse(name, "silent", sentence(faults.get(name, "no answer in time")))
 
     def packets(self) -> dict[str, bytes]:
         """The envelopes of all answers."""

@@ -89,6 +89,12 @@ def read_lines(data: bytes, what: str) -> Iterator[Line]:
         before = line.link
 
 
+def key_change(old: bytes, new: SigningKey, before: Link) -> dict[str, Any]:
+    """What the line after `before` says of a change of key; the new key signs it, so that nobody names another's."""
+    proof = new.sign(_change_to_sign(old, new.public, before.hash)).hex()
+    return {"event": KEY_CHANGED, "old_public_key": old.hex(), "new_public_key": new.public.hex(), "proof": proof}
+
+
 def names_next(line: Line, public_key: bytes) -> bool:
     """Whether a line says that this key signs the lines after it."""
     return line.values.get("event") == KEY_CHANGED and line.values.get("new_public_key") == public_key.hex()
@@ -125,14 +131,16 @@ def require_signed_in_turn(lines: Sequence[Line], public_key: bytes, what: str) 
     if not changes:
         require_signed(lines, (public_key,), what)
         return
-    keys = [bytes.fromhex(str(changes[0].values.get("old_public_key", "")))]
-    keys += [bytes.fromhex(str(line.values.get("new_public_key", ""))) for line in changes]
+    keys = [_bytes_of(changes[0].values, "old_public_key")]
+    keys += [_bytes_of(line.values, "new_public_key") for line in changes]
     if public_key not in keys or any(len(key) != PUBLIC_KEY_BYTES for key in keys):
         raise LedgerError(f"audit trail {what} was never written under key {public_key.hex()}.")
     for line in lines:
         require_signed((line,), keys[:1], what)
         if line.values.get("event") == KEY_CHANGED:
-            keys.pop(0)
+            old, proof = keys.pop(0), _bytes_of(line.values, "proof")
+            if not verify_signature(keys[0], _change_to_sign(old, keys[0], line.previous), proof):
+                raise LedgerError(f"audit trail {what}, line {line.link.number} names a key that did not sign it.")
 
 
 def _read(text: bytes) -> Line:
@@ -144,6 +152,17 @@ def _read(text: bytes) -> Line:
     if len(line.previous) != len(GENESIS):
         raise ValueError("a hash of the wrong length")
     return line
+
+
+def _bytes_of(values: dict[str, Any], name: str) -> bytes:
+    try:
+        return bytes.fromhex(str(values.get(name, "")))
+    except ValueError:
+        return b""
+
+
+def _change_to_sign(old: bytes, new: bytes, before: bytes) -> bytes:
+    return length_prefixed("audit-key-change", old, new, before)
 
 
 def _hash(entry: dict[str, Any]) -> bytes:

@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 from fedcredit import __version__
 from fedcredit.audit.allowance import Allowance, Tally
 from fedcredit.audit.ledger_events import events_since
-from fedcredit.audit.lines import BEFORE_FIRST, KEY_CHANGED, Line, names_next, read_lines, require_signed, write_line
+from fedcredit.audit.lines import BEFORE_FIRST, Line, key_change, names_next, read_lines, require_signed, write_line
 from fedcredit.audit.requests import described
 from fedcredit.audit.trail_file import TrailFile, damaged, set_aside
 from fedcredit.errors import LedgerError, RefusalError
@@ -128,8 +128,7 @@ class Trail:
             return
         trail._go_on()
         try:
-            keys = {"old_public_key": old.public.hex(), "new_public_key": new.public.hex()}
-            trail._write({"event": KEY_CHANGED, **keys}, [])
+            trail._write(key_change(old.public, new, trail._link), [])
         except RefusalError as error:
             raise _unwritable(path) from error
 

@@ -323,7 +323,9 @@ class Custodian:
         return self._site.key.seal(self._site.institution, message)
 
     def _refuse(self, request: bytes, code: str, text: str) -> bytes:
-        _LOG.warning("%s refused a request (%s): %s", self._site.institution, code, text[:_LONGEST_REFUSAL])
+        # It may quote what a coordinator wrote, which shall not look like a line of its own.
+        said = "".join(letter if letter.isprintable() else " " for letter in text[:_LONGEST_REFUSAL])
+        _LOG.warning("%s refused a request (%s): %s", self._site.institution, code, said)
         return self._seal(Refusal(envelope_hash(request), code, text[:_LONGEST_REFUSAL]))
 
 

@@ -22,7 +22,7 @@ from fedcredit.errors import ConfigError
 _LONGEST_SOCKET_PATH = 100
 Asked = TypeVar("Asked")
 Answered = TypeVar("Answered")
-_HEALTH = "/grpc.health.v1.Health/"
+_HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +98,10 @@ class Door:
 
 
 class TokenGate(grpc.ServerInterceptor):
-    """Hears only callers that show the token, and anybody who asks for the health service.
+    """Hears only callers that show the token, and tells anybody else whether it serves.
 
-    A call without it is turned away before its message is read.
+    A call without it is turned away, or told, before its message is read: a message that never came would hold a
+    thread for as long as its sender likes.
 
     Parameters
     ----------
@@ -108,11 +109,16 @@ class TokenGate(grpc.ServerInterceptor):
         Hex digits.
     on_rejected
         Told of each call that is turned away.
+    health
+        Bytes of the answer to a health check.
     """
 
-    def __init__(self, token: str, on_rejected: Callable[[], None]) -> None:
+    def __init__(
+        self, token: str, on_rejected: Callable[[], None], health: Callable[[grpc.ServicerContext], bytes]
+    ) -> None:
         self._token, self._on_rejected = token.encode(), on_rejected
         self._refusal: Any = grpc.stream_unary_rpc_method_handler(self._turn_away)
+        self._health: Any = grpc.stream_unary_rpc_method_handler(lambda _, context: health(context))
 
     def intercept_service(
         self,
@@ -123,10 +129,12 @@ class TokenGate(grpc.ServerInterceptor):
         metadata = dict(handler_call_details.invocation_metadata or ())
         shown = metadata.get(TOKEN_KEY, "")
         shown = shown if isinstance(shown, bytes) else shown.encode()
-        if handler_call_details.method.startswith(_HEALTH) or hmac.compare_digest(shown, self._token):
+        if hmac.compare_digest(shown, self._token):
             return continuation(handler_call_details)
-        refusal: grpc.RpcMethodHandler[Asked, Answered] = self._refusal
-        return refusal
+        unread: grpc.RpcMethodHandler[Asked, Answered] = self._refusal
+        if handler_call_details.method == _HEALTH_CHECK:
+            unread = self._health
+        return unread
 
     def _turn_away(self, _request: Iterable[bytes], context: grpc.ServicerContext) -> bytes:
         self._on_rejected()

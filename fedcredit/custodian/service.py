@@ -77,12 +77,12 @@ class CustodianService:
             ("grpc.so_reuseport", 0),  # or a second custodian would share a taken port
         ]
         token = self._door.token
-        gates = [] if token is None else [TokenGate(token, lambda: self._observer.rejected("token"))]
+        self._health = health.HealthServicer()
+        gates = [] if token is None else [TokenGate(token, lambda: self._observer.rejected("token"), self._is_healthy)]
         pool = futures.ThreadPoolExecutor(max_workers=_WORKERS)
         self._server = grpc.server(pool, options=options, interceptors=[*gates])
         method: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(self._handle)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Handle": method}),))
-        self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._stopped = threading.Event()
 
@@ -121,6 +121,10 @@ class CustodianService:
     def wait(self) -> None:
         """Block until `stop` was called."""
         self._stopped.wait()
+
+    def _is_healthy(self, context: grpc.ServicerContext) -> bytes:
+        answer: bytes = self._health.Check(health_pb2.HealthCheckRequest(), context).SerializeToString()
+        return answer
 
     def _handle(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         custodian = self._chosen(dict(context.invocation_metadata()).get(INSTITUTION_KEY))

@@ -16,7 +16,13 @@ MAX_BYTES = 1_000_000
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """A `yaml.SafeLoader` that refuses a mapping with the same key twice."""
+    """A `yaml.SafeLoader` that refuses a mapping with the same key twice, and aliases that multiply without end."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        node: yaml.Node | None = super().get_single_node()
+        if node is not None and _written_out(node, {}) > MAX_BYTES:
+            raise yaml.constructor.ConstructorError(None, None, "its aliases repeat too much", node.start_mark)
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
@@ -30,6 +36,16 @@ class _StrictLoader(yaml.SafeLoader):
                 )
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+
+def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many nodes there are where each alias is written out; a node within itself has no end."""
+    if id(node) not in known:
+        known[id(node)] = MAX_BYTES
+        pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+        parts = node.value if isinstance(node, yaml.SequenceNode) else [part for pair in pairs for part in pair]
+        known[id(node)] = 1 + sum(_written_out(part, known) for part in parts)
+    return known[id(node)]
 
 
 def parse_yaml(text: bytes, what: str, error: type[ConfigError] = ConfigError) -> dict[str, Any]:

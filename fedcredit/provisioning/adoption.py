@@ -109,7 +109,8 @@ def _change_node_key(file: SiteFile, node: NodeFile, roster: Roster, today: date
     member, public = roster.member(file.institution), public_of(waiting(node.node_key))
     if member is None or not public.exists() or public.read_text(encoding="ascii").strip() != member.node_key:
         return []
-    done = _exchange(node.node_key, today)
+    # A crash may have come between the two halves.
+    done = _exchange(node.node_key, today) if waiting(node.node_key).exists() else f"{node.node_key} is the new key"
     public.replace(public_of(node.node_key))
     return [f"{done}; restart the node"]
 

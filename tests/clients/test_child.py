@@ -97,3 +97,7 @@ def test_an_operator_reads_the_remedy(said, reason):
 
 def test_what_is_not_known_is_not_guessed():
     assert reason_in("Traceback (most recent call last): …") is None
+
+
+def test_what_a_log_quotes_cannot_steer_the_terminal():
+    assert reason_in("error: \x1b[2Jrefused\x07\n") == "error: [2Jrefused"

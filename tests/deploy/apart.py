@@ -5,8 +5,6 @@ are those that the documents name.
 """
 
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,8 +14,8 @@ import yaml
 from fedcredit.custodian.relay_token import make_relay_token
 from fedcredit.provisioning.certificates import make_authority, make_server_certificate
 from fedcredit.roster import Roster
-from tests.deploy.namespaces import Machine, Network
-from tests.deployment.live import ROOT, LiveConsortium, _environment
+from tests.deploy.namespaces import Network
+from tests.deployment.live import LiveConsortium
 
 FLEET, API, RUNTIME, CUSTODIAN = 9443, 8000, 9094, 9095
 COORDINATOR = "coordinator"
@@ -65,32 +63,9 @@ class ConsortiumApart(LiveConsortium):
         rules = [one["rule"]["expr"] for one in json.loads(done.stdout)["nftables"] if "rule" in one]
         return sum(part["counter"]["packets"] for rule in rules for part in rule if "counter" in part)
 
-    def server(self, *arguments: str, check: bool = True) -> str:
-        """Run one of the coordinator's commands on its machine; what it prints."""
-        command = self.network[COORDINATOR].command(sys.executable, "-m", "server", *arguments)
-        done = subprocess.run(
-            command, env=_environment(), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
-        )
-        if check and done.returncode:
-            raise RuntimeError(f"server {arguments[0]} failed: {done.stdout}{done.stderr}\n{self.logs()}")
-        return done.stdout + done.stderr
-
-    def _spawn(self, name: str, *arguments: str) -> None:
-        machine = self._machine_of(name)
-        with (self.folder / f"{name}.log").open("ab") as log:
-            self._running[name] = subprocess.Popen(
-                machine.command(sys.executable, *arguments),
-                env=_environment(),
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def _machine_of(self, process: str) -> Machine:
-        """Machine of ``coordinator``, ``custodian-NAME`` or ``node-NAME``."""
-        return self.network[process.removeprefix("custodian-").removeprefix("node-")]
+    def _command(self, _process: str, *arguments: str) -> list[str]:
+        machine = self.network[_process.removeprefix("custodian-").removeprefix("node-")]
+        return machine.command(*super()._command(_process, *arguments))
 
     def _write_coordinator(self, roster: Roster) -> None:
         super()._write_coordinator(roster)

@@ -8,6 +8,7 @@ import http.client
 import socket
 import ssl
 import sys
+from collections.abc import Callable
 
 WORD = b"fedcredit"
 
@@ -64,7 +65,13 @@ def statuses(ca: str, host: str, port: str, method: str, *paths: str) -> None:
         connection.close()
 
 
-PROGRAMS = {"serve": serve, "listen": listen, "ask": ask, "connect": connect, "statuses": statuses}
+PROGRAMS: dict[str, Callable[..., None]] = {
+    "serve": serve,
+    "listen": listen,
+    "ask": ask,
+    "connect": connect,
+    "statuses": statuses,
+}
 
 if __name__ == "__main__":
     PROGRAMS[sys.argv[1]](*sys.argv[2:])

@@ -71,6 +71,8 @@ class Transcript:
         """Add a command."""
         self.seconds[who].append(seconds)
         said = [text.rstrip() for text in output.replace(f"{self.folder}/", "…/").splitlines()]
+        if line.endswith("--json"):
+            said = [f"({len(output)} bytes of JSON)"]  # a person reads the tables
         self.lines += [f"{who}$ {line.replace(f'{self.folder}/', '…/')}    [{seconds:.1f} s]", *said, ""]
 
     def ended(self) -> None:

@@ -136,7 +136,7 @@ class LiveConsortium:
 
     def server(self, *arguments: str, check: bool = True) -> str:
         """Run one of the coordinator's commands; what it prints."""
-        command = [sys.executable, "-m", "server", *arguments]
+        command = self._command("coordinator", "-m", "server", *arguments)
         done = subprocess.run(
             command, env=_environment(), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
         )
@@ -226,7 +226,7 @@ class LiveConsortium:
     def _spawn(self, name: str, *arguments: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(
-                [sys.executable, *arguments],
+                self._command(name, *arguments),
                 env=_environment(),
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
@@ -234,6 +234,10 @@ class LiveConsortium:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def _command(self, _process: str, *arguments: str) -> list[str]:
+        """Command line of a process of ``coordinator``, ``custodian-NAME`` or ``node-NAME``."""
+        return [sys.executable, *arguments]
 
     def _write(self) -> None:
         node_keys = {name: make_node_key() for name in self.institutions}

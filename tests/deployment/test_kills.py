@@ -34,6 +34,7 @@ def consortium() -> Iterator[LiveConsortium]:
     assert running.left_over == []
 
 
+@pytest.mark.long  # the jobs below end with the same comparison
 def test_a_job_over_tls_gives_the_model_of_the_same_plan_in_process(consortium: LiveConsortium) -> None:
     plan = consortium.submit("quiet")
     assert consortium.finish(plan) == consortium.expected(plan)

@@ -87,7 +87,7 @@ def test_a_signature_is_over_the_hash_behind_a_tag_of_its_own():
 @pytest.mark.parametrize("name", ["bank-1", "bank-2", "hospital-1"])
 def test_a_missing_signature_is_named(path, name):
     found = refusal(path, **{name: None})
-    assert f"is not signed by {name}; each runs: fedcredit roster sign" in found
+    assert f"is not signed by {name}; each runs: fedcredit institution approve" in found
     assert "does not hold" not in found
 
 

@@ -54,7 +54,7 @@ BREAKS: dict[str, tuple[Callable[[CoordinatorFile], object], str, str]] = {
     "roster not signed": (
         lambda file: other_roster(file, SignedRoster(members(*NAMES), {})),
         "roster",
-        "is not signed by bank-1, bank-2, hospital-1; each runs: fedcredit roster sign",
+        "is not signed by bank-1, bank-2, hospital-1; each runs: fedcredit institution approve",
     ),
     "roster expired": (
         lambda file: other_roster(file, signed(roster(*NAMES, expires="2020-01-01"))),

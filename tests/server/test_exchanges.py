@@ -8,9 +8,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from fedcredit.errors import AbsenceError
 from fedcredit.models.family import family_of
 from fedcredit.wire.canonical import canonical_json
+from server.faults import FAULTS
 from server.job_status import read_status
 from server.pacing import Pacing
 from server.strategy import CoordinatorStrategy
+from server.verdict import sentence
 from tests import tiny
 from tests.rosters import NODE_KEYS
 
@@ -113,6 +115,8 @@ def test_a_member_that_stays_away_leaves_the_job_waiting_with_the_reason_in_the_
         made.start(grid)
     status = read_status(tmp_path)
     assert (status.state, status.phase, status.round) == ("stopped", "train", 2)
-    assert status.reason.startswith("train has 2 of 3 institutions (hospital-1: no answer in time)")
-    assert sum("NODE.yaml" in line for line in lines) == 2  # asked twice, told twice
-    assert "hospital-1 refused train 2: no answer in time" in lines
+    cause = sentence(FAULTS[1007].words())
+    assert status.reason.startswith(f"train has 2 of 3 institutions (hospital-1: {cause}")
+    told = [line for line in lines if "NODE.yaml" in line and "refused" not in line]
+    assert len(told) == 2  # asked twice, told twice
+    assert f"hospital-1 refused train 2: {cause}" in lines

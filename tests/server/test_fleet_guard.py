@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.fleet_guard import fleet_only, is_fleet_request
+from server.fleet_guard import LONGEST_BODY, fleet_only, is_fleet_request, is_short
 
 
 def asked(path: bytes, method: str = "POST", kind: str = "http") -> dict[str, Any]:
@@ -49,3 +49,31 @@ def test_what_does_not_pass_is_answered_here() -> None:
 
     asyncio.run(fleet_only(application)(asked(b"/v1/control/start-run"), application, send))  # type: ignore[arg-type]
     assert sent[0]["status"] == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "passes"),
+    [
+        ("GET", [], True),
+        ("POST", [(b"content-length", b"%d" % LONGEST_BODY)], True),
+        ("POST", [(b"content-length", b"%d" % (LONGEST_BODY + 1))], False),
+        ("POST", [], False),
+        ("POST", [(b"content-length", b"-1")], False),
+        ("POST", [(b"content-length", b"9" * 5000)], False),
+        ("POST", [(b"content-length", b"1"), (b"content-length", b"2")], False),
+        ("POST", [(b"transfer-encoding", b"chunked"), (b"content-length", b"1")], False),
+    ],
+)
+def test_a_stranger_cannot_fill_the_memory(method: str, headers: list[tuple[bytes, bytes]], passes: bool) -> None:
+    assert is_short({**asked(b"/v1/fleet/pull-messages", method), "headers": headers}) is passes
+    sent: list[Any] = []
+
+    async def application(_scope: Any, _receive: Any, _send: Any) -> None:
+        sent.append({"status": 200})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    path = b"/health" if method == "GET" else b"/v1/fleet/pull-messages"
+    asyncio.run(fleet_only(application)({**asked(path, method), "headers": headers}, application, send))  # type: ignore[arg-type]
+    assert sent[0]["status"] == (200 if passes else 413)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 import yaml
 
+from fedcredit.audit.lines import BEFORE_FIRST, KEY_CHANGED, key_change, write_line
 from fedcredit.audit.reading import check, named_key
 from fedcredit.audit.trail import Trail
 from fedcredit.custodian.site_file import load_site_file
@@ -89,3 +90,19 @@ def test_a_stranger_cannot_name_our_key_in_our_trail(bank, changed):
     bank.trail.write_bytes(b"".join(lines[:-1]) + canonical_json(forged) + b"\n")
     with pytest.raises(LedgerError, match="is not signed by"):
         bank.start()
+
+
+@pytest.mark.parametrize("proof", ["", "zz", "ab" * 64])
+def test_a_stranger_cannot_write_a_trail_and_name_our_key_at_its_end(tmp_path, proof):
+    """Our key has signed no line of it."""
+    ours, stranger, path = SigningKey.generate(), SigningKey.generate(), tmp_path / "ledger.audit.jsonl"
+    ledger = {"events": 1, "head": "00" * 32, "new": []}
+    first, link = write_line(stranger, {"event": "start", "ledger": ledger}, BEFORE_FIRST)
+    keys = {"old_public_key": stranger.public.hex(), "new_public_key": ours.public.hex(), "proof": proof}
+    last, _ = write_line(stranger, {"event": KEY_CHANGED, **keys, "ledger": ledger}, link)
+    path.write_bytes(first + last)
+    with pytest.raises(LedgerError, match="line 2 names a key that did not sign it"):
+        check(path, ours.public)
+    last, _ = write_line(stranger, {**key_change(stranger.public, ours, link), "ledger": ledger}, link)
+    path.write_bytes(first + last)
+    assert check(path, ours.public).lines == 2

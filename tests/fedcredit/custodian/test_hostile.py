@@ -372,3 +372,11 @@ def test_the_overflow_check_counts_what_one_record_can_add(consortium):
     phases["train"]["sensitivity_squared"]["bank"] = 2**104
     with pytest.raises(RefusalError, match="overflow 64 bits"):
         guard_numbers(changed(consortium.plan, phases=phases))
+
+
+def test_a_coordinator_writes_no_lines_into_our_log(consortium, bank, caplog):
+    """What is wrong with a plan is said in its own words, which reach the institution's console and its log."""
+    plan = canonical_json({"job": 1, "\n2026-01-01 all is well\x1b[2J": 1})
+    refused(ask(consortium, bank, JoinRequest(plan)), "plan")
+    (line,) = [record.getMessage() for record in caplog.records if "(plan)" in record.getMessage()]
+    assert line.isprintable()

@@ -106,7 +106,7 @@ def test_who_does_not_show_the_token_is_turned_away(socket, shown):
 
 def test_a_token_in_bytes_is_no_token(socket):
     """The names of binary metadata end in -bin; such a value under another name never comes."""
-    gate = TokenGate(TOKEN, lambda: None)
+    gate = TokenGate(TOKEN, lambda: None, lambda _: b"")
 
     class Details:
         method = METHOD
@@ -218,3 +218,21 @@ def test_a_stop_finishes_the_message_in_hand(socket):
         stopping.join(WAIT_S)
     assert not stopping.is_alive()
     assert not socket.exists()
+
+
+@pytest.mark.parametrize(("method", "code"), [("Check", "OK"), ("Watch", "UNAUTHENTICATED")])
+def test_a_stranger_s_unsent_messages_hold_nobody_up(socket, method, code):
+    """Health is asked of a custodian without a token; a call that is never finished must not take a thread."""
+    never = threading.Event()
+
+    def unsent():
+        never.wait(WAIT_S)
+        yield b""
+
+    service = CustodianService({"bank-1": Echo()}, Door(socket, token=TOKEN))
+    with service, grpc.insecure_channel(grpc_target(socket)) as channel:
+        open_calls = channel.stream_unary(f"/grpc.health.v1.Health/{method}")
+        calls = [open_calls.future(unsent(), timeout=WAIT_S / 4) for _ in range(8)]
+        assert {call.code().name for call in calls} == {code}
+        assert ask(socket, TOKEN) == b"cba"
+        never.set()

@@ -32,3 +32,17 @@ def test_faults(text, sentence):
 def test_the_class_of_the_error_is_the_callers():
     with pytest.raises(DictionaryError):
         parse_yaml(b"", "doc", DictionaryError)
+
+
+@pytest.mark.parametrize("link", ["[{}]", "{{<<: [{}]}}"])
+def test_aliases_do_not_multiply(link):
+    """Some hundred bytes that would be 9^9 values once written out, e.g. in a message about them."""
+    first = "a0: &a0 {k: 1}"
+    rest = (f"a{i}: &a{i} {link.format(', '.join([f'*a{i - 1}'] * 9))}" for i in range(1, 10))
+    with pytest.raises(ConfigError, match="aliases repeat too much"):
+        parse_yaml("\n".join((first, *rest)).encode(), "a file")
+
+
+def test_a_value_within_itself_is_refused():
+    with pytest.raises(ConfigError, match="aliases repeat too much"):
+        parse_yaml(b"a: &a [*a]", "a file")

@@ -210,7 +210,8 @@ def test_the_key_of_one_day_is_not_written_over(site):
     assert names == ["identity.pem.retired-2026-05-04", "identity.pem.retired-2026-05-04-2"]
 
 
-def test_the_node_key_is_exchanged_with_it(site):
+@pytest.mark.parametrize("crash", [False, True])
+def test_the_node_key_is_exchanged_with_it(site, monkeypatch, crash):
     first = make_node_key()
     path = site.folder / "keys" / "node"
     path.write_bytes(first.private)
@@ -225,7 +226,19 @@ def test_the_node_key_is_exchanged_with_it(site):
         state=site.folder,
     )
     file, new = load_site_file(site.file), rotated(site, node)
+    if crash:
+        proposal = look_at(file, new, TODAY)
+        with monkeypatch.context() as patch:
+            # Between the private half and the public one.
+            patch.setattr(adoption, "public_of", lambda one: public_of(one) if one != path else _killed())
+            with pytest.raises(KeyboardInterrupt):
+                adopt(file, node, proposal, TODAY)
     adopt(file, node, look_at(file, new, TODAY), TODAY)
     member = load_roster(file.roster).member("bank-1")
     assert load_node_key(path) == member.node_key != first.public
+    assert public_of(path).read_text().strip() == member.node_key
     assert path.with_name("node.retired-2026-05-04").read_bytes() == first.private
+
+
+def _killed():
+    raise KeyboardInterrupt

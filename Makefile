@@ -35,7 +35,7 @@ demo: $(VENV)/.demo ## Set up (once), then train six institutions' joint scoreca
 	$(BIN)/python -m simulations $(ARGS)
 
 test: $(VENV)/.test ## Set up (once), then run every test that this machine can run; ARGS go to pytest
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope $(ARGS)
 
 test-long: $(VENV)/.test ## As `test`, with the long tests
 	$(BIN)/python -m pytest --long $(ARGS)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 # Packages whose program has another name; Debian keeps PostgreSQL's server programs off the PATH.
 PROGRAM_OF = {"postgresql": "initdb", "iproute2": "ip", "nftables": "nft", "systemd": "systemd-analyze"}
@@ -31,8 +32,16 @@ QUIET_FLOWER = {
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 
-# Beside the modules marked e2e; side by side, they would wait for each other's processes.
-PROCESSES = ("crash/", "deployment/", "deploy/", "fedcredit/cli/test_custodian_process.py")
+# Side by side, they would wait for each other's processes.
+PROCESSES = (
+    "clients/test_hostile_bundle.py",
+    "crash/",
+    "deploy/",
+    "deployment/",
+    "e2e/",
+    "fedcredit/cli/test_custodian_process.py",
+    "server/test_serve.py",
+)
 STARTS_PROCESSES = tuple(f"tests/{place}" for place in PROCESSES)
 
 LEFT_OUT = pytest.StashKey[set[str]]()
@@ -58,18 +67,23 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+class ByModule(LoadScopeScheduling):
+    """A module's tests share a worker, and so do all modules that start processes and wait for them."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.split("::", maxsplit=1)[0]
+        return "processes" if module.startswith(STARTS_PROCESSES) else module
+
+
 class Workers:
     """Hooks of pytest-xdist: who runs what, and what the workers left out joins the first process's list."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
 
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """A module's tests share a worker, and so do all that start processes and wait for them."""
-        for item in items:
-            module = item.nodeid.split("::")[0]
-            apart = item.get_closest_marker("e2e") or module.startswith(STARTS_PROCESSES)
-            item.add_marker(pytest.mark.xdist_group("processes" if apart else module))
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: object) -> LoadScopeScheduling:
+        """In the first process: which tests share a worker."""
+        return ByModule(config, log)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """In a worker: hand over what was left out."""

@@ -80,7 +80,7 @@ def test_only_what_the_last_run_said_is_explained(tmp_path, caplog):
     (tmp_path / "child.log").write_text("Exit Code: 606\n")
     code = "print('Exit Code: 305'); raise SystemExit(1)"
     told = keep_until(Keeper(child(tmp_path, code), FAST), caplog, "ended", 1)
-    assert "counts a killed one as online" in told[0]
+    assert "counts a killed node as online" in told[0]
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ class Script:
             self.receive({})
         return waiting
 
-    def receive(self, replies: Mapping[str, bytes], faults: Mapping[str, str] | None = None) -> None:
+    def receive(self, replies: Mapping[str, bytes], _faults: Mapping[str, str] | None = None) -> None:
         self.received.append({**self.taken, **replies})
         self.taken = {}
         self.steps.pop(0)

@@ -12,8 +12,11 @@ import sys
 from typing import Any
 
 import uvicorn
+from flwr.common.constant import SUPERLINK_NODE_ID
+from flwr.proto.fleet_pb2 import PushMessagesRequest
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan, _parse_superlink_lifespan_config
 from flwr.superlink.main import create_app
+from google.protobuf.message import DecodeError
 
 from server.fleet_guard import fleet_only
 
@@ -43,7 +46,7 @@ def listeners(fleet: tuple[str, int, str, str], arguments: list[str]) -> tuple[u
         **common,
     )
     outside = uvicorn.Config(
-        fleet_only(application),
+        fleet_only(application, is_replies),
         host=host,
         port=port,
         ssl_certfile=certificate,
@@ -52,6 +55,20 @@ def listeners(fleet: tuple[str, int, str, str], arguments: list[str]) -> tuple[u
         **common,
     )
     return uvicorn.Server(inside), uvicorn.Server(outside)
+
+
+def is_replies(body: bytes) -> bool:
+    """Whether a push of messages holds replies of the node that sends it to the coordinator, and nothing else."""
+    try:
+        pushed = PushMessagesRequest.FromString(body)
+    except DecodeError:
+        return False
+    return all(
+        one.metadata.reply_to_message_id
+        and one.metadata.src_node_id == pushed.node.node_id
+        and one.metadata.dst_node_id == SUPERLINK_NODE_ID
+        for one in pushed.messages_list
+    )
 
 
 async def serve(*servers: uvicorn.Server) -> None:

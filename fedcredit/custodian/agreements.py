@@ -37,7 +37,7 @@ class Agreements:
 
     def __init__(self, site: Site, ledger: Ledger, new_noise_key: Callable[[], BitSource]) -> None:
         self._site, self._ledger, self._new_noise_key = site, ledger, new_noise_key
-        self._heads = HeadBook(ledger)
+        self._heads = HeadBook(ledger, site.roster)
         self._secrets: dict[bytes, JobSecrets] = {}
 
     def of(self, plan_hash: bytes, plan: Plan) -> JobSecrets:
@@ -89,7 +89,7 @@ class Agreements:
             guard_witnesses(plan, self._site.institution, pairs.transcript, request.witnesses, self._ledger)
             secrets.witnessed = True
         # A snapshot of this process with its ledger, set back in the middle of a job, meets what it sent before.
-        guard_own_heads(self._site.institution, self._shown(plan, request), self._ledger)
+        guard_own_heads(self._site.institution, request.heads[: len(plan.members)], self._ledger)
         return pairs
 
     def shown(self, plan: Plan, request: RoundRequest) -> tuple[Head, ...]:

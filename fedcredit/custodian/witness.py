@@ -6,7 +6,9 @@ that it was ever shown of each member. When keys are agreed on it signs what it 
 hash to everybody's fresh nonce; and a custodian that has just joined waits for t + 1 others, one of whom is honest.
 
 A head that our own chain does not hold means that the ledger is an older copy. It is written down and nothing is
-answered until an operator has charged for what was lost. The coordinator carries the heads and can withhold those since
+answered until an operator has charged for what was lost. A change of identity key does not make peers forget: heads
+under an earlier key of ours count, and peers go on showing the newest one that was signed under another key than the
+roster pins now. The coordinator carries the heads and can withhold those since
 the last agreement on keys; below three members there are no keys and no witnesses.
 """
 
@@ -43,6 +45,19 @@ def contributed(roster: Roster, heads: Iterable[bytes]) -> tuple[Head, ...]:
     return tuple(head for head in shown(roster, heads) if head.witnessed(keys[head.institution]))
 
 
+def own_heads(institution: str, heads: Iterable[bytes], ledger: Ledger) -> tuple[Head, ...]:
+    """The heads that we signed ourselves, under whichever of our ledger's keys."""
+    keys, read = ledger.keys, []
+    for data in heads:
+        try:
+            head = read_head(data)
+        except WireError:
+            continue
+        if head.institution == institution and any(head.holds(key) for key in keys):
+            read.append(head)
+    return tuple(read)
+
+
 def written(heads: Iterable[Head]) -> dict[str, Any]:
     """What a ledger event keeps of heads."""
     return {"heads": [head.encode().hex() for head in heads]}
@@ -58,11 +73,16 @@ class HeadBook:
     ----------
     ledger
         Where they are kept: in the events of accepted keys and of charges.
+    roster
+        Pins the members' keys. A head under another key was signed before its owner changed keys; the newest of those
+        is kept apart, or whoever stole an old key could hide every newer head by one with a huge count.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._joined = newest(_read(ledger.notes("keys")))
-        self._contributed = newest(_read(ledger.notes("charge")))
+    def __init__(self, ledger: Ledger, roster: Roster) -> None:
+        joined, contributed = (tuple(_read(ledger.notes(kind))) for kind in ("keys", "charge"))
+        self._older = newest(head for head in (*joined, *contributed) if not _current(roster, head))
+        self._joined = newest(head for head in joined if _current(roster, head))
+        self._contributed = newest(head for head in contributed if _current(roster, head))
 
     def take_joined(self, heads: Iterable[Head]) -> None:
         """Remember heads in joins, whose signatures hold."""
@@ -75,7 +95,7 @@ class HeadBook:
     def testimony(self, transcript: Transcript) -> tuple[bytes, ...]:
         """What to sign in a keys reply: the newest heads of each member, in the transcript's order."""
         names = [peer.institution for peer in transcript.peers]
-        books = (self._joined, self._contributed)
+        books = (self._joined, self._contributed, self._older)
         return tuple(book[name].encode() for name in names for book in books if name in book)
 
 
@@ -104,21 +124,26 @@ def guard_witnesses(
         raise RefusalError(
             "witness", f"{len(own)} other members have signed what they know of this site's ledger; {wanted} must."
         )
-    # An honest member shows two of each at most.
-    most = 2 * len(plan.roster.members)
-    guard_own_heads(institution, shown(plan.roster, (data for reply in own for data in reply.heads[:most])), ledger)
+    # An honest member shows three of each at most.
+    most = 3 * len(plan.roster.members)
+    guard_own_heads(institution, (data for reply in own for data in reply.heads[:most]), ledger)
 
 
-def guard_own_heads(institution: str, heads: Iterable[Head], ledger: Ledger) -> None:
+def guard_own_heads(institution: str, heads: Iterable[bytes], ledger: Ledger) -> None:
     """Check that our ledger holds every head of ours that we are shown, and write down that it does not.
+
+    Parameters
+    ----------
+    heads
+        Of anybody, not yet proved.
 
     Raises
     ------
     RefusalError
         With code ``rolled-back``.
     """
-    for head in heads:
-        if head.institution == institution and not ledger.has_been_at(head.event_count, head.event_hash):
+    for head in own_heads(institution, heads, ledger):
+        if not ledger.has_been_at(head.event_count, head.event_hash):
             ledger.note("rolled_back", {"event_count": head.event_count, "event_hash": head.event_hash.hex()})
             guard_not_rolled_back(ledger)
 
@@ -135,6 +160,12 @@ def guard_not_rolled_back(ledger: Ledger) -> None:
         raise RefusalError(
             "rolled-back", "this site's ledger is an older copy than its peers have seen; its operator must recover it."
         )
+
+
+def _current(roster: Roster, head: Head) -> bool:
+    """Whether a head holds under the key that the roster pins, or may: of who has left, no key is known."""
+    member = roster.member(head.institution)
+    return member is None or head.holds(bytes.fromhex(member.public_key))
 
 
 def _read(events: Iterable[Mapping[str, Any]]) -> Iterator[Head]:

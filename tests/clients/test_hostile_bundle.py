@@ -135,6 +135,6 @@ def test_a_killed_supernode_is_back_after_flower_s_minute(deployment):
     log = deployment.node.state("supernode.log")
     deployment.node.child("flower-supernode").kill()
     deployment.node.says("supernode ended (SIGKILL)")
-    deployment.node.says("for up to 60 s it counts a killed one as online")
+    deployment.node.says("for up to 60 s it counts a killed node as online")
     wait_until(lambda: "SuperNode ID" in deployment.node.state("supernode.log")[len(log) :], 180)
     assert deployment.coordinator.ask(deployment.reviewed) == ["question answered"]

@@ -93,6 +93,19 @@ def test_on_a_shared_machine_the_two_accounts_are_held_and_others_are_not(networ
     assert reaches(machine, "127.0.0.1", OTHER, user="61002")
 
 
+def test_on_a_shared_machine_the_coordinators_own_account_alone_reaches_flowers_control_paths(network: Network) -> None:
+    machine = network["coordinator"]
+    machine.firewall("coordinator.nft", port=str(API), account="61003")
+    try:
+        reached = {
+            user: [port for port in (FLEET, API, OTHER) if reaches(machine, "127.0.0.1", port, user=user)]
+            for user in ("61001", "61003", "root")
+        }
+    finally:
+        machine.run("nft", "flush", "ruleset")
+    assert reached == {"61001": [FLEET, OTHER], "61003": [FLEET, API, OTHER], "root": [FLEET, OTHER]}
+
+
 def test_nothing_is_left_of_a_network() -> None:
     with Network(("one",)) as made:
         namespace = made["one"].namespace

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.fleet_guard import LONGEST_BODY, fleet_only, is_fleet_request, is_short
+from server.fleet_guard import LONGEST_BODY, PUSH, fleet_only, is_fleet_request, is_short
 
 
 def asked(path: bytes, method: str = "POST", kind: str = "http") -> dict[str, Any]:
@@ -47,7 +47,7 @@ def test_what_does_not_pass_is_answered_here() -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(fleet_only(application)(asked(b"/v1/control/start-run"), application, send))  # type: ignore[arg-type]
+    asyncio.run(fleet_only(application, bool)(asked(b"/v1/control/start-run"), application, send))  # type: ignore[arg-type]
     assert sent[0]["status"] == 404
 
 
@@ -75,5 +75,58 @@ def test_a_stranger_cannot_fill_the_memory(method: str, headers: list[tuple[byte
         sent.append(message)
 
     path = b"/health" if method == "GET" else b"/v1/fleet/pull-messages"
-    asyncio.run(fleet_only(application)({**asked(path, method), "headers": headers}, application, send))  # type: ignore[arg-type]
+    asyncio.run(fleet_only(application, bool)({**asked(path, method), "headers": headers}, application, send))  # type: ignore[arg-type]
     assert sent[0]["status"] == (200 if passes else 413)
+
+
+@pytest.mark.parametrize(("whole", "status"), [(True, 200), (False, 403)])
+@pytest.mark.parametrize("pieces", [[b"replies"], [b"re", b"plies"], [b"", b"replies", b""]])
+def test_what_a_node_pushes_is_judged_as_a_whole_and_passed_on_unchanged(
+    pieces: list[bytes], whole: bool, status: int
+) -> None:
+    sent, judged, passed = [], [], []
+    events = [
+        {"type": "http.request", "body": one, "more_body": number < len(pieces) - 1}
+        for number, one in enumerate(pieces)
+    ]
+    waiting = iter([*events, {"type": "http.disconnect"}])
+
+    async def receive() -> Any:
+        return next(waiting)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def application(_scope: Any, receive: Any, send: Any) -> None:
+        passed.extend([await receive(), await receive()])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    def is_replies(body: bytes) -> bool:
+        judged.append(body)
+        return whole
+
+    scope = {**asked(PUSH), "headers": [(b"content-length", b"7")]}
+    asyncio.run(fleet_only(application, is_replies)(scope, receive, send))
+    assert judged == [b"replies"]
+    assert sent[0]["status"] == status
+    if whole:
+        assert passed == [{"type": "http.request", "body": b"replies", "more_body": False}, {"type": "http.disconnect"}]
+    else:
+        assert passed == []
+
+
+def test_a_push_that_breaks_off_gets_to_nobody() -> None:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def application(*_: Any) -> None:
+        pytest.fail("it got through")
+
+    scope = {**asked(PUSH), "headers": [(b"content-length", b"7")]}
+    asyncio.run(fleet_only(application, bool)(scope, receive, send))
+    assert sent[0]["status"] == 403

@@ -119,7 +119,7 @@ def test_a_supernode_that_is_refused_is_explained_to_the_operator(deployment, tm
     superlink = f"127.0.0.1:{deployment.coordinator.port}"
     file = make_node(tmp_path, [], superlink=superlink, root_certificates=deployment.coordinator.ca)
     with supervised(file) as stranger:
-        stranger.says("supernode ended (exit code 1): the SuperLink did not take this node: for up to 60 s")
+        stranger.says("supernode ended (exit code 1): the SuperLink did not take this node: a coordinator")
 
 
 def test_a_superlink_with_another_authority_s_certificate_is_explained(deployment, tmp_path):

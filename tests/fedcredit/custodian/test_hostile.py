@@ -53,7 +53,7 @@ class FailsOn:
 
 
 def faulty(monkeypatch, condition):
-    monkeypatch.setattr(contribute_module, "family_of", lambda _: FailsOn(condition))
+    monkeypatch.setattr(contribute_module, "family_of", lambda *_: FailsOn(condition))
 
 
 def with_and_without(consortium, cell_of_age, cell_of_status):
@@ -115,7 +115,7 @@ def test_sums_of_another_form_never_reach_the_noise(consortium, bank, monkeypatc
         def contribute(self, *_):
             return wrong
 
-    monkeypatch.setattr(contribute_module, "family_of", lambda _: Other())
+    monkeypatch.setattr(contribute_module, "family_of", lambda *_: Other())
     refused(ask(consortium, bank, round_request(consortium, Role.TRAIN, model)), "internal")
     assert not bank.ledger.charges(consortium.plan.digest())
 

@@ -12,17 +12,15 @@ import subprocess
 import tempfile
 import textwrap
 import time
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from fedcredit.plan import Plan
 from server.bundle import build_bundle, bundle_hash
 from server.coordinator_file import load_coordinator_file
 from server.environment import environment, program
 from server.job_status import read_status
 from simulations.flower_runner import on_loopback
-from tests.deployment.live import LiveConsortium
+from tests.deployment.live import LiveConsortium, simulated
 
 ROUNDS, EMPTY = 6, 8
 ALLOWED = 1.10
@@ -78,14 +76,18 @@ def main() -> None:
             status = read_status(live.job_folder(plan.job))
             empty = empty_exchanges(live, app)
             own = list(status.seconds) if status else []
-    default = default_isolation(live, plan)
-    print(f"{ROUNDS} rounds, 3 institutions, seconds per exchange (median, least, most)")
-    for what, seconds in (("ours", own), ("empty message", empty), ("default isolation", default)):
-        print(
-            f"  {what:18} {statistics.median(seconds):6.2f} {min(seconds):6.2f} {max(seconds):6.2f}   n={len(seconds)}"
-        )
     ratio = statistics.median(own) / statistics.median(empty)
-    print(f"ours / empty {ratio:.2f} (bar {ALLOWED}); the whole job: {len(own)} exchanges in {whole:.0f} s")
+    print(f"3 institutions, {ROUNDS} rounds; seconds per exchange (median, least, most)")
+    say("ours", own)
+    say("empty message", empty)
+    print(f"ours / empty {ratio:.2f} (bar {ALLOWED}); the whole job: {len(own)} exchanges in {whole:.0f} s", flush=True)
+    say("default isolation", default_isolation())
+
+
+def say(what: str, seconds: list[float]) -> None:
+    """One line of the table."""
+    middle, least, most = statistics.median(seconds), min(seconds), max(seconds)
+    print(f"  {what:18} {middle:6.2f} {least:6.2f} {most:6.2f}   n={len(seconds)}", flush=True)
 
 
 def empty_exchanges(live: LiveConsortium, app: Path) -> list[float]:
@@ -109,16 +111,16 @@ def empty_exchanges(live: LiveConsortium, app: Path) -> list[float]:
     return [float(line.split()[-1]) for line in done.stdout.splitlines() if "exchange " in line]
 
 
-def default_isolation(live: LiveConsortium, plan: Plan) -> list[float]:
-    """Seconds of each step of the same job where each message starts a process."""
+def default_isolation() -> list[float]:
+    """Seconds of each step of such a job where each message starts a process; nodes without keys of their own."""
     times: list[float] = []
 
     def decided(*_: object) -> None:
         times.append(time.monotonic())
 
-    federation = replace(live.federation, plan=plan)
+    federation, spec = simulated(2, 1)
     with tempfile.TemporaryDirectory(prefix="fc-") as name:
-        on_loopback(federation, live.spec, Path(name), decided)
+        on_loopback(federation, spec, Path(name), decided)
     return [later - earlier for earlier, later in pairwise(times)]
 
 

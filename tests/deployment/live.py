@@ -84,7 +84,7 @@ class LiveConsortium:
         self, folder: Path, *, banks: int = 3, hospitals: int = 2, also_reviewed: tuple[str, ...] = ()
     ) -> None:
         self.folder, self._also_reviewed = folder, also_reviewed
-        self.federation, self.spec = _federation(banks, hospitals)
+        self.federation, self.spec = simulated(banks, hospitals)
         self.institutions = tuple(one.id for one in self.federation.institutions)
         self.coordinator = folder / "coordinator" / "COORDINATOR.yaml"
         self.fleet_port = free_port()
@@ -333,7 +333,8 @@ def command_of(pid: int) -> str:
         return ""
 
 
-def _federation(banks: int, hospitals: int) -> tuple[Federation, JobSpec]:
+def simulated(banks: int, hospitals: int) -> tuple[Federation, JobSpec]:
+    """A simulated consortium on the packaged data, and a job of two rounds without noise."""
     overrides = [f"federation.banks={banks}", f"federation.hospitals={hospitals}", "privacy=none", "++model.rounds=2"]
     config = compose_config(overrides)
     dictionary, table = load(data_spec(config))

@@ -72,7 +72,9 @@ def resolve(wheelhouse: Path, wanted: Sequence[str]) -> list[Pin]:
 def pin_of(entry: dict[str, dict[str, dict[str, dict[str, str]]]]) -> Pin:
     """Name, version and hash of an entry of pip's report."""
     metadata, archive = entry["metadata"], entry["download_info"]["archive_info"]
-    return Pin(str(metadata["name"]).lower().replace("_", "-"), str(metadata["version"]), archive["hashes"]["sha256"])
+    # Before 23.1, pip wrote the one hash in the older form.
+    sha256 = archive["hashes"]["sha256"] if "hashes" in archive else str(archive["hash"]).removeprefix("sha256=")
+    return Pin(str(metadata["name"]).lower().replace("_", "-"), str(metadata["version"]), sha256)
 
 
 def requirements(pins: Sequence[Pin]) -> str:

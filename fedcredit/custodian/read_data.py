@@ -1,6 +1,7 @@
 """The process that reads an institution's table: an order on standard input, the dataset on standard output."""
 
 import json
+import os
 import sys
 
 import pyarrow as pa
@@ -62,7 +63,7 @@ def main() -> None:
         answer, code = json.dumps({"error": DataError.__name__, "text": text}).encode(), REFUSED
     sys.stdout.buffer.write(answer)
     sys.stdout.flush()
-    sys.exit(code)
+    os._exit(code)  # without Arrow's own end, whose threads can abort the process after its work is done
 
 
 if __name__ == "__main__":

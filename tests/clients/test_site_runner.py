@@ -114,10 +114,10 @@ def test_a_reviewed_bundle_s_bytes_are_relayed(runtime, runner, asked):
 
 def test_a_foreign_bundle_is_a_number_and_leaves_nothing(runtime, runner, asked, home):
     before = files(home)
-    put = runtime.put(bundle=FOREIGN)
+    put = runtime.put(envelope(b"foreign"), bundle=FOREIGN)
     reply = runtime.reply(put)
     assert (reply.error.code, reply.error.reason) == (FAULTS["bundle-unknown"], None)
-    assert asked == []
+    assert b"foreign" not in asked  # an earlier test's question may still arrive
     assert files(home) == before
     # Its message is dropped unread, also at the SuperNode.
     wait_until(lambda: not runtime.state.object_store.get(put.message_id))

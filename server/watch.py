@@ -49,7 +49,7 @@ class Sight:
 
 
 def watch(job_folder: Path, console: Console, *, once: bool, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Show a job until it is done; as lines where the console is no terminal.
+    """Show a job until it is done; as lines where the console is no terminal that can redraw.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def watch(job_folder: Path, console: Console, *, once: bool, sleep: Callable[[fl
     """
     if once:
         console.print(frame(look(job_folder)))
-    elif console.is_terminal:
+    elif console.is_terminal and not console.is_dumb_terminal:
         _live(job_folder, console, sleep)
     else:
         _lines(job_folder, console, sleep)

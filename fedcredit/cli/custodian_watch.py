@@ -5,6 +5,8 @@ It reads the ledger and the audit trail without a lock, and shows what no coordi
 
 import os
 import time
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,20 +51,26 @@ def watch(
     policy = None if file.policy is None else load_policy(file.policy)
     public_key = SigningKey.load(file.identity_key).public
     console = Console()
-    frame = read_frame(file, policy, public_key)
     if once:
-        console.print(_drawn(file, frame))
+        console.print(_drawn(file, read_frame(file, policy, public_key)))
         return
-    seen = _signature(file)
-    with Live(_drawn(file, frame), console=console, auto_refresh=False) as live:
-        try:
-            while True:
-                time.sleep(every)
-                if (now := _signature(file)) != seen:
-                    seen = now
-                    live.update(_drawn(file, read_frame(file, policy, public_key)), refresh=True)
-        except KeyboardInterrupt:
-            return
+    with suppress(KeyboardInterrupt):
+        _follow(file, lambda: _drawn(file, read_frame(file, policy, public_key)), console, every)
+
+
+def _follow(file: SiteFile, draw: Callable[[], Group], console: Console, every_s: float) -> None:
+    """Show each change; one frame below the other where the console cannot redraw."""
+    redraws = console.is_terminal and not console.is_dumb_terminal
+    with Live(console=console, auto_refresh=False) if redraws else nullcontext() as live:
+        while True:
+            # Before the files are read: what changes meanwhile is a change.
+            seen = _signature(file)
+            if live is None:
+                console.print(draw())
+            else:
+                live.update(draw(), refresh=True)
+            while _signature(file) == seen:
+                time.sleep(every_s)
 
 
 def read_frame(file: SiteFile, policy: Policy | None, public_key: bytes) -> Frame:

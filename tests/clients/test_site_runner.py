@@ -144,9 +144,9 @@ def test_a_message_whose_run_ended_while_it_arrived_does_not_hold_up_the_next(ru
 
 @pytest.mark.parametrize("kind", ["query.other", "train", "evaluate", "train.round"])
 def test_another_type_of_message_is_refused_unread(runtime, runner, asked, kind):
-    reply = runtime.reply(runtime.put(kind=kind))
+    reply = runtime.reply(runtime.put(envelope(b"other type"), kind=kind))
     assert (reply.error.code, reply.error.reason) == (FAULTS["message-unknown"], None)
-    assert asked == []
+    assert b"other type" not in asked  # an earlier test's question may still arrive
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_another_type_of_message_is_refused_unread(runtime, runner, asked, kind)
 def test_a_message_of_another_shape_is_refused(runtime, runner, asked, content):
     reply = runtime.reply(runtime.put(content))
     assert (reply.error.code, reply.error.reason) == (FAULTS["request-malformed"], None)
-    assert asked == []
+    assert set(asked) <= {b"question"}  # of an earlier test
 
 
 def test_tasks_of_other_types_are_never_acquired(runtime, runner, asked):

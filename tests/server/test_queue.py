@@ -1,6 +1,7 @@
 """The queue: order, stops and resumes, what survives, and two writers at once."""
 
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -115,4 +116,18 @@ def test_a_queue_that_another_holds_is_one_sentence(tmp_path: Path, monkeypatch:
         queue.submit("a")
     other.execute("ROLLBACK")
     queue.submit("a")
+    other.close()
+
+
+def test_a_command_waits_while_the_dispatcher_makes_the_file(tmp_path: Path) -> None:
+    """SQLite's own patience does not cover the switch to a write-ahead log."""
+    path = tmp_path / "queue.sqlite"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE made (seq INTEGER)")
+    other.execute("BEGIN IMMEDIATE")
+    holds = threading.Timer(0.5, other.execute, ["ROLLBACK"])
+    holds.start()
+    with Queue(path) as queue:
+        assert queue.jobs() == []
+    holds.join()
     other.close()

@@ -50,8 +50,11 @@ def put(folder, **changes):
     write_files(folder, {STATUS_FILE: news(**changes).model_dump_json().encode()})
 
 
-def console(*, terminal=False):
-    return Console(file=io.StringIO(), width=200, force_terminal=terminal, color_system=None)
+def console(*, terminal=None):
+    environment = {"TERM": terminal} if terminal else {}
+    return Console(
+        file=io.StringIO(), width=200, force_terminal=bool(terminal), color_system=None, _environ=environment
+    )
 
 
 def shown(folder):
@@ -116,9 +119,10 @@ def following(folder, *changes):
     return lambda _: put(folder, **left.pop(0))
 
 
-def test_without_a_terminal_each_change_is_a_line(folder):
+@pytest.mark.parametrize("terminal", [None, "dumb"])
+def test_without_a_terminal_that_can_redraw_each_change_is_a_line(folder, terminal):
     put(folder, waiting=(Awaited(institution="bank-1", since=NOW),))
-    out = console()
+    out = console(terminal=terminal)
     same = {"waiting": (Awaited(institution="bank-1", since=NOW),)}
     last = {"state": "done", "steps_left": 0}
     watch(folder, out, once=False, sleep=following(folder, same, {"phase": "evaluate", "round": 1}, last))
@@ -128,7 +132,7 @@ def test_without_a_terminal_each_change_is_a_line(folder):
 
 def test_on_a_terminal_the_view_ends_with_the_job(folder):
     put(folder)
-    out = console(terminal=True)
+    out = console(terminal="xterm")
     watch(folder, out, once=False, sleep=following(folder, {"state": "done", "steps_left": 0}))
     assert "train 2 of 2" in out.file.getvalue()
     assert "done" in out.file.getvalue()

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket as sockets
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from clients.relay import relay
+from fedcredit.custodian.site_file import load_site_file
 from fedcredit.data import uci
 from fedcredit.data.uci import uci_dictionary
 from fedcredit.errors import RefusalError
@@ -171,6 +173,28 @@ def test_watch_of_a_custodian_that_was_never_served(cli, site):
     assert (ran.code, ran.err) == (0, "")
     assert "no job is open" in ran.out
     assert "no refusal" in ran.out
+
+
+@pytest.mark.timeout(WAIT_S)
+def test_without_a_terminal_each_change_is_a_frame_below_the_last(cli, site):
+    assert cli("ledger", "open", site.file).code == 0
+    command = [sys.executable, "-c", "from fedcredit.cli import main; main()", "custodian", "watch"]
+    options = {"env": os.environ | {"PYTHONPATH": str(ROOT)}, "text": True, "stdout": subprocess.PIPE}
+    with subprocess.Popen([*command, str(site.file), "--every", "0.2"], **options) as process:
+        try:
+            _frame(process.stdout)
+            os.utime(load_site_file(site.file).ledger)
+            _frame(process.stdout)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+
+
+def _frame(lines):
+    """Read up to a frame's last line."""
+    while "no refusal" not in next(lines):
+        continue
 
 
 @pytest.mark.timeout(WAIT_S)

@@ -46,7 +46,9 @@ class Coordinator:
 
     def command(self, name: str, *arguments: str) -> str:
         command = [sys.executable, "-m", "server", name, str(self.path), *arguments]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
 
     def told(self) -> dict[str, Any]:
         """What the status command says of the only job."""
@@ -231,8 +233,16 @@ def flower_runs(coordinator: Coordinator) -> list[dict[str, Any]]:
     return list(json.loads(listed.stdout)["runs"])
 
 
-def test_a_node_whose_key_has_left_the_roster_is_refused(coordinator: Coordinator, tmp_path: Path) -> None:
+@pytest.fixture
+def without_bank_2(coordinator: Coordinator) -> Iterator[None]:
+    before = coordinator.file.roster.read_bytes()
     write_roster_file(coordinator.file.roster, signed(members("bank-1", "hospital-1")))
+    yield
+    coordinator.file.roster.write_bytes(before)
+
+
+@pytest.mark.usefixtures("without_bank_2")
+def test_a_node_whose_key_has_left_the_roster_is_refused(coordinator: Coordinator, tmp_path: Path) -> None:
     log = coordinator.file.state / "logs/dispatcher.log"
     until(lambda: "its key has left the roster" in log.read_text())
 

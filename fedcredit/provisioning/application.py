@@ -81,13 +81,10 @@ class Application(BaseModel):
         pinned
             The roster that is to change; None for the first.
         """
-        name, present = self.member.id, None if pinned is None else pinned.member(self.member.id)
+        present = None if pinned is None else pinned.member(self.member.id)
         if self.change is Change.JOIN:
-            if present is not None:
-                return [f"{name} is a member already; it asks to rotate or to leave instead."]
-            if not self._holds(self.member.public_key):
-                return [f"{name}'s request to join {_NOT_SIGNED}"]
-            return self._node_key_faults(None)
+            return self._join_faults(present)
+        name = self.member.id
         if pinned is None or present is None:
             return [f"{name} asks to {self.change} and is no member; it asks to join instead."]
         if self.roster != pinned.digest().hex():
@@ -100,6 +97,13 @@ class Application(BaseModel):
         """The file's bytes."""
         values = self.model_dump(mode="json", exclude_none=True)
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=400).encode()
+
+    def _join_faults(self, present: Member | None) -> list[str]:
+        if present is not None:
+            return [f"{present.id} is a member already; it asks to rotate or to leave instead."]
+        if not self._holds(self.member.public_key):
+            return [f"{self.member.id}'s request to join {_NOT_SIGNED}"]
+        return self._node_key_faults(None)
 
     def _entry_faults(self, present: Member) -> list[str]:
         """A rotation changes keys and nothing else; a request to leave changes nothing."""
@@ -119,15 +123,13 @@ class Application(BaseModel):
             return []
         if proof:
             return [f"{self.member.id} did not sign with the node key that it names; have it ask again."]
-        remedy = (
-            "make it anew with this version, by 'fedcredit institution init' in an empty folder"
-            if self.change is Change.JOIN
-            else "ask again with this version, by 'fedcredit institution rotate-key'"
-        )
-        return [
+        anew = "make it anew, by 'fedcredit institution init' in an empty folder"
+        again = "ask again, by 'fedcredit institution rotate-key'"
+        fault = (
             f"{self.member.id}'s application does not prove that it has the node key that it names, as those of earlier "
-            f"versions do not; have it {remedy}."
-        ]
+            f"versions do not; have it {anew if self.change is Change.JOIN else again}."
+        )
+        return [fault]
 
     def _holds(self, public_key: str) -> bool:
         return verify_signature(bytes.fromhex(public_key), self._to_sign(), bytes.fromhex(self.signature))

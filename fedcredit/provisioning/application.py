@@ -126,8 +126,8 @@ class Application(BaseModel):
         anew = "make it anew, by 'fedcredit institution init' in an empty folder"
         again = "ask again, by 'fedcredit institution rotate-key'"
         fault = (
-            f"{self.member.id}'s application does not prove that it has the node key that it names, as those of earlier "
-            f"versions do not; have it {anew if self.change is Change.JOIN else again}."
+            f"{self.member.id}'s application does not prove that it has the node key that it names, as none of an "
+            f"earlier version does; have it {anew if self.change is Change.JOIN else again}."
         )
         return [fault]
 

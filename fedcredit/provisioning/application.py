@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fedcredit.dictionary.problems import listed, validation_problems
-from fedcredit.dictionary.strict_yaml import parse_yaml
-from fedcredit.errors import ConfigError
+from fedcredit.dictionary.model_file import load_model
 from fedcredit.roster import HashHex, Member, Roster
 from fedcredit.wire.canonical import canonical_json, length_prefixed
 from fedcredit.wire.envelope import SigningKey, verify_signature
@@ -190,15 +188,7 @@ def load_application(path: Path) -> Application:
     ConfigError
         If the file is missing or no request.
     """
-    what = f"application {path}"
-    try:
-        document = parse_yaml(path.read_bytes(), what)
-    except OSError as error:
-        raise ConfigError(f"{what} cannot be read ({error.strerror}); have the institution send it again.") from error
-    try:
-        return Application.model_validate(document)
-    except ValidationError as error:
-        raise ConfigError(listed(what, validation_problems(error, document))) from error
+    return load_model(Application, path, "application", "have the institution send it again.")
 
 
 def size_fault(public_size: int) -> str | None:

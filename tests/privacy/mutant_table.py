@@ -156,6 +156,23 @@ MUTANTS = (
         ("fedcredit/models/mlp_clipping.py", "np.copyto(part, 0.0, where=~within)", "part += 0.0"),
     ),
     _mutant(
+        "compiled-unclipped",
+        "compiled code does not clip, and is not compared with NumPy's before it is used",
+        "compiled_clip",
+        "tests/fedcredit/models/test_mlp_compiled.py::test_norms_are_held_alike_at_the_radius_and_beyond",
+        (
+            "fedcredit/models/mlp_compiled.py",
+            "factors = scale * (within / np.maximum(np.sqrt(norms), within))",
+            "factors = scale * np.ones_like(within)",
+        ),
+        (
+            "fedcredit/models/mlp_compiled.py",
+            "if not (fits[record] and totals[record] <= radii[record] ** 2):",
+            "if totals[record] < 0:",
+        ),
+        ("fedcredit/models/mlp_kernel.py", "if not _agree(sums,", "if None is _agree(sums,"),
+    ),
+    _mutant(
         "root-of-k",
         "the sensitivity of k records of a person is √k of one's",
         "person",

@@ -41,9 +41,9 @@ def put_aside_if_long(log: Path, writer: int | None) -> None:
 
 def _put_aside(log: Path, writer: int | None) -> None:
     held: list[ProcessId] = []
+    partial = log.with_name(f"{log.name}.partial")
     try:
         if writer is None or _all_held(writer, held):
-            partial = log.with_name(f"{log.name}.partial")
             shutil.copy(log, partial)
             partial.replace(older(log))
             with log.open("r+b") as file:
@@ -51,6 +51,7 @@ def _put_aside(log: Path, writer: int | None) -> None:
     finally:
         for one in held:
             one.send(signal.SIGCONT)
+        partial.unlink(missing_ok=True)
 
 
 def _all_held(writer: int, held: list[ProcessId]) -> bool:

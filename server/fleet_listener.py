@@ -88,6 +88,9 @@ def listen(host: str, port: int, room: Room) -> ListeningSocket:
         raise ConfigError(f"fleet host {host} is no address of this machine ({error.strerror}).") from error
     listening.room = room
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        # As asyncio does: "::" is not the IPv4 addresses too.
+        listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     try:
         listening.bind(address)
         listening.listen()

@@ -70,6 +70,7 @@ def test_a_writer_that_was_held_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
         one = process_id(session)
         assert one is not None
         assert not one.stopped()
+        assert not (tmp_path / "x.log.partial").exists()
         assert log.stat().st_size > growing_log.LARGEST_LOG
 
 

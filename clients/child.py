@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedcredit.growing_log import put_aside_if_long
 from fedcredit.node_file import Timeouts
 
 _LOG = logging.getLogger(__name__)
 _TAIL_BYTES = 20_000
+_LOOK_AT_LOG_S = 5.0
 # What a SuperNode or runner says as it ends, and what that means for the operator; the first that is found counts.
 REASONS = {
     "address already in use": "another process has its port; choose another runtime_port in NODE.yaml",
@@ -112,8 +114,18 @@ class Keeper:
         except OSError as error:
             return f"it could not be started, {error.strerror}"
         _LOG.info("%s is started as process %d", self._child.name, self._process.pid)
-        code = await self._process.wait()
+        code = await self._wait(self._process)
         return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
+    async def _wait(self, process: asyncio.subprocess.Process) -> int:
+        """Wait until it ends, and look after its log meanwhile; its exit code."""
+        ended = asyncio.ensure_future(process.wait())
+        try:
+            while not (await asyncio.wait([ended], timeout=_LOOK_AT_LOG_S))[0]:
+                put_aside_if_long(self._child.log, process.pid)
+            return await ended
+        finally:
+            ended.cancel()
 
 
 def reason_in(said: str) -> str | None:
@@ -133,6 +145,8 @@ def _size(log: Path) -> int:
 def _read_from(log: Path, start: int) -> str:
     if not log.exists():
         return ""
+    size = _size(log)
     with log.open("rb") as file:
-        file.seek(max(start, _size(log) - _TAIL_BYTES))
+        # Shorter than before: it was put aside meanwhile, so all of it is new.
+        file.seek(max(start if start <= size else 0, size - _TAIL_BYTES))
         return file.read().decode("utf-8", "replace")

@@ -23,7 +23,7 @@ from fedcredit.custodian.policy import require_unshared
 from fedcredit.custodian.relay_token import load_relay_token
 from fedcredit.errors import ConfigError
 from fedcredit.node_file import NodeFile, load_node_file
-from fedcredit.process_id import ProcessId, process_id
+from fedcredit.process_id import ProcessId, started_with
 
 MARK = "FEDCREDIT_NODE"
 """Variable of each child's environment: the path of its NODE.yaml."""
@@ -106,9 +106,7 @@ def site_runner(path: Path, node: NodeFile) -> Child:
 
 def children_of(path: Path) -> list[ProcessId]:
     """Every process of this account that was started for a NODE.yaml, by whichever supervisor."""
-    mark = f"{MARK}={path}".encode()
-    numbers = [int(folder.name) for folder in Path("/proc").glob("[0-9]*") if mark in _variables(folder)]
-    return [process for number in numbers if (process := process_id(number)) is not None]
+    return started_with(f"{MARK}={path}")
 
 
 def stop_all(processes: Sequence[ProcessId], grace_s: float = STOP_GRACE_S) -> Sequence[ProcessId]:
@@ -166,11 +164,3 @@ def _environment(path: Path, node: NodeFile) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         MARK: str(path),
     }
-
-
-def _variables(folder: Path) -> list[bytes]:
-    """Environment with which a process was started; empty if it is another account's."""
-    try:
-        return (folder / "environ").read_bytes().split(b"\0")
-    except OSError:
-        return []

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from fedcredit.custodian.address import grpc_target
-from fedcredit.dictionary.problems import listed, validation_problems
-from fedcredit.dictionary.strict_yaml import parse_yaml
+from fedcredit.dictionary.model_file import load_model
 from fedcredit.errors import ConfigError
 
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -144,16 +143,7 @@ def load_node_file(path: Path) -> NodeFile:
     ConfigError
         If the file cannot be read, or holds a wrong, unknown or missing field.
     """
-    what = f"node file {path}"
-    try:
-        document = parse_yaml(path.read_bytes(), what)
-        file = NodeFile.model_validate(document)
-    except OSError as error:
-        raise ConfigError(
-            f"{what} cannot be read ({error.strerror}); copy a NODE.yaml from clients/bank or clients/hospital."
-        ) from error
-    except ValidationError as error:
-        raise ConfigError(listed(what, validation_problems(error, document))) from error
+    file = load_model(NodeFile, path, "node file", "copy a NODE.yaml from clients/bank or clients/hospital.")
     folder = path.resolve().parent
     names = ("root_certificates", "node_key", "relay_token", "state")
     resolved = {name: folder / value for name in names if (value := getattr(file, name)) is not None}

@@ -40,8 +40,13 @@ class ProcessId:
     def send(self, number: signal.Signals) -> None:
         """Send a signal, if it has not ended meanwhile."""
         if self.alive():
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, PermissionError):
                 os.kill(self.pid, number)
+
+    def stopped(self) -> bool:
+        """Whether each of its threads is held by a signal, or it has ended."""
+        threads = Path(f"/proc/{self.pid}/task").glob("[0-9]*")
+        return all(_state(thread) in ("T", "t", "Z", "X", "") for thread in threads)
 
 
 def process_id(pid: int) -> ProcessId | None:
@@ -71,14 +76,28 @@ def session_members(leader: int) -> list[ProcessId]:
     return [one for one in _running() if one.session == leader]
 
 
-def boot_id() -> str:
-    """What tells this start of the machine from every other; empty where it is not known."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
+def started_with(variable: str) -> list[ProcessId]:
+    """Processes that this account may look into whose environment had a variable, ``NAME=value``, at their start."""
+    mark = variable.encode()
+    return [one for one in _running() if mark in _variables(one.pid)]
 
 
 def _running() -> list[ProcessId]:
     numbers = [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
     return [one for number in numbers if (one := process_id(number)) is not None]
+
+
+def _state(folder: Path) -> str:
+    """One letter; empty if it is gone."""
+    try:
+        return (folder / "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def _variables(pid: int) -> list[bytes]:
+    """Environment with which a process was started; empty if it is another account's."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from fedcredit.errors import ConfigError, FedcreditError
 from server.bundle import bundle_hash, bundle_of_clone
+from server.certificate_renewal import ask, files_of, renew, take
 from server.checks import Check, run_checks
 from server.coordinator_file import CoordinatorFile, load_coordinator_file
 from server.job_status import read_status
@@ -54,6 +55,25 @@ def check(coordinator: Coordinator) -> None:
     _print_checks(rows)
     if any(row.fault for row in rows):
         raise typer.Exit(1)
+
+
+@app.command()
+def certificate(
+    coordinator: Coordinator,
+    *,
+    ca_key: Annotated[
+        Path | None, typer.Option(help="The consortium's CA key, if it does not lie beside its certificate.")
+    ] = None,
+    signed: Annotated[Path | None, typer.Option(help="The certificate that another CA made of our request.")] = None,
+) -> None:
+    """Renew the TLS certificate: with the consortium's CA key at once, else by a request that your CA signs."""
+    files, now = files_of(load_coordinator_file(coordinator), ca_key), datetime.now(UTC)
+    if signed is not None:
+        typer.echo(take(files, signed, now))
+    elif ca_key is not None or files.ca_key.exists():
+        typer.echo(renew(files, now))
+    else:
+        typer.echo(ask(files))
 
 
 @app.command()

@@ -25,13 +25,18 @@ def certificate_problems(certificate: Path, key: Path, authority: Path) -> list[
 def expires_soon(certificate: Path) -> str | None:
     """A warning for a certificate that runs out within three weeks."""
     end = x509.load_pem_x509_certificates(certificate.read_bytes())[0].not_valid_after_utc
-    return f"{certificate} expires on {end:%Y-%m-%d}; renew it in time" if end - datetime.now(UTC) < _SOON else None
+    return (
+        f"{certificate} expires on {end:%Y-%m-%d}; renew it in time with 'python -m server certificate'"
+        if end - datetime.now(UTC) < _SOON
+        else None
+    )
 
 
 def _dates(leaf: x509.Certificate, path: Path) -> Iterator[str]:
     now = datetime.now(UTC)
     if leaf.not_valid_after_utc < now:
-        yield f"{path} expired on {leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC; have the authority issue a new one"
+        ended = f"{leaf.not_valid_after_utc:%Y-%m-%d %H:%M}"
+        yield f"{path} expired on {ended} UTC; renew it with 'python -m server certificate'"
     if leaf.not_valid_before_utc > now:
         begins = f"{leaf.not_valid_before_utc:%Y-%m-%d %H:%M}"
         yield f"{path} is not valid before {begins} UTC and it is {now:%Y-%m-%d %H:%M}; set this machine's clock"
@@ -45,8 +50,8 @@ def _names(leaf: x509.Certificate, path: Path) -> Iterator[str]:
         )
 
 
-def certificate_names(leaf: x509.Certificate) -> list[str]:
-    """Host names and addresses for which a certificate is good."""
+def certificate_names(leaf: x509.Certificate | x509.CertificateSigningRequest) -> list[str]:
+    """Host names and addresses for which a certificate is good, or asked for."""
     try:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:

@@ -6,11 +6,9 @@ Paths are relative to the file. Institutions reach one address, `fleet`; everyth
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fedcredit.dictionary.problems import listed, validation_problems
-from fedcredit.dictionary.strict_yaml import parse_yaml
-from fedcredit.errors import ConfigError
+from fedcredit.dictionary.model_file import load_model
 from fedcredit.roster import InstitutionId, Region
 from server.pacing import Pacing
 
@@ -92,14 +90,7 @@ def load_coordinator_file(path: Path) -> CoordinatorFile:
     ConfigError
         If the file cannot be read, or holds a wrong, unknown or missing field.
     """
-    what = f"coordinator file {path}"
-    try:
-        document = parse_yaml(path.read_bytes(), what)
-        file = CoordinatorFile.model_validate(document)
-    except OSError as error:
-        raise ConfigError(f"{what} cannot be read ({error.strerror}); give the path of a COORDINATOR.yaml.") from error
-    except ValidationError as error:
-        raise ConfigError(listed(what, validation_problems(error, document))) from error
+    file = load_model(CoordinatorFile, path, "coordinator file", "give the path of a COORDINATOR.yaml.")
     folder = path.resolve().parent
     names = ("key", "dictionary", "roster", "certificate", "certificate_key", "ca", "state")
     return file.model_copy(update={name: folder / getattr(file, name) for name in names})

@@ -155,7 +155,7 @@ class Dispatcher:
         elif outcome is not None and outcome.ending is Ending.FAILED:
             self._end(job, State.FAILED, outcome.reason)
         elif outcome is not None:
-            self._retry(job, outcome.reason)
+            self._wait(job, outcome.reason)
         elif has_died(folder, run) and outcome_of(folder, run) is None:
             self._flower.stop(run)
             self._retry(job, f"run {run} died")
@@ -174,6 +174,13 @@ class Dispatcher:
             self._end(job, State.FAILED, reason)
         elif found.over and outcome_of(self._folder(job.name), run) is None:
             self._retry(job, f"run {run} is {found.status} in Flower's list")
+
+    def _wait(self, job: QueuedJob, reason: str) -> None:
+        """The run has waited for institutions as long as `pacing` says; while it waits on, others have their turn."""
+        self._retry(job, reason)
+        if self._queue.others_wait(job.name):
+            self._queue.let_others_go(job.name)
+            self._announce(f"job {job.name} is at the end of the queue until its institutions are there")
 
     def _retry(self, job: QueuedJob, reason: str) -> None:
         now = self._clock()

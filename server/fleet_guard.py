@@ -8,20 +8,21 @@ Flower also takes messages from a node that are no replies, and hands them to an
 coordinator's. A member could so keep another one busy. Here a node sends replies and nothing else.
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
-from fedcredit.wire.messages import MAX_MESSAGE_BYTES
+from server.fleet_limits import LONGEST_BODY, Room, holder_of, time_for
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# A message of ours, and what Flower puts around it.
-LONGEST_BODY = MAX_MESSAGE_BYTES + 2**20
 _MOST_DIGITS = 12
+# What is left of a refused body is not read.
+_EMPTY = [(b"content-length", b"0"), (b"connection", b"close")]
 _HEALTH = b"/health"
 PUSH = b"/v1/fleet/push-messages"
 _FLEET = re.compile(rb"/v1/fleet/[a-z0-9]+(-[a-z0-9]+)*")
@@ -40,54 +41,75 @@ def is_fleet_request(scope: Scope) -> bool:
     return scope["method"] == "POST" and _FLEET.fullmatch(path) is not None
 
 
-def is_short(scope: Scope) -> bool:
-    """Whether a request says how long it is, and is no longer than a message: Flower reads it before it asks whose."""
+def length_of(scope: Scope) -> int | None:
+    """How long a request says it is; None if it does not say, or is longer than a message."""
     headers: list[tuple[bytes, bytes]] = scope.get("headers", [])
     lengths = [value for name, value in headers if name == b"content-length"]
     if any(name == b"transfer-encoding" for name, _ in headers) or len(lengths) > 1:
-        return False
+        return None
     if not lengths:
-        return bool(scope["method"] == "GET")
-    return lengths[0].isdigit() and len(lengths[0]) <= _MOST_DIGITS and int(lengths[0]) <= LONGEST_BODY
+        return 0 if scope["method"] == "GET" else None
+    if not lengths[0].isdigit() or len(lengths[0]) > _MOST_DIGITS:
+        return None
+    length = int(lengths[0])
+    return length if length <= LONGEST_BODY else None
 
 
-def fleet_only(application: Application, is_replies: Callable[[bytes], bool]) -> Application:
-    """The same application with everything but the fleet paths and the health answered by 404, or 413 if too long.
+def fleet_only(application: Application, is_replies: Callable[[bytes], bool], bodies: Room) -> Application:
+    """The same application behind the fleet paths and the health; what does not pass is answered here.
+
+    404 for another path; 413 for what is too long; 503 where there is no room at present, which Flower's nodes take as
+    a reason to try again; 408 for a body that comes too slowly or not whole; 403 for a push of what is no reply.
 
     Parameters
     ----------
     is_replies
-        Whether the body of a push of messages holds replies of its sender to the coordinator and nothing else; what
-        does not is answered by 403.
+        Whether the body of a push of messages holds replies of its sender to the coordinator and nothing else.
+    bodies
+        Room for the bodies of all requests, in bytes.
     """
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        length, holder = length_of(scope), holder_of(str((scope.get("client") or ("",))[0]))
         if not is_fleet_request(scope):
             await _refuse(send, 404)
-        elif not is_short(scope):
+        elif length is None:
             await _refuse(send, 413)
-        elif scope.get("raw_path") != PUSH:
-            await application(scope, receive, send)
-        elif (body := await _body(receive)) is not None and is_replies(body):
-            await application(scope, _again(body, receive), send)
+        elif not bodies.take(holder, length):
+            await _refuse(send, 503)
         else:
+            try:
+                await _pass(scope, receive, send, await _body(receive, length))
+            finally:
+                bodies.give(holder, length)
+
+    async def _pass(scope: Scope, receive: Receive, send: Send, body: bytes | None) -> None:
+        if body is None:
+            await _refuse(send, 408)
+        elif scope.get("raw_path") == PUSH and not is_replies(body):
             await _refuse(send, 403)
+        else:
+            await application(scope, _again(body, receive), send)
 
     return guarded
 
 
 async def _refuse(send: Send, status: int) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.start", "status": status, "headers": _EMPTY})
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _body(receive: Receive) -> bytes | None:
-    """The whole body; None if the sender goes before it is there."""
+async def _body(receive: Receive, length: int) -> bytes | None:
+    """The whole body; None if the sender goes before it is there, or takes too long."""
     parts: list[bytes] = []
-    while (event := await receive())["type"] == "http.request":
-        parts.append(event.get("body", b""))
-        if not event.get("more_body", False):
-            return b"".join(parts)
+    try:
+        async with asyncio.timeout(time_for(length)):
+            while (event := await receive())["type"] == "http.request":
+                parts.append(event.get("body", b""))
+                if not event.get("more_body", False):
+                    return b"".join(parts)
+    except TimeoutError:
+        pass
     return None
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from fedcredit.dictionary.model_file import load_model
 from fedcredit.dictionary.problems import listed, validation_problems
-from fedcredit.dictionary.strict_yaml import parse_yaml
 from fedcredit.errors import ConfigError
 from fedcredit.models.specs import ModelSpec
 from fedcredit.plan import EvaluationTerms, Placement, PrivacyTerms, PrivacyUnit
@@ -116,11 +116,4 @@ def load_plan_file(path: Path) -> PlanFile:
     ConfigError
         If the file cannot be read, or holds a wrong, unknown or missing field.
     """
-    what = f"plan file {path}"
-    try:
-        document = parse_yaml(path.read_bytes(), what)
-        return PlanFile.model_validate(document)
-    except OSError as error:
-        raise ConfigError(f"{what} cannot be read ({error.strerror}); give the path of a PLAN.yaml.") from error
-    except ValidationError as error:
-        raise ConfigError(listed(what, validation_problems(error, document))) from error
+    return load_model(PlanFile, path, "plan file", "give the path of a PLAN.yaml.")

@@ -120,13 +120,16 @@ class Queue:
         return found
 
     def current(self) -> QueuedJob | None:
-        """The job that runs, or else the one whose turn it is."""
-        jobs = self.jobs()
-        for state in (State.RUNNING, State.QUEUED):
-            for job in jobs:
-                if job.state is state:
-                    return job
-        return None
+        """The job that runs, or else the one whose turn it is: the first that may be started, or will be."""
+        jobs, now = self.jobs(), self._clock()
+        running = [job for job in jobs if job.state is State.RUNNING]
+        queued = [job for job in jobs if job.state is State.QUEUED]
+        due = [job for job in queued if job.not_before <= now]
+        return next(iter([*running, *due, *queued]), None)
+
+    def others_wait(self, name: str) -> bool:
+        """Whether other jobs are queued than this one."""
+        return any(job.state is State.QUEUED and job.name != name for job in self.jobs())
 
     def require_new(self, name: str) -> None:
         """Refuse a name that is taken.
@@ -170,7 +173,8 @@ class Queue:
             job = self.job(name)
             match job.state:
                 case State.QUEUED:
-                    self._set(name, state=State.STOPPED.value, reason="stopped before it ran")
+                    reason = "stopped by the operator" if self.runs_of(name) else "stopped before it ran"
+                    self._set(name, state=State.STOPPED.value, reason=reason)
                 case State.RUNNING:
                     self._set(name, stop_asked=1)
                 case _:
@@ -191,7 +195,7 @@ class Queue:
                 raise JobError(f"job {name!r} is {job.state.value}; only a stopped or failed job can be resumed.")
             fresh = {"stop_asked": 0, "run": None, "starting": 0, "bundle": None, "failures": 0, "not_before": 0.0}
             self._set(name, state=State.QUEUED.value, reason="", **fresh)
-            self._connection.execute("UPDATE job SET seq = (SELECT max(seq) + 1 FROM job) WHERE name = ?", (name,))
+            self._to_the_end(name)
 
     def will_start(self, name: str, bundle: str) -> None:
         """Note, before it happens, that a run of a job is started."""
@@ -209,6 +213,12 @@ class Queue:
         with writing(self._connection):
             self._set(name, run=None, starting=0, reason=reason, failures=failures, not_before=not_before)
 
+    def let_others_go(self, name: str) -> None:
+        """Put the running job at the end of the queue, after `try_again`; it goes on from its last decided step."""
+        with writing(self._connection):
+            self._set(name, state=State.QUEUED.value)
+            self._to_the_end(name)
+
     def end(self, name: str, state: State, reason: str) -> None:
         """Note how a job ended."""
         with writing(self._connection):
@@ -222,6 +232,9 @@ class Queue:
         """How many runs a job has had."""
         (count,) = self._connection.execute("SELECT count(*) FROM run WHERE job = ?", (name,)).fetchone()
         return int(count)
+
+    def _to_the_end(self, name: str) -> None:
+        self._connection.execute("UPDATE job SET seq = (SELECT max(seq) + 1 FROM job) WHERE name = ?", (name,))
 
     def _set(self, name: str, **values: object) -> None:
         columns = ", ".join(f"{column} = ?" for column in [*values, "changed"])

@@ -8,6 +8,7 @@ arguments for everything else.
 """
 
 import asyncio
+import socket
 import sys
 from typing import Any
 
@@ -18,7 +19,10 @@ from flwr.superlink.cli.flower_superlink import SuperLinkLifespan, _parse_superl
 from flwr.superlink.main import create_app
 from google.protobuf.message import DecodeError
 
+from fedcredit.errors import ConfigError
 from server.fleet_guard import fleet_only
+from server.fleet_limits import BODIES, BODIES_EACH, CONNECTIONS, CONNECTIONS_EACH, Room
+from server.fleet_listener import WatchedConnection, listen
 
 
 def listeners(fleet: tuple[str, int, str, str], arguments: list[str]) -> tuple[uvicorn.Server, uvicorn.Server]:
@@ -46,9 +50,10 @@ def listeners(fleet: tuple[str, int, str, str], arguments: list[str]) -> tuple[u
         **common,
     )
     outside = uvicorn.Config(
-        fleet_only(application, is_replies),
+        fleet_only(application, is_replies, Room(BODIES, BODIES_EACH)),
         host=host,
         port=port,
+        http=WatchedConnection,
         ssl_certfile=certificate,
         ssl_keyfile=key,
         lifespan="off",
@@ -71,9 +76,10 @@ def is_replies(body: bytes) -> bool:
     )
 
 
-async def serve(*servers: uvicorn.Server) -> None:
-    """Run until one of them ends; then the others end too."""
-    running = [asyncio.create_task(server.serve()) for server in servers]
+async def serve(inside: uvicorn.Server, outside: uvicorn.Server, fleet: socket.socket) -> None:
+    """Run until one of them ends; then the other ends too."""
+    servers = (inside, outside)
+    running = [asyncio.create_task(inside.serve()), asyncio.create_task(outside.serve(sockets=[fleet]))]
     await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
     for server in servers:
         server.should_exit = True
@@ -83,7 +89,12 @@ async def serve(*servers: uvicorn.Server) -> None:
 def main() -> None:
     """Serve until the process is told to end."""
     host, port, certificate, key, *arguments = sys.argv[1:]
-    asyncio.run(serve(*listeners((host, int(port), certificate, key), arguments)))
+    inside, outside = listeners((host, int(port), certificate, key), arguments)
+    try:
+        fleet = listen(host, int(port), Room(CONNECTIONS, CONNECTIONS_EACH))
+    except ConfigError as error:
+        sys.exit(f"error: {error}")
+    asyncio.run(serve(inside, outside, fleet))
 
 
 if __name__ == "__main__":

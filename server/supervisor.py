@@ -1,11 +1,10 @@
 """Keeps child processes running: started again with growing pauses when they end, none left when this process ends.
 
-Which processes were started is on disk. A supervisor that finds children of a killed one stops them first, told apart
-from strangers by the start of the machine, the process number and the time at which the process began.
+Children carry the state folder's path in their environment, and so does what they start: a supervisor that comes back
+after it was killed finds those of its predecessor by it, whatever their numbers, and stops them first.
 """
 
 import fcntl
-import json
 import os
 import signal
 import subprocess
@@ -16,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedcredit.errors import ConfigError
-from fedcredit.process_id import ProcessId, boot_id, process_id, session_members
+from fedcredit.growing_log import put_aside_if_long
+from fedcredit.process_id import ProcessId, session_members, started_with
 from server.pacing import Pacing
 
 _LOOK_S = 0.5
 _STOP_TIMEOUT_S = 15.0
 _LOCK = "serve.lock"
-_LARGEST_LOG = 16 * 2**20
+_MARK = "FEDCREDIT_COORDINATOR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Supervisor:
     children
         In the order in which they are started; stopped in reverse.
     state
-        Folder for the list of processes and the logs.
+        Folder for the logs.
     environment
         Variables of the children.
     pacing
@@ -79,13 +79,14 @@ class Supervisor:
         announce: Callable[[str], None] = print,
     ) -> None:
         self._places = [_Place(child) for child in children]
-        self._list, self._logs = state / "processes.json", state / "logs"
-        self._environment, self._pacing, self._announce = dict(environment), pacing, announce
+        self._state, self._logs = state, state / "logs"
+        self._environment = {**environment, _MARK: str(state.resolve())}
+        self._pacing, self._announce = pacing, announce
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Keep the children running until `stopping` says so; then stop them."""
         self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        stop_recorded(self._list)
+        stop_left(self._state)
         try:
             while not stopping():
                 for place in self._places:
@@ -96,6 +97,7 @@ class Supervisor:
 
     def _look_after(self, place: _Place) -> None:
         now = time.monotonic()
+        put_aside_if_long(self._log(place.child), None if place.process is None else place.process.pid)
         if place.process is None:
             if now >= place.due and place.child.may_start():
                 self._start(place, now)
@@ -113,11 +115,8 @@ class Supervisor:
             )
 
     def _start(self, place: _Place, now: float) -> None:
-        log = self._log(place.child)
-        if log.exists() and log.stat().st_size > _LARGEST_LOG:
-            log.replace(log.with_suffix(".log.1"))
         try:
-            with log.open("ab") as output:
+            with self._log(place.child).open("ab") as output:
                 # In a session of its own: Ctrl-C is for us, and we stop it in order.
                 place.process = subprocess.Popen(  # noqa: S603  commands are built in this package
                     place.child.command,
@@ -130,15 +129,7 @@ class Supervisor:
         except FileNotFoundError as error:
             raise ConfigError(f"{place.child.command[0]} is missing; run: pip install -e '.[flower]'") from error
         place.began = now
-        self._record()
         self._announce(f"{place.child.name} is process {place.process.pid}")
-
-    def _record(self) -> None:
-        running = [process_id(place.process.pid) for place in self._places if place.process is not None]
-        found = [[one.pid, one.started] for one in running if one is not None]
-        partial = self._list.with_suffix(".partial")
-        partial.write_text(json.dumps({"boot": boot_id(), "processes": found}), encoding="ascii")
-        partial.replace(self._list)
 
     def _stop(self) -> None:
         for place in reversed(self._places):
@@ -151,7 +142,6 @@ class Supervisor:
                 place.process.kill()
                 place.process.wait()
             _stop_all(session_members(place.process.pid))
-        self._list.unlink(missing_ok=True)
 
     def _log(self, child: Child) -> Path:
         return self._logs / f"{child.name}.log"
@@ -189,22 +179,9 @@ def is_served(state: Path) -> bool:
         return True
 
 
-def stop_recorded(path: Path) -> None:
-    """Stop what a killed supervisor has left, with all that those processes had started."""
-    try:
-        recorded = json.loads(path.read_text(encoding="ascii"))
-        boot, leaders = recorded["boot"], [(int(pid), int(started)) for pid, started in recorded["processes"]]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return
-    if boot == boot_id():
-        _stop_all([one for pid, started in leaders for one in _left_of(pid, started)])
-    path.unlink(missing_ok=True)
-
-
-def _left_of(pid: int, started: int) -> list[ProcessId]:
-    """The session of a process, unless its number is another's by now; no number in use as a session's is given out."""
-    now = process_id(pid)
-    return [] if now is not None and now.started != started else session_members(pid)
+def stop_left(state: Path) -> None:
+    """Stop what a killed supervisor of a state folder has left, with all that those processes had started."""
+    _stop_all(started_with(f"{_MARK}={state.resolve()}"))
 
 
 def _stop_all(processes: list[ProcessId]) -> None:

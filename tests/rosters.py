@@ -4,6 +4,7 @@ from datetime import date
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, derive_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import strategies as st
 
 from fedcredit.roster import Member, Roster
@@ -17,10 +18,15 @@ KEYS = {
     for number, name in enumerate(("bank-1", "bank-2", "hospital-1", "hospital-2"), 1)
 }
 STRANGER = SigningKey.generate()
-NODE_KEYS = {
-    name: node_key_text(derive_private_key(number, SECP384R1()).public_key()) for number, name in enumerate(KEYS, 1)
-}
-OTHER_NODE_KEY = node_key_text(derive_private_key(99, SECP256R1()).public_key())
+_NODE_KEYS = {name: derive_private_key(number, SECP384R1()) for number, name in enumerate(KEYS, 1)}
+_OTHER = derive_private_key(99, SECP256R1())
+NODE_KEYS = {name: node_key_text(key.public_key()) for name, key in _NODE_KEYS.items()}
+OTHER_NODE_KEY = node_key_text(_OTHER.public_key())
+# Their private halves, as files hold them.
+NODE_FILES, OTHER_NODE_FILE = (
+    {name: key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()) for name, key in _NODE_KEYS.items()},
+    _OTHER.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()),
+)
 
 
 def roster(*names: str, **changes: object) -> Roster:

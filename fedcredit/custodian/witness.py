@@ -24,6 +24,10 @@ from fedcredit.wire.envelope import open_envelope
 from fedcredit.wire.heads import Head, newest, read_head
 from fedcredit.wire.messages import KeysReply
 
+# A ledger that lost more events than this is none: whoever stole a retired key could name a count beyond which no
+# ledger can be recovered.
+MOST_LOST = 2**32
+
 
 def shown(roster: Roster, heads: Iterable[bytes]) -> tuple[Head, ...]:
     """The heads of members that their owners signed; anything else says nothing about anybody and is left out."""
@@ -47,13 +51,13 @@ def contributed(roster: Roster, heads: Iterable[bytes]) -> tuple[Head, ...]:
 
 def own_heads(institution: str, heads: Iterable[bytes], ledger: Ledger) -> tuple[Head, ...]:
     """The heads that we signed ourselves, under whichever of our ledger's keys."""
-    keys, read = ledger.keys, []
+    keys, highest, read = ledger.keys, ledger.event_count + MOST_LOST, []
     for data in heads:
         try:
             head = read_head(data)
         except WireError:
             continue
-        if head.institution == institution and any(head.holds(key) for key in keys):
+        if head.institution == institution and head.event_count <= highest and any(head.holds(key) for key in keys):
             read.append(head)
     return tuple(read)
 

@@ -2,8 +2,8 @@
 
 This is the certificate request of a consortium on Flower 1.41: its nodes have no client certificates, so what an
 operator is asked to admit is a pair of public keys, the identity key and the node key, in an entry of the roster. A
-request to join is signed by the identity key that it names. One to change keys is signed by the key that the roster
-pins and by the new one, so that nobody can enter a key that is not theirs; it and one to leave name the roster that
+request to join is signed by both keys that it names. One to change keys is signed by the identity key that the roster
+pins and by each new key, so that nobody can enter a key that is not theirs; it and one to leave name the roster that
 they change, so that neither can be used a second time.
 """
 
@@ -12,19 +12,20 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fedcredit.dictionary.problems import listed, validation_problems
-from fedcredit.dictionary.strict_yaml import parse_yaml
-from fedcredit.errors import ConfigError
+from fedcredit.dictionary.model_file import load_model
 from fedcredit.roster import HashHex, Member, Roster
 from fedcredit.wire.canonical import canonical_json, length_prefixed
 from fedcredit.wire.envelope import SigningKey, verify_signature
+from fedcredit.wire.node_keys import is_signed_with_node_key, sign_with_node_key
 
 SUFFIX = ".application.yaml"
 _MOST_DIGITS = 3
 
 Signature = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
+# DER of two numbers: 139 bytes at most on P-521.
+NodeSignature = Annotated[str, Field(pattern=r"^([0-9a-f]{2}){8,144}$")]
 
 
 class Change(StrEnum):
@@ -48,6 +49,8 @@ class Application(BaseModel):
         By the key that the roster pins; for a request to join, by the member's own.
     new_key_signature
         By the new identity key, where there is one.
+    node_key_signature
+        By the node key, where it is one that the roster does not pin yet.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,6 +61,7 @@ class Application(BaseModel):
     member: Member
     signature: Signature
     new_key_signature: Signature | None = None
+    node_key_signature: NodeSignature | None = None
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> Self:
@@ -75,11 +79,10 @@ class Application(BaseModel):
         pinned
             The roster that is to change; None for the first.
         """
-        name, present = self.member.id, None if pinned is None else pinned.member(self.member.id)
+        present = None if pinned is None else pinned.member(self.member.id)
         if self.change is Change.JOIN:
-            if present is not None:
-                return [f"{name} is a member already; it asks to rotate or to leave instead."]
-            return [] if self._holds(self.member.public_key) else [f"{name}'s request to join {_NOT_SIGNED}"]
+            return self._join_faults(present)
+        name = self.member.id
         if pinned is None or present is None:
             return [f"{name} asks to {self.change} and is no member; it asks to join instead."]
         if self.roster != pinned.digest().hex():
@@ -93,6 +96,13 @@ class Application(BaseModel):
         values = self.model_dump(mode="json", exclude_none=True)
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=400).encode()
 
+    def _join_faults(self, present: Member | None) -> list[str]:
+        if present is not None:
+            return [f"{present.id} is a member already; it asks to rotate or to leave instead."]
+        if not self._holds(self.member.public_key):
+            return [f"{self.member.id}'s request to join {_NOT_SIGNED}"]
+        return self._node_key_faults(None)
+
     def _entry_faults(self, present: Member) -> list[str]:
         """A rotation changes keys and nothing else; a request to leave changes nothing."""
         name, kept = self.member.id, {"public_key", "node_key"} if self.change is Change.ROTATE else set()
@@ -102,7 +112,22 @@ class Application(BaseModel):
         proof = bytes.fromhex(self.new_key_signature or "")
         if self.change is Change.ROTATE and not verify_signature(new_key, self._to_sign(), proof):
             return [f"{name} did not sign with the new key that it names; have it ask again."]
-        return []
+        return self._node_key_faults(present.node_key)
+
+    def _node_key_faults(self, pinned: str | None) -> list[str]:
+        """Whoever names another node key than the pinned one has it."""
+        key, proof = self.member.node_key, bytes.fromhex(self.node_key_signature or "")
+        if key in (None, pinned) or is_signed_with_node_key(key, self._to_sign(), proof):
+            return []
+        if proof:
+            return [f"{self.member.id} did not sign with the node key that it names; have it ask again."]
+        anew = "make it anew, by 'fedcredit institution init' in an empty folder"
+        again = "ask again, by 'fedcredit institution rotate-key'"
+        fault = (
+            f"{self.member.id}'s application does not prove that it has the node key that it names, as none of an "
+            f"earlier version does; have it {anew if self.change is Change.JOIN else again}."
+        )
+        return [fault]
 
     def _holds(self, public_key: str) -> bool:
         return verify_signature(bytes.fromhex(public_key), self._to_sign(), bytes.fromhex(self.signature))
@@ -114,14 +139,29 @@ class Application(BaseModel):
 _NOT_SIGNED = "was changed after it was signed, or is not its own; have it sent again, unchanged."
 
 
-def apply_to_join(member: Member, key: SigningKey) -> Application:
-    """Ask to join as `member`, whose identity key is `key`."""
-    signature = key.sign(_to_sign(Change.JOIN, member, None)).hex()
-    return Application(change=Change.JOIN, member=member, signature=signature)
+def apply_to_join(member: Member, key: SigningKey, node_key: bytes | None = None) -> Application:
+    """Ask to join as `member`, whose identity key is `key`.
+
+    Parameters
+    ----------
+    node_key
+        Private half of the member's node key, if it names one.
+    """
+    data = _to_sign(Change.JOIN, member, None)
+    proof = None if node_key is None else sign_with_node_key(node_key, data).hex()
+    return Application(change=Change.JOIN, member=member, signature=key.sign(data).hex(), node_key_signature=proof)
 
 
-def apply_to_rotate(member: Member, old: SigningKey, new: SigningKey, pinned: Roster) -> Application:
-    """Ask to have another identity key, and another node key if `member` has one, in the version after `pinned`."""
+def apply_to_rotate(
+    member: Member, old: SigningKey, new: SigningKey, pinned: Roster, node_key: bytes | None = None
+) -> Application:
+    """Ask to have another identity key in the version after `pinned`, and another node key where one is given.
+
+    Parameters
+    ----------
+    node_key
+        Private half of the new node key that `member` names; None if it keeps its present one.
+    """
     data = _to_sign(Change.ROTATE, member, pinned.digest().hex())
     return Application(
         change=Change.ROTATE,
@@ -129,6 +169,7 @@ def apply_to_rotate(member: Member, old: SigningKey, new: SigningKey, pinned: Ro
         member=member,
         signature=old.sign(data).hex(),
         new_key_signature=new.sign(data).hex(),
+        node_key_signature=None if node_key is None else sign_with_node_key(node_key, data).hex(),
     )
 
 
@@ -147,15 +188,7 @@ def load_application(path: Path) -> Application:
     ConfigError
         If the file is missing or no request.
     """
-    what = f"application {path}"
-    try:
-        document = parse_yaml(path.read_bytes(), what)
-    except OSError as error:
-        raise ConfigError(f"{what} cannot be read ({error.strerror}); have the institution send it again.") from error
-    try:
-        return Application.model_validate(document)
-    except ValidationError as error:
-        raise ConfigError(listed(what, validation_problems(error, document))) from error
+    return load_model(Application, path, "application", "have the institution send it again.")
 
 
 def size_fault(public_size: int) -> str | None:

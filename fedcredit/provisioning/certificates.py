@@ -1,4 +1,4 @@
-"""The certificates of the one port that institutions reach: a small CA of the consortium's own, or given ones, checked.
+"""The coordinator's certificates: a small CA of the consortium's own, a request to another one, or given ones, checked.
 
 Flower 1.41 knows no client certificates: a node proves itself with its node key. So the CA vouches for the SuperLink
 alone, and institutions keep its certificate as ``root_certificates``.
@@ -48,20 +48,35 @@ def make_authority(name: str, now: datetime) -> Authority:
     return Authority(_pem(builder.sign(key, hashes.SHA384())), _key_pem(key))
 
 
-def make_server_certificate(authority: Authority, hosts: tuple[str, ...], now: datetime) -> ServerCertificate:
+def make_server_certificate(
+    authority: Authority, hosts: tuple[str, ...], now: datetime, days: int = SERVER_DAYS
+) -> ServerCertificate:
     """Make a server's key and certificate.
 
     Parameters
     ----------
     hosts
         Names and addresses under which the server is reached; all of them become subject alternative names.
+    days
+        For how long it shall hold; not beyond the end of the CA's own.
+
+    Raises
+    ------
+    ConfigError
+        If the CA's key is of another kind, or its certificate has ended.
     """
     ca = x509.load_pem_x509_certificate(authority.certificate)
     ca_key = serialization.load_pem_private_key(authority.key, password=None)
     if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
         raise ConfigError("the CA's key is no elliptic-curve key; give a certificate of your own CA instead.")
+    days = min(days, (ca.not_valid_after_utc - now).days)
+    if days < 1:
+        raise ConfigError(
+            f"the CA's certificate ends on {ca.not_valid_after_utc:%Y-%m-%d}; make another CA, and have every "
+            "institution add it to its root_certificates first."
+        )
     key = ec.generate_private_key(ec.SECP384R1())
-    builder = _builder(_name(hosts[0]), ca.subject, key.public_key(), now, SERVER_DAYS)
+    builder = _builder(_name(hosts[0]), ca.subject, key.public_key(), now, days)
     names = x509.SubjectAlternativeName([alternative_name(host) for host in hosts])
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
     builder = builder.add_extension(names, critical=False).add_extension(issuer, critical=False)
@@ -69,6 +84,22 @@ def make_server_certificate(authority: Authority, hosts: tuple[str, ...], now: d
     builder = builder.add_extension(_usage(signs_certificates=False), critical=True)
     builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     return ServerCertificate(_pem(builder.sign(ca_key, hashes.SHA384())), _key_pem(key), authority.certificate)
+
+
+def make_key() -> bytes:
+    """Draw a server's key, as PEM."""
+    return _key_pem(ec.generate_private_key(ec.SECP384R1()))
+
+
+def make_request(hosts: tuple[str, ...], key: bytes) -> bytes:
+    """Ask another CA for a certificate of a key for all these names and addresses; PEM."""
+    private = serialization.load_pem_private_key(key, password=None)
+    if not isinstance(private, ec.EllipticCurvePrivateKey):
+        raise ConfigError("the key that waits is no elliptic-curve key; remove it, and ask again.")
+    names = x509.SubjectAlternativeName([alternative_name(host) for host in hosts])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(_name(hosts[0]))
+    request = builder.add_extension(names, critical=False).sign(private, hashes.SHA384())
+    return request.public_bytes(serialization.Encoding.PEM)
 
 
 def check_server_certificate(given: ServerCertificate, host: str, now: datetime) -> None:

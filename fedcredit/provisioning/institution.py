@@ -90,7 +90,7 @@ def new_institution(asked: InstitutionRequest, invitation: Invitation) -> Instit
     """
     mapping = draft_mapping(invitation.contract(), asked.kind)
     identity, node = SigningKey.generate(), make_node_key()
-    application = apply_to_join(_member(asked, identity, node), identity)
+    application = apply_to_join(_member(asked, identity, node), identity, node.private)
     templates = asked.kit / "clients" / asked.kind
     written = {
         "SITE.yaml": NewFile(_site_yaml(asked, invitation, templates / "SITE.yaml").encode()),

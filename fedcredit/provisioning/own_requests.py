@@ -43,12 +43,13 @@ def request_rotation(file: SiteFile, node: NodeFile | None, folder: Path) -> Own
     new = SigningKey.generate()
     changed: dict[str, object] = {"public_key": new.public.hex()}
     files = {waiting(file.identity_key): NewFile(new.to_pem(), SECRET)}
-    if node is not None:
-        node_key = make_node_key()
+    node_key = None if node is None else make_node_key()
+    if node is not None and node_key is not None:
         changed["node_key"] = node_key.public
         files[waiting(node.node_key)] = NewFile(node_key.private, SECRET)
         files[public_of(waiting(node.node_key))] = NewFile(f"{node_key.public}\n".encode())
-    application = apply_to_rotate(member.model_copy(update=changed), key, new, pinned)
+    proof = None if node_key is None else node_key.private
+    application = apply_to_rotate(member.model_copy(update=changed), key, new, pinned, proof)
     path = _path(folder, application, pinned)
     write_new(Path("/"), {str(one): content for one, content in files.items()} | {str(path): _file(application)})
     return OwnRequest(application, path)

@@ -6,15 +6,19 @@ blank, the key in base64, and no comment.
 
 from typing import Annotated
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
     load_pem_public_key,
+    load_ssh_private_key,
     load_ssh_public_key,
 )
 from pydantic import AfterValidator
+
+from fedcredit.errors import ConfigError
 
 # A P-521 key takes 253 letters.
 _LONGEST = 400
@@ -40,6 +44,35 @@ def node_key_of_pem(pem: bytes) -> str | None:
     except ValueError:
         # OpenSSH knows three curves; Flower takes two more.
         return _FOREIGN if pem.startswith(b"-----BEGIN PUBLIC KEY-----") else None
+
+
+def sign_with_node_key(private: bytes, data: bytes) -> bytes:
+    """Prove that one has a node key: its ECDSA signature with SHA-512, in DER.
+
+    Raises
+    ------
+    ConfigError
+        If `private` is no elliptic-curve key in OpenSSH's format without a password.
+    """
+    try:
+        key = load_ssh_private_key(private, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, EllipticCurvePrivateKey):
+        raise ConfigError("the node key is no elliptic-curve key in OpenSSH's format without a password; make it anew.")
+    return key.sign(data, ECDSA(SHA512()))
+
+
+def is_signed_with_node_key(text: str, data: bytes, signature: bytes) -> bool:
+    """Whether the node key of a canonical text made a signature of `sign_with_node_key`."""
+    key = load_ssh_public_key(text.encode())
+    try:
+        if not isinstance(key, EllipticCurvePublicKey):
+            return False
+        key.verify(signature, data, ECDSA(SHA512()))
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _canonical(text: str) -> str:

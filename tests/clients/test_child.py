@@ -83,6 +83,20 @@ def test_only_what_the_last_run_said_is_explained(tmp_path, caplog):
     assert "counts a killed node as online" in told[0]
 
 
+def test_a_long_log_is_put_aside_while_the_child_runs_and_its_end_is_still_explained(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("clients.child._LOOK_AT_LOG_S", 0.02)
+    monkeypatch.setattr("fedcredit.growing_log.LARGEST_LOG", 500)
+    (tmp_path / "child.log").write_text("x" * 400)
+    code = (
+        "import os, sys, time; print('y' * 200, flush=True)\n"
+        f"while not os.path.exists({str(tmp_path / 'child.log.1')!r}): time.sleep(.001)\n"
+        "sys.exit('Exit Code: 606')"
+    )
+    told = keep_until(Keeper(child(tmp_path, code), FAST), caplog, "ended", 1)
+    assert "of different Flower versions" in told[0]
+    assert (tmp_path / "child.log.1").read_text().startswith("x" * 400 + "y" * 200)
+
+
 @pytest.mark.parametrize(
     ("said", "reason"),
     [

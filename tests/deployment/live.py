@@ -298,6 +298,8 @@ class LiveConsortium:
             "custodian": str(place.socket),
             "bundles": [bundle, *self._also_reviewed],
             "state": "node-state",
+            # Flower counts a killed SuperNode as online for a minute; after that it shall not wait for long.
+            "timeouts": {"restart_longest_s": 5},
         }
         place.node.write_text(yaml.safe_dump(fields, sort_keys=False), encoding="utf-8")
         self.places[name] = place

@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 
-from fedcredit.process_id import ProcessId, boot_id, descendants, process_id, session_members
+import pytest
+
+from fedcredit.process_id import ProcessId, descendants, process_id, session_members, started_with
 
 WAIT = "import signal; print(1, flush=True); signal.pause()"
 
@@ -39,5 +41,26 @@ def test_a_process_that_was_not_waited_for_is_over() -> None:
     child.communicate()
 
 
-def test_this_start_of_the_machine_has_a_name() -> None:
-    assert boot_id() == boot_id() != ""
+def test_a_process_is_found_by_a_variable_of_its_own_or_its_parents() -> None:
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'print(1, flush=True); input()'])"
+    environment = {"FEDCREDIT_TEST_MARK": "x y"}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline()
+        found = started_with("FEDCREDIT_TEST_MARK=x y")
+        assert {one.pid for one in found} == {parent.pid, *(one.pid for one in descendants({parent.pid}))}
+        assert len(found) == 2
+        assert not started_with("FEDCREDIT_TEST_MARK=x")
+        parent.communicate(b"\n")
+
+
+def test_a_process_that_another_account_owns_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: int) -> None:
+        raise PermissionError
+
+    one = process_id(os.getpid())
+    assert one is not None
+    monkeypatch.setattr("os.kill", refused)
+    one.kill()

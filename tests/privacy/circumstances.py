@@ -160,6 +160,13 @@ def loose_clip() -> Lines:
     return whole_job(step_traces.job(local_steps=1, rounds=1, clip_l2_norm=0.25))
 
 
+def compiled_clip() -> Lines:
+    """The same by the compiled kernel, here run as Python: what it computes shows without waiting for a compiler."""
+    with mock.patch.dict(os.environ, NUMBA_DISABLE_JIT="1"):
+        job = step_traces.job(local_steps=1, rounds=1, clip_l2_norm=0.25)
+        return whole_job(replace(job, kernel="compiled"))
+
+
 def groupings() -> Lines:
     return whole_job(replace(tiny.spec(), evaluation=EvaluationTerms(score_bins=10, groupings=("type", "age"))))
 
@@ -265,6 +272,7 @@ CIRCUMSTANCES = {
         sampled_persons,
         local_steps,
         loose_clip,
+        compiled_clip,
         groupings,
         extra_round,
         unwitnessed,

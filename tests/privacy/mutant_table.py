@@ -3,56 +3,22 @@
 An edit names a text that stands in its file exactly once. `mutants` applies and runs them.
 """
 
-from dataclasses import dataclass
+from tests.privacy.mutant import mutant
 
 CUSTODIAN = "fedcredit/custodian/custodian.py"
 NOISE = "fedcredit/custodian/noise.py"
 
 
-@dataclass(frozen=True)
-class Edit:
-    """One text of one file and what stands in its place."""
-
-    file: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """One deliberate break.
-
-    Attributes
-    ----------
-    breaks
-        What it breaks, in half a sentence.
-    circumstance
-        The job of `circumstances` that shows it.
-    tests
-        Node ids of the tests that claim to kill it.
-    """
-
-    name: str
-    breaks: str
-    circumstance: str
-    edits: tuple[Edit, ...]
-    tests: tuple[str, ...]
-
-
-def _mutant(name: str, breaks: str, circumstance: str, tests: str, *edits: tuple[str, str, str]) -> Mutant:
-    return Mutant(name, breaks, circumstance, tuple(Edit(*edit) for edit in edits), tuple(tests.split()))
-
-
 MUTANTS = (
     # The noise.
-    _mutant(
+    mutant(
         "half-noise",
         "the noise has half its scale",
         "default",
         "tests/fedcredit/custodian/test_mutants.py::test_halved_noise_is_noticed",
         (NOISE, "rounded_gaussian.bytes_needed(size)))", "rounded_gaussian.bytes_needed(size))) // 2"),
     ),
-    _mutant(
+    mutant(
         "float-noise",
         "the noise of shared sums is a double-precision generator's",
         "distributed",
@@ -67,7 +33,7 @@ MUTANTS = (
             ),
         ),
     ),
-    _mutant(
+    mutant(
         "share-without-scaling",
         "a share is σ²/n, so that t colluders leave less than σ²",
         "distributed",
@@ -78,14 +44,14 @@ MUTANTS = (
             "share = -(-noise_variance // members)",
         ),
     ),
-    _mutant(
+    mutant(
         "share-by-plan",
         "a share is sized by the plan's members, not by the attempt's",
         "drop",
         "tests/privacy/test_message_noise.py::test_every_draw_is_the_exact_samplers_for_this_message",
         (CUSTODIAN, "request.role, len(request.members))", "request.role, len(plan.members))"),
     ),
-    _mutant(
+    mutant(
         "owners-only",
         "under shared noise an institution adds none where it owns nothing",
         "distributed",
@@ -96,14 +62,14 @@ MUTANTS = (
             "return np.where(",
         ),
     ),
-    _mutant(
+    mutant(
         "seeded-key",
         "the noise key is a constant",
         "default",
         "tests/fedcredit/privacy/test_bits.py::test_other_contexts_and_other_sources_share_nothing",
         ("fedcredit/privacy/bits.py", "bytearray(os.urandom(KEY_BYTES))", 'bytearray(b"a constant".ljust(KEY_BYTES))'),
     ),
-    _mutant(
+    mutant(
         "running-generator",
         "noise comes from a state that a snapshot rewinds",
         "default",
@@ -117,7 +83,7 @@ MUTANTS = (
             ),
         ),
     ),
-    _mutant(
+    mutant(
         "vector-unbound",
         "two different vectors at one place get one noise",
         "default",
@@ -129,7 +95,7 @@ MUTANTS = (
         ),
     ),
     # What is summed.
-    _mutant(
+    mutant(
         "residual-unbounded",
         "a record's residual grows with its margin",
         "default",
@@ -143,7 +109,7 @@ MUTANTS = (
             ),
         ),
     ),
-    _mutant(
+    mutant(
         "gradient-unclipped",
         "a record's integer gradient may be longer than the radius",
         "loose_clip",
@@ -155,21 +121,38 @@ MUTANTS = (
         ),
         ("fedcredit/models/mlp_clipping.py", "np.copyto(part, 0.0, where=~within)", "part += 0.0"),
     ),
-    _mutant(
+    mutant(
+        "compiled-unclipped",
+        "compiled code does not clip, and is not compared with NumPy's before it is used",
+        "compiled_clip",
+        "tests/fedcredit/models/test_mlp_compiled.py::test_norms_are_held_alike_at_the_radius_and_beyond",
+        (
+            "fedcredit/models/mlp_compiled.py",
+            "factors = scale * (within / np.maximum(np.sqrt(norms), within))",
+            "factors = scale * np.ones_like(within)",
+        ),
+        (
+            "fedcredit/models/mlp_compiled.py",
+            "if not (fits[record] and totals[record] <= radii[record] ** 2):",
+            "if totals[record] < 0:",
+        ),
+        ("fedcredit/models/mlp_kernel.py", "if not _agree(sums,", "if None is _agree(sums,"),
+    ),
+    mutant(
         "root-of-k",
         "the sensitivity of k records of a person is √k of one's",
         "person",
         "tests/fedcredit/custodian/test_neighbour_replay.py::test_a_person_at_the_cap_changes_no_more_than_what_is_charged",
         ("fedcredit/terms.py", "per_unit = records_per_unit**2", "per_unit = records_per_unit"),
     ),
-    _mutant(
+    mutant(
         "groupings-uncounted",
         "the evaluation's sensitivity lacks √G",
         "groupings",
         "tests/privacy/test_neighbour_replay_raw.py::test_both_roles_and_the_whole_sensitivity_are_reached",
         ("fedcredit/terms.py", "COUNT_SCALE**2 * len(evaluation.groupings)", "COUNT_SCALE**2"),
     ),
-    _mutant(
+    mutant(
         "stratified-split",
         "roles are dealt by label, so that one record moves others",
         "raw",
@@ -184,7 +167,7 @@ MUTANTS = (
             ),
         ),
     ),
-    _mutant(
+    mutant(
         "sampled-by-record",
         "records are sampled one by one where persons are protected",
         "sampled_persons",
@@ -202,7 +185,7 @@ MUTANTS = (
             ),
         ),
     ),
-    _mutant(
+    mutant(
         "divisor-from-data",
         "local steps divide by the true number of records",
         "local_steps",
@@ -214,14 +197,14 @@ MUTANTS = (
         ),
     ),
     # The charge.
-    _mutant(
+    mutant(
         "steps-charged-as-one",
         "K steps of an institution's own cost what one costs",
         "local_steps",
         "tests/fedcredit/custodian/test_local_steps.py::test_all_steps_are_charged_in_one_event",
         ("fedcredit/privacy/statement.py", "terms.sampling_rate, terms.local_steps", "terms.sampling_rate, 1"),
     ),
-    _mutant(
+    mutant(
         "charge-after-send",
         "a message leaves before its charge is durable",
         "retry",
@@ -237,7 +220,7 @@ MUTANTS = (
             ),
         ),
     ),
-    _mutant(
+    mutant(
         "retry-for-nothing",
         "a retry is not charged",
         "retry",
@@ -248,7 +231,7 @@ MUTANTS = (
             "cost = self.account.accountant.cost(charge.mechanism) * (charge.slot.attempt == 1)",
         ),
     ),
-    _mutant(
+    mutant(
         "refund-on-restart",
         "a restart forgets what the job has spent",
         "restart",
@@ -263,7 +246,7 @@ MUTANTS = (
             ),
         ),
     ),
-    _mutant(
+    mutant(
         "recomputed-resend",
         "the same request again gets fresh noise for nothing",
         "resend",
@@ -285,7 +268,7 @@ MUTANTS = (
             ),
         ),
     ),
-    _mutant(
+    mutant(
         "one-round-more",
         "round T + 1 is answered",
         "extra_round",
@@ -296,7 +279,7 @@ MUTANTS = (
             "if not 1 <= request.round <= terms.rounds + 1:",
         ),
     ),
-    _mutant(
+    mutant(
         "receipt-understated",
         "the receipt says half of what was spent",
         "default",
@@ -308,7 +291,7 @@ MUTANTS = (
         ),
     ),
     # What leaves besides.
-    _mutant(
+    mutant(
         "count-in-a-message",
         "a message field carries the exact number of rows",
         "default",
@@ -319,7 +302,7 @@ MUTANTS = (
             "Receipt(request.plan_hash, model_hash, own_statement, event_count + self._site.data.train.n_rows)",
         ),
     ),
-    _mutant(
+    mutant(
         "loss-in-the-log",
         "a log line carries an exact sum",
         "default",
@@ -334,7 +317,7 @@ MUTANTS = (
         ),
     ),
     # Who is let in.
-    _mutant(
+    mutant(
         "mask-without-identities",
         "a pair's mask does not depend on who the pair is",
         "default",
@@ -345,7 +328,7 @@ MUTANTS = (
             'b"",\n        b"",',
         ),
     ),
-    _mutant(
+    mutant(
         "no-witnesses",
         "nobody is asked whether the ledger is the newest",
         "unwitnessed",
@@ -356,7 +339,7 @@ MUTANTS = (
             "guard_witnesses  # not called",
         ),
     ),
-    _mutant(
+    mutant(
         "no-approval",
         "a plan is joined that the operator has not approved",
         "unapproved",
@@ -367,7 +350,7 @@ MUTANTS = (
             "if self._approvals is not self:\n            return {}",
         ),
     ),
-    _mutant(
+    mutant(
         "epochs-overlap",
         "a unit of an earlier epoch gets a second budget",
         "old_units",
@@ -378,7 +361,7 @@ MUTANTS = (
             "if np.intersect1d(units.hashes, unit_set(known.earlier), assume_unique=True).size < 0:",
         ),
     ),
-    _mutant(
+    mutant(
         "any-module",
         "a plan's own code runs beside the records",
         "unlisted_module",

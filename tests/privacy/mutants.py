@@ -24,7 +24,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.privacy.mutant_table import MUTANTS, Mutant
+from tests.privacy.mutant import Mutant
+from tests.privacy.mutant_table import MUTANTS
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("fedcredit", "server", "clients", "simulations", "configs", "tests", "docs", "pyproject.toml")

@@ -110,6 +110,62 @@ def test_jobs_run_one_after_another(place: Place) -> None:
     assert place.flower.started == ["a", "b"]
 
 
+def test_a_job_that_waits_lets_the_next_one_run_and_goes_on_after_it(place: Place) -> None:
+    place.submit("a", "b")
+    place.advance()
+    place.say("a", "1", Ending.WAITING, "bank-1 is away")
+    place.advance()
+    waiting = place.queue.job("a")
+    assert (waiting.state, waiting.reason, waiting.bundle) == (State.QUEUED, "bank-1 is away", "aa")
+    place.advance()
+    assert place.flower.started == ["a", "b"]
+    place.advance(1000.0)
+    assert place.flower.active() == ["1", "2"]
+    place.say("b", "2", Ending.FINISHED)
+    place.advance()
+    place.advance()
+    assert place.flower.started == ["a", "b", "a"]
+
+
+def test_jobs_that_all_wait_take_turns(place: Place) -> None:
+    place.submit("a", "b")
+    for number in range(1, 7):
+        place.advance(60.0)
+        place.say(place.flower.started[-1], str(number), Ending.WAITING, "away")
+        place.advance()
+    assert place.flower.started == ["a", "b"] * 3
+
+
+def test_a_job_that_may_start_now_goes_before_one_that_pauses(place: Place) -> None:
+    place.submit("a", "b")
+    place.advance()
+    place.say("a", "1", Ending.WAITING, "away")
+    place.advance()
+    place.advance()
+    place.say("b", "2", Ending.WAITING, "away")
+    place.advance()
+    place.submit("c")
+    place.advance()
+    assert place.flower.started == ["a", "b", "c"]
+
+
+def test_a_job_that_waits_alone_keeps_its_turn(place: Place) -> None:
+    place.submit("a")
+    place.advance()
+    place.say("a", "1", Ending.WAITING, "away")
+    place.advance()
+    assert place.queue.job("a").state is State.RUNNING
+
+
+def test_a_job_that_waits_in_the_queue_is_stopped_as_one_that_ran(place: Place) -> None:
+    place.submit("a", "b")
+    place.advance()
+    place.say("a", "1", Ending.WAITING, "away")
+    place.advance()
+    assert place.queue.ask_to_stop("a") is State.STOPPED
+    assert place.queue.job("a").reason == "stopped by the operator"
+
+
 def test_nothing_to_do_asks_nobody(place: Place) -> None:
     place.flower.down = True
     place.advance()

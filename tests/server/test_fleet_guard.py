@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.fleet_guard import LONGEST_BODY, PUSH, fleet_only, is_fleet_request, is_short
+from server.fleet_guard import PUSH, fleet_only, is_fleet_request, length_of
+from server.fleet_limits import LONGEST_BODY, Room
+
+ROOM = Room(LONGEST_BODY, LONGEST_BODY)
 
 
 def asked(path: bytes, method: str = "POST", kind: str = "http") -> dict[str, Any]:
@@ -47,7 +50,7 @@ def test_what_does_not_pass_is_answered_here() -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(fleet_only(application, bool)(asked(b"/v1/control/start-run"), application, send))  # type: ignore[arg-type]
+    asyncio.run(fleet_only(application, bool, ROOM)(asked(b"/v1/control/start-run"), application, send))  # type: ignore[arg-type]
     assert sent[0]["status"] == 404
 
 
@@ -65,7 +68,7 @@ def test_what_does_not_pass_is_answered_here() -> None:
     ],
 )
 def test_a_stranger_cannot_fill_the_memory(method: str, headers: list[tuple[bytes, bytes]], passes: bool) -> None:
-    assert is_short({**asked(b"/v1/fleet/pull-messages", method), "headers": headers}) is passes
+    assert (length_of({**asked(b"/v1/fleet/pull-messages", method), "headers": headers}) is not None) is passes
     sent: list[Any] = []
 
     async def application(_scope: Any, _receive: Any, _send: Any) -> None:
@@ -75,7 +78,11 @@ def test_a_stranger_cannot_fill_the_memory(method: str, headers: list[tuple[byte
         sent.append(message)
 
     path = b"/health" if method == "GET" else b"/v1/fleet/pull-messages"
-    asyncio.run(fleet_only(application, bool)({**asked(path, method), "headers": headers}, application, send))  # type: ignore[arg-type]
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    asyncio.run(fleet_only(application, bool, ROOM)({**asked(path, method), "headers": headers}, receive, send))
     assert sent[0]["status"] == (200 if passes else 413)
 
 
@@ -106,7 +113,7 @@ def test_what_a_node_pushes_is_judged_as_a_whole_and_passed_on_unchanged(
         return whole
 
     scope = {**asked(PUSH), "headers": [(b"content-length", b"7")]}
-    asyncio.run(fleet_only(application, is_replies)(scope, receive, send))
+    asyncio.run(fleet_only(application, is_replies, ROOM)(scope, receive, send))
     assert judged == [b"replies"]
     assert sent[0]["status"] == status
     if whole:
@@ -128,5 +135,5 @@ def test_a_push_that_breaks_off_gets_to_nobody() -> None:
         pytest.fail("it got through")
 
     scope = {**asked(PUSH), "headers": [(b"content-length", b"7")]}
-    asyncio.run(fleet_only(application, bool)(scope, receive, send))
-    assert sent[0]["status"] == 403
+    asyncio.run(fleet_only(application, bool, ROOM)(scope, receive, send))
+    assert sent[0]["status"] == 408

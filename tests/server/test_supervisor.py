@@ -1,6 +1,5 @@
 """Children are started again when they end, stopped with all they started, and found again after a kill."""
 
-import json
 import os
 import signal
 import subprocess
@@ -12,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from fedcredit.errors import ConfigError
-from fedcredit.process_id import ProcessId, boot_id, process_id
+from fedcredit.process_id import ProcessId, process_id, started_with
 from server.pacing import Pacing
-from server.supervisor import Child, Supervisor, alone, is_served, stop_recorded
+from server.supervisor import Child, Supervisor, alone, is_served, stop_left
 
 PACING = Pacing(retry_first_s=0.01, retry_longest_s=60.0)
 # Writes its number, starts a child that ignores the request to stop, and waits.
@@ -64,7 +63,6 @@ def test_an_ended_child_is_started_again_until_told_to_stop(tmp_path: Path) -> N
     Supervisor(children, tmp_path, {}, PACING, said.append).run(lambda: count.exists() and len(count.read_text()) >= 3)
     pauses = [line.split("again in ")[1].split(" s")[0] for line in said if "ended with 0" in line]
     assert pauses[:2] == ["0.01", "0.02"]
-    assert not (tmp_path / "processes.json").exists()
 
 
 def test_a_child_waits_for_what_it_needs(tmp_path: Path) -> None:
@@ -84,36 +82,29 @@ def test_a_killed_supervisors_children_are_stopped_with_theirs(tmp_path: Path) -
     command = [sys.executable, "-c", SUPERVISOR, str(tmp_path), PARENT]
     with subprocess.Popen(command, cwd=ROOT) as process:
         family = read(sign)
-        until((tmp_path / "processes.json").exists)
         process.send_signal(signal.SIGKILL)
     assert len(family) == 2
     # The leader has died, too; what it started is still found by its session.
     family[0].kill()
     until(lambda: not family[0].alive())
     assert family[1].alive()
-    stop_recorded(tmp_path / "processes.json")
+    stop_left(tmp_path)
     assert not family[1].alive()
 
 
-@pytest.mark.parametrize("change", ["started", "boot"])
-def test_a_stranger_with_the_same_number_is_left_alone(tmp_path: Path, change: str) -> None:
-    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], start_new_session=True) as stranger:
+@pytest.mark.parametrize("place", ["elsewhere", ""])
+def test_children_of_another_coordinator_and_strangers_are_left_alone(tmp_path: Path, place: str) -> None:
+    environment = {"FEDCREDIT_COORDINATOR": str(tmp_path / place)} if place else {}
+    code = "print('here', flush=True); import signal; signal.pause()"
+    with subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE) as stranger:
+        assert stranger.stdout is not None
+        assert stranger.stdout.readline()
         one = process_id(stranger.pid)
         assert one is not None
-        started = one.started - (change == "started")
-        boot = boot_id() + ("x" if change == "boot" else "")
-        path = tmp_path / "processes.json"
-        path.write_text(json.dumps({"boot": boot, "processes": [[one.pid, started]]}))
-        stop_recorded(path)
+        stop_left(tmp_path)
         assert one.alive()
+        assert (one in started_with(f"FEDCREDIT_COORDINATOR={tmp_path / place}")) is bool(place)
         stranger.kill()
-
-
-def test_a_damaged_list_stops_nobody(tmp_path: Path) -> None:
-    path = tmp_path / "processes.json"
-    for content in ("", "[]", '{"boot": 1}', '{"boot": "x", "processes": [["a", 1]]}'):
-        path.write_text(content)
-        stop_recorded(path)
 
 
 def test_a_missing_program_is_one_sentence(tmp_path: Path) -> None:
@@ -130,12 +121,11 @@ def test_one_supervisor_serves_a_folder(tmp_path: Path) -> None:
     assert not is_served(tmp_path)
 
 
-def test_a_long_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.supervisor._LARGEST_LOG", 10)
-    (tmp_path / "logs").mkdir()
-    (tmp_path / "logs/short.log").write_text("x" * 11)
-    child = Child("short", (sys.executable, "-c", "print('new')"))
-    Supervisor([child], tmp_path, dict(os.environ), PACING, lambda _: None).run(
-        lambda: "new" in ((tmp_path / "logs/short.log").read_text() if (tmp_path / "logs/short.log").exists() else "")
-    )
-    assert (tmp_path / "logs/short.log.1").read_text() == "x" * 11
+def test_a_long_log_is_put_aside_while_its_child_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fedcredit.growing_log.LARGEST_LOG", 10)
+    code = "print('x' * 11, flush=True); import signal; signal.pause()"
+    child = Child("short", (sys.executable, "-c", code))
+    aside, said = tmp_path / "logs/short.log.1", []
+    Supervisor([child], tmp_path, dict(os.environ), PACING, said.append).run(aside.exists)
+    assert aside.read_text() == "x" * 11 + "\n"
+    assert len(said) == 1

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fedcredit.custodian.witness import HeadBook, guard_own_heads
+from fedcredit.custodian.witness import MOST_LOST, HeadBook, guard_own_heads
 from fedcredit.errors import RefusalError
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.roster import Roster
@@ -77,3 +77,29 @@ def test_peers_show_what_they_saw_under_the_old_key_and_the_newest_under_the_new
     transcript = SimpleNamespace(peers=[SimpleNamespace(institution="bank-1")])
     shown = [read_head(data) for data in book.testimony(transcript)]
     assert shown == [later, stolen]
+
+
+@pytest.mark.parametrize("count", [2**33, 2**63 - 1, 2**63, 2**64 - 1])
+def test_a_stolen_key_cannot_name_a_count_beyond_which_nothing_can_be_recovered(
+    set_back: tuple[Path, Head], count: int
+) -> None:
+    """SQLite counts to 2^63 - 1; a ledger that was recovered up there would have no room for another event."""
+    path, _ = set_back
+    Ledger.change_key(path, OLD, NEW)
+    with Ledger.open(path, NEW) as ledger:
+        guard_own_heads("bank-1", [head(OLD, count, b"x" * 32).encode()], ledger)
+        assert not ledger.rolled_back
+
+
+def test_what_a_stolen_key_can_name_can_be_recovered(set_back: tuple[Path, Head]) -> None:
+    path, _ = set_back
+    Ledger.change_key(path, OLD, NEW)
+    for _ in range(2):
+        with Ledger.open(path, NEW) as ledger:
+            forged = head(OLD, ledger.event_count + MOST_LOST, b"x" * 32).encode()
+            with pytest.raises(RefusalError, match="older copy"):
+                guard_own_heads("bank-1", [forged], ledger)
+        Ledger.recover(path, NEW, Fraction(1, 100))
+        with Ledger.open(path, NEW) as ledger:
+            guard_own_heads("bank-1", [forged], ledger)
+            assert not ledger.rolled_back

@@ -1,6 +1,7 @@
 """Compiled sums against NumPy's: the same integers for any stack, batch, radii and encoders, down to single bits."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from fedcredit.models.mlp_compiled import _hold_norm, _network, _truncate, clipp
 from fedcredit.models.mlp_exact import tanh, tanh_table
 from fedcredit.models.mlp_gradients import Signals
 from fedcredit.models.mlp_kernel import clipped_sums_of
+from fedcredit.models.mlp_layout import Layer
 from fedcredit.models.mlp_spec import MlpSpec
 from tests import perceptrons, tiny
 from tests.perceptrons import Case
@@ -62,6 +64,48 @@ def test_a_large_batch_has_the_bytes_of_numpy(size):
     (total,) = clipped_sums(case.layers, case.inputs, case.bad, SCALE, np.full(5000, 2**21), [slice(None)])
     assert np.abs(total).max() > 2**21
     assert_same(case, 2**24, 4)
+
+
+def hostile(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Weights as a coordinator may pick them: at the bound, alternating, nearly all zero, or of the smallest unit."""
+    largest = 2.0**23
+    kinds = ([largest], [-largest], [-largest, largest], [-largest, 0, largest], [0.0], [-1.0, 0, 1], [-0.0])
+    return rng.choice(np.array(kinds[rng.integers(len(kinds))]), shape)
+
+
+@settings(max_examples=50)
+@given(seeds, st.integers(1, 3), st.lists(st.sampled_from([1, 7, 64]), max_size=3), st.sampled_from([1, 2**10, 2**14]))
+def test_hostile_weights_have_the_bytes_of_numpy_and_stay_within_the_radius(seed, blocks, above, scale):
+    rng, n, units = np.random.default_rng(seed), 40, 8
+    there = rng.random((blocks, n)) < (0.6 if blocks > 1 else 1.1)
+    parts = [rng.choice([-3.0 * INPUT_SCALE, 0, 1, 3 * INPUT_SCALE], (4, n)) * there[block] for block in range(blocks)]
+    layers, width = [Layer(hostile(rng, (units, 4)), None) for _ in parts], units * blocks
+    for outputs in (*above, 1):
+        layers.append(Layer(hostile(rng, (outputs, width)), hostile(rng, (outputs,))))
+        width = outputs
+    inputs, bad = np.concatenate(parts), rng.integers(0, 2, n).astype(np.uint8)
+    radii = rng.choice([0, 1, 1023, 2**20, 2**27 - 1], n)
+    singles = [slice(one, one + 1) for one in range(n)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        expected = sums_of_numpy(layers, inputs, bad, scale * INPUT_SCALE, radii, singles)
+    sums = clipped_sums(layers, inputs, bad, scale * INPUT_SCALE, radii, singles)
+    assert [one.tobytes() for one in sums] == [one.tobytes() for one in expected]
+    for own, radius in zip(sums, radii.tolist(), strict=True):
+        assert sum(x * x for x in own.tolist()) <= radius * radius
+
+
+def test_many_threads_at_once_have_the_bytes_of_one():
+    """A custodian answers several jobs; nothing is kept between calls but what is never written to."""
+    cases = [perceptrons.random_case(seed, 400, (16, 8), 12, 3.0) for seed in range(4)]
+    radii = np.full(400, 2**20)
+
+    def total(number: int) -> bytes:
+        case = cases[number % 4]
+        return clipped_sums(case.layers, case.inputs, case.bad, SCALE, radii, [slice(None)])[0].tobytes()
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(total, range(80)))
+    assert found == [total(number) for number in range(4)] * 20
 
 
 def test_arguments_may_be_views_in_any_order_and_read_only():

@@ -14,7 +14,7 @@ from fedcredit.provisioning.application import (
 )
 from fedcredit.roster import Member, Roster
 from fedcredit.wire.envelope import SigningKey
-from tests.rosters import KEYS, NODE_KEYS, OTHER_NODE_KEY, STRANGER, roster
+from tests.rosters import KEYS, NODE_FILES, NODE_KEYS, OTHER_NODE_FILE, OTHER_NODE_KEY, STRANGER, roster
 
 PINNED = roster()
 NEWCOMER = Member(
@@ -25,10 +25,10 @@ NEWCOMER = Member(
     public_key=KEYS["hospital-2"].public.hex(),
     node_key=NODE_KEYS["hospital-2"],
 )
-JOIN = apply_to_join(NEWCOMER, KEYS["hospital-2"])
+JOIN = apply_to_join(NEWCOMER, KEYS["hospital-2"], NODE_FILES["hospital-2"])
 ENTRY = PINNED.members[0]
 ROTATED = ENTRY.model_copy(update={"public_key": STRANGER.public.hex(), "node_key": OTHER_NODE_KEY})
-ROTATE = apply_to_rotate(ROTATED, KEYS["bank-1"], STRANGER, PINNED)
+ROTATE = apply_to_rotate(ROTATED, KEYS["bank-1"], STRANGER, PINNED, OTHER_NODE_FILE)
 LEAVE = apply_to_leave(ENTRY, KEYS["bank-1"], PINNED)
 ALL = {"join": JOIN, "rotate": ROTATE, "leave": LEAVE}
 
@@ -98,6 +98,38 @@ def test_a_key_that_did_not_sign_cannot_be_named():
     assert "did not sign with the new key" in forged.faults(PINNED)[0]
 
 
+@pytest.mark.parametrize("node_key", [NODE_FILES["bank-1"], OTHER_NODE_FILE], ids=["of one curve", "of another"])
+def test_a_node_key_of_somebody_else_cannot_be_named(node_key):
+    """Else its owner's node would be taken for the applicant's, and the owner could not join any more."""
+    forged = apply_to_join(NEWCOMER, KEYS["hospital-2"], node_key)
+    assert "did not sign with the node key" in forged.faults(PINNED)[0]
+    moved = apply_to_rotate(
+        ENTRY.model_copy(update={"public_key": STRANGER.public.hex(), "node_key": NODE_KEYS["bank-2"]}),
+        KEYS["bank-1"],
+        STRANGER,
+        PINNED,
+        node_key,
+    )
+    assert "did not sign with the node key" in moved.faults(PINNED)[0]
+    copied = forged.model_copy(update={"node_key_signature": ROTATE.node_key_signature})
+    assert "did not sign with the node key" in copied.faults(PINNED)[0]
+
+
+def test_an_application_of_an_earlier_version_names_the_remedy():
+    (join,) = apply_to_join(NEWCOMER, KEYS["hospital-2"]).faults(PINNED)
+    assert "'fedcredit institution init' in an empty folder" in join
+    (rotate,) = apply_to_rotate(ROTATED, KEYS["bank-1"], STRANGER, PINNED).faults(PINNED)
+    assert "'fedcredit institution rotate-key'" in rotate
+
+
+def test_a_rotation_that_keeps_its_node_key_proves_none():
+    pinned = Roster.model_validate(
+        {**PINNED.model_dump(), "members": [ENTRY.model_copy(update={"node_key": NODE_KEYS["bank-1"]})]}
+    )
+    kept = pinned.members[0].model_copy(update={"public_key": STRANGER.public.hex()})
+    assert apply_to_rotate(kept, KEYS["bank-1"], STRANGER, pinned).faults(pinned) == []
+
+
 def test_a_rotation_changes_keys_only():
     larger = ROTATED.model_copy(update={"public_size": 900})
     assert "with another entry" in apply_to_rotate(larger, KEYS["bank-1"], STRANGER, PINNED).faults(PINNED)[0]
@@ -137,3 +169,8 @@ def test_the_size_that_is_proposed_is_rounded(size):
 
 def test_the_model_is_strict():
     assert Application.model_validate(JOIN.model_dump()) == JOIN
+
+
+def test_a_file_that_is_no_node_key_proves_nothing():
+    with pytest.raises(ConfigError, match="is no elliptic-curve key"):
+        apply_to_join(NEWCOMER, KEYS["hospital-2"], KEYS["hospital-2"].to_pem())

@@ -8,7 +8,7 @@ from fedcredit.provisioning.roster_update import differences, next_roster, succe
 from fedcredit.roster import Member
 from fedcredit.roster_file import SignedRoster
 from fedcredit.wire.envelope import SigningKey
-from tests.rosters import KEYS, NODE_KEYS, STRANGER, roster, signed
+from tests.rosters import KEYS, NODE_FILES, NODE_KEYS, STRANGER, roster, signed
 
 TODAY = date(2026, 5, 4)
 EXPIRES = date(2027, 5, 4)
@@ -28,7 +28,7 @@ def member(name: str, **changes: object) -> Member:
 
 
 def joins(name: str, **changes: object):
-    return apply_to_join(member(name, **changes), KEYS[name])
+    return apply_to_join(member(name, **changes), KEYS[name], NODE_FILES[name])
 
 
 def test_version_1_holds_the_applicants_in_order():
@@ -92,7 +92,8 @@ def test_what_does_not_hold_is_not_folded(pinned, applications, expires, words):
 
 
 def test_two_members_with_one_key_are_refused():
-    twin = apply_to_join(member("hospital-2", public_key=KEYS["bank-1"].public.hex()), KEYS["bank-1"])
+    entry = member("hospital-2", public_key=KEYS["bank-1"].public.hex())
+    twin = apply_to_join(entry, KEYS["bank-1"], NODE_FILES["hospital-2"])
     with pytest.raises(ConfigError, match=r"lists the public key .* twice"):
         next_roster(signed(PINNED), [twin], EXPIRES, TODAY)
 

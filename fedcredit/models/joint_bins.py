@@ -71,7 +71,7 @@ def density(counts: Floats, noise_stddev: float, records: float) -> Floats:
     totals = counts[:-1].sum(axis=1)
     noise = 2 * noise_stddev**2
     if not noise:
-        return np.maximum(totals, 0.0)
+        return np.asarray(np.maximum(totals, 0.0))
     signal = max(float(np.add.reduce(totals**2)) / len(totals) - noise, noise / 100)
     place = np.arange(len(totals))
     covariance = signal * _NEIGHBOUR_CORRELATION ** np.abs(place[:, None] - place)
@@ -83,7 +83,7 @@ def _lowered(values: Floats, total: float) -> Floats:
     falling = np.sort(values)[::-1]
     excess = (np.cumsum(falling) - total) / np.arange(1, len(values) + 1)
     held = np.flatnonzero(falling > excess)
-    return np.maximum(values - excess[held[-1] if len(held) else 0], 0.0)
+    return np.asarray(np.maximum(values - excess[held[-1] if len(held) else 0], 0.0))
 
 
 def numbers_of_bins(most: tuple[int, int], records: float, rate: float, noise_variance: float) -> tuple[int, int]:

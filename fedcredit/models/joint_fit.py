@@ -92,7 +92,7 @@ def _expected(released: LinkedCounts) -> Floats:
     """Records per cell; under noise from the margins of each file, which average it; shape (K1, K2, files)."""
     totals = released.counts.sum(axis=3)
     if not released.noise_variance:
-        return np.maximum(totals, 0.0)
+        return np.asarray(np.maximum(totals, 0.0))
     by_own, by_other = np.maximum(totals.sum(axis=1), 0.0), np.maximum(totals.sum(axis=0), 0.0)
     by_file = np.maximum(totals.sum(axis=(0, 1)), 0.0)
     shares = by_own[:, None, :] / np.maximum(by_own.sum(axis=0), 1e-12)

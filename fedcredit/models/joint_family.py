@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcredit.binning import base_rate
 from fedcredit.data.rows import Rows
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.models import joint_model
 from fedcredit.models.family import TrainTerms
-from fedcredit.models.joint_bins import JointBins, bin_nodes, choose, density
+from fedcredit.models.joint_bins import JointBins, bin_nodes, choose, densities
 from fedcredit.models.joint_bins import decode as decode_bins
 from fedcredit.models.joint_fit import JointFit, LinkedCounts, fit_joint
 from fedcredit.models.joint_layout import layout
@@ -87,9 +88,10 @@ class JointFamily:
     ) -> JointState:
         """Bins from the released preflight."""
         noise = float(noise_stddev[0])
-        bins = choose(layout(spec, dictionary), preflight, float(records[0]), noise)
-        own, other = (density(preflight.counts[i], preflight.noise_stddev[i], float(records[0])) for i in (0, 1))
-        return JointState(spec, dictionary, bins, (own, other), noise)
+        plan, n_records = layout(spec, dictionary), float(records[0])
+        masses = densities(plan, preflight, n_records)
+        bins = choose(plan, masses, base_rate(preflight.counts[2]), n_records, noise)
+        return JointState(spec, dictionary, bins, masses, noise)
 
     def broadcast(self, state: JointState) -> bytes:
         """Canonical bytes of the bins in which custodians count."""

@@ -37,6 +37,8 @@ class JointState:
         Records in each value cell of own view and other block, from preflight.
     noise_stddev
         Of one count of the message, in records.
+    records
+        Public number of training records.
     sums
         Released sums of the message; None before it.
     """
@@ -46,6 +48,7 @@ class JointState:
     bins: JointBins
     masses: tuple[NDArray[np.float64], NDArray[np.float64]]
     noise_stddev: float
+    records: float
     sums: NDArray[np.int64] | None = None
 
     @property
@@ -56,7 +59,7 @@ class JointState:
         other = bin_nodes(self.masses[1], self.bins.other, plan.other_values)
         sums = np.zeros(plan.length) if self.sums is None else self.sums / COUNT_SCALE
         counts = sums.reshape(plan.shape)[: len(own), : len(other)]
-        return LinkedCounts(own, other, counts, self.noise_stddev**2)
+        return LinkedCounts(own, other, counts, self.noise_stddev**2, self.records)
 
     def model(self, fitted: JointFit) -> JointModel:
         """The fitted view on the public grid of 1/1024."""
@@ -91,7 +94,7 @@ class JointFamily:
         plan, n_records = layout(spec, dictionary), float(records[0])
         masses = densities(plan, preflight, n_records)
         bins = choose(plan, masses, base_rate(preflight.counts[2]), n_records, noise)
-        return JointState(spec, dictionary, bins, masses, noise)
+        return JointState(spec, dictionary, bins, masses, noise, n_records)
 
     def broadcast(self, state: JointState) -> bytes:
         """Canonical bytes of the bins in which custodians count."""

@@ -53,7 +53,7 @@ def page(run_result: RunResult, plan_summary: PlanSummary) -> RunPage:
         figures=[PageFigure("roc", "ROC", roc_figure([curve]))],
         points=[Points("limit", "0 to 1,200", -23.4), Points("limit", "missing", 0.0), Points("age", "< 30", 31.0)],
         points_scale="600 points stand for odds of 20 to 1.",
-        joint_weight=0.0,
+        joint_weight=None,
         limits=UCI_LIMITS,
     )
 
@@ -105,7 +105,10 @@ def test_it_holds_privacy_results_figures_points_and_limits(page: RunPage) -> No
 
 
 def test_a_fitted_joint_view_drops_its_limit(page: RunPage) -> None:
-    assert "λ = 0" not in render_page(replace(page, joint_weight=0.25))
+    text = render_page(replace(page, joint_weight=0.25))
+    assert "λ = 0.25" in text
+    assert "No view that joins" not in text
+    assert "No view that joins" not in render_page(replace(page, joint_weight=0.0))
 
 
 def test_a_run_without_noise_claims_nothing(page: RunPage) -> None:

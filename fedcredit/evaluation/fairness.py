@@ -8,6 +8,7 @@ than three standard deviations of its own noise, is named and not judged.
 The intervals treat groups as independent samples with independent noise, which within one grouping they are.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,7 +84,8 @@ class GroupCells:
 
     def too_few(self, fewest: float) -> bool:
         """Whether it has fewer than `fewest` records, or cannot be told from its noise."""
-        return self.n_rows < max(fewest, _NOISE_MULTIPLES * self.noise_stddev * (2 * len(self.good)) ** 0.5)
+        of_total = self.noise_stddev * math.sqrt(2 * len(self.good))
+        return self.n_rows < max(fewest, _NOISE_MULTIPLES * of_total)
 
 
 def group_figures(

@@ -1,4 +1,4 @@
-"""A figure of a report: its value, its 95 % interval, the two parts of its uncertainty, or why it cannot be computed."""
+"""A figure of a report: its value and 95 % interval, the two parts of its uncertainty, or why there is none."""
 
 import math
 from dataclasses import dataclass

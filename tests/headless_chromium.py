@@ -69,7 +69,9 @@ class Page:
         said = [event["params"] for event in self.events if event["method"] == "Log.entryAdded"]
         said += [event["params"] for event in self.events if event["method"] == "Runtime.consoleAPICalled"]
         said += [event["params"] for event in self.events if event["method"] == "Runtime.exceptionThrown"]
-        asked = [event["params"]["request"]["url"] for event in self.events if event["method"] == "Network.requestWillBeSent"]
+        asked = [
+            event["params"]["request"]["url"] for event in self.events if event["method"] == "Network.requestWillBeSent"
+        ]
         return [json.dumps(one) for one in said] + [url for url in asked if not url.startswith(("file:", "data:"))]
 
     def _next(self) -> dict[str, Any]:
@@ -87,17 +89,10 @@ def chromium(profile: Path) -> Iterator[Page]:
     program = shutil.which("chromium")
     assert program is not None
     to_browser, from_browser = os.pipe(), os.pipe()
-
-    def hand_over() -> None:
-        # First out of the way of 3 and 4, which may be among them.
-        ends = [os.dup2(end, 100 + place) for place, end in enumerate((to_browser[0], from_browser[1]))]
-        os.dup2(ends[0], 3)
-        os.dup2(ends[1], 4)
-
+    ends = (to_browser[0], from_browser[1])
     command = [program, *_FLAGS, *_QUIET, "--remote-debugging-pipe", f"--user-data-dir={profile}"]
-    browser = subprocess.Popen(
-        command, preexec_fn=hand_over, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    moved = ["bash", "-c", f'exec "$0" "$@" 3<&{ends[0]} 4>&{ends[1]}', *command]
+    browser = subprocess.Popen(moved, pass_fds=ends, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     os.close(to_browser[0])
     os.close(from_browser[1])
     try:

@@ -27,6 +27,7 @@ COMMANDS = {
         ("explain", "explain"),
         ("sent", "sent"),
         ("verify", "verify"),
+        ("report", "report"),
     )
 }
 

@@ -141,7 +141,7 @@ def weight_figure(part: Explanation) -> Drawing | None:
     if noise:
         axes.plot(
             [noise.get(one.feature, np.nan) for one in features], heights, linestyle="none", marker="s",
-            color=STYLES[1][0], markersize=4, label="noise in one customer's points",
+            color=STYLES[1][0], markeredgecolor="white", markersize=6, label="noise in one customer's points",
         )  # fmt: skip
     axes.set_yticks(heights, [one.feature for one in features])
     axes.set(xlabel="points (standard deviation)")
@@ -163,14 +163,15 @@ def institutions_figure(part: Rivals) -> Drawing | None:
         "joint": [shared.get((row.view, "joint model")) for row in alone],
     }
     named, n = len(alone) <= _MOST_NAMED, len(alone)
-    figure = new_figure(5.4, (1.2 + 0.34 * n) if named else 6.0)
+    figure = new_figure(5.4, (1.2 + 0.42 * n) if named else 6.0)
     axes = figure.add_subplot()
     heights = np.arange(n)[::-1]
-    for label, values, (colour, _, marker, _) in zip(columns, columns.values(), STYLES, strict=False):
+    apart = (0.2, 0.0, -0.2)  # so that no marker hides another
+    for label, values, (colour, _, marker, _), up in zip(columns, columns.values(), STYLES, apart, strict=False):
         numbers = [np.nan if value is None else value for value in values]
         fill = "none" if label.startswith("alone") else colour
         axes.plot(
-            numbers, heights, linestyle="none", marker=marker, color=colour, markerfacecolor=fill,
+            numbers, heights + up, linestyle="none", marker=marker, color=colour, markerfacecolor=fill,
             markersize=8 if named else 3, markeredgewidth=1.6, label=label,
         )  # fmt: skip
     axes.set_yticks(heights if named else [], [str(row.institution) for row in alone] if named else [])

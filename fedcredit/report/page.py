@@ -37,7 +37,8 @@ def render_page(report: Report, drawings: Sequence[Drawing]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, decimal=decimal, whole=whole, signed=signed, epsilon=epsilon)
+    environment.filters.update(percent=percent, decimal=decimal, whole=whole, signed=signed)
+    environment.filters.update(epsilon=epsilon, sentence=sentence)
     environment.globals.update(shown=shown)
     return environment.get_template("report.html.jinja").render(
         report=report,
@@ -62,7 +63,8 @@ def shown(figure: Figure | None, style: str) -> tuple[str, str]:
         return "n/a", figure.why or ""
     if figure.low is None or figure.high is None:
         return _styled(figure.value, style), ""
-    return _styled(figure.value, style), f"{_styled(figure.low, style)} to {_styled(figure.high, style)}"
+    low = _styled(figure.low, style).removesuffix(" %")  # the sign stands once, at the end
+    return _styled(figure.value, style), f"{low} to {_styled(figure.high, style)}"
 
 
 def percent(value: float | None, decimals: int = 1) -> str:
@@ -88,6 +90,11 @@ def signed(value: float | None, decimals: int = 3) -> str:
 def epsilon(value: float | None) -> str:
     """An ε with three digits, or none."""
     return "none" if value is None else f"{value:.3g}"
+
+
+def sentence(text: str) -> str:
+    """A reason as a sentence: a capital at its beginning, a full stop at its end."""
+    return f"{text[:1].upper()}{text[1:].removesuffix('.')}."
 
 
 def bars_of(features: Sequence[FeaturePoints]) -> dict[str, list[Bar]]:

@@ -61,7 +61,7 @@ def report_of(inputs: ReportInputs) -> Report:
     """Compute the report."""
     return Report(
         schema=SCHEMA,
-        title=f"{inputs.dictionary.title}: joint model {inputs.plan.job}",
+        title=f"{inputs.dictionary.title}: report on job {inputs.plan.job}",
         simulated=inputs.simulated,
         purpose=purpose_of(inputs),
         participants=participants_of(inputs),

@@ -28,6 +28,7 @@ COMMANDS = {
         ("explain", "explain"),
         ("sent", "sent"),
         ("verify", "verify"),
+        ("report", "report"),
     )
 }
 

@@ -104,7 +104,7 @@ class RunFolder:
             (self.path / name).write_bytes(content)
         _release(self.path, prepared.dictionary, outcome)
         if finished.joint_view is not None:
-            _release(self.path / "linked", finished.joint_view.linked, finished.joint_view.job)
+            _release(self.path / LINKED, finished.joint_view.linked, finished.joint_view.job)
         self._report()
 
     def _report(self) -> None:

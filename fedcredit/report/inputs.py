@@ -8,6 +8,7 @@ from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.evaluation.decision import Economics
 from fedcredit.evaluation.fairness import FEWEST_RECORDS
 from fedcredit.job.released_counts import ReleasedCounts
+from fedcredit.models.joint_release import JointView
 from fedcredit.models.points import PointsScale
 from fedcredit.plan import Plan
 
@@ -53,6 +54,9 @@ class ReportInputs:
         Released counts of an earlier job to compare with, or None.
     metrics
         JSON value of a simulation's exact figures, or None for a deployed job.
+    joint_view
+        The view of persons known to two institution types, released by a linked job of the same run; None if there
+        was none.
     settings
         What a simulation was asked to run; empty for a deployed job.
     simulated
@@ -68,6 +72,7 @@ class ReportInputs:
     hashes: Mapping[str, str]
     earlier: ReleasedCounts | None = None
     metrics: Mapping[str, Any] | None = None
+    joint_view: JointView | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     simulated: bool = False
     assumptions: Assumptions = field(default_factory=Assumptions)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from fedcredit.models.joint_release import JointView
 from fedcredit.plan import Placement
 from fedcredit.report.inputs import ReportInputs
 
@@ -19,6 +20,10 @@ _OF_DICTIONARY = {"uci_credit": _UCI, "uci_credit_flat": _UCI[:1]}
 _NO_JOINT_VIEW = (
     "No view that joins the columns of two institution types for one person was validated: λ = 0. Each customer is "
     "scored with the columns of one type."
+)
+_JOINT_VIEW = (
+    "Persons known to two institution types are scored by a joint view: the {view} view, and the other block times "
+    "λ = {thick:.2f}, or {thin:.2f} for thin files. It was fitted on consented linked rows, whose number it does not say."
 )
 _REJECTS = (
     "Reject inference: none. Outcomes are those of customers who were accepted before; whom the new score would "
@@ -58,7 +63,7 @@ def limits_of(inputs: ReportInputs) -> Limits:
     short = int(inputs.job["rounds_trained"]) < int(inputs.job["rounds_planned"])
     chosen = (
         *_OF_DICTIONARY.get(inputs.dictionary.name, ()),
-        _NO_JOINT_VIEW if several else "",
+        _joint_view(inputs.joint_view) if several else "",
         _REJECTS,
         _INTERVALS,
         _SIMULATED if inputs.metrics is not None else "",
@@ -70,3 +75,10 @@ def limits_of(inputs: ReportInputs) -> Limits:
         _NOT_ADVICE,
     )
     return Limits(tuple(sentence for sentence in chosen if sentence))
+
+
+def _joint_view(view: JointView | None) -> str:
+    if view is None:
+        return _NO_JOINT_VIEW
+    thick, thin = (view.files[name].weight / view.weight_scale for name in ("thick", "thin"))
+    return _JOINT_VIEW.format(view=view.view, thick=thick, thin=thin)

@@ -9,6 +9,7 @@ from fedcredit.dictionary.schema import parse_dictionary
 from fedcredit.dictionary.strict_yaml import parse_yaml
 from fedcredit.errors import ConfigError
 from fedcredit.job.released_counts import ReleasedCounts, parse_counts
+from fedcredit.models.joint_release import read_joint_view
 from fedcredit.plan import parse_plan
 from fedcredit.report.inputs import Assumptions, ReportInputs
 from fedcredit.verify.run_files import RunFiles, find_run
@@ -16,6 +17,9 @@ from fedcredit.wire.canonical import parse_json
 
 STAMP = "NOT_PRIVATE.txt"
 """A simulation's run folder holds a file of this name."""
+
+LINKED = "linked"
+"""Folder of a run's linked job, beside its base job's files."""
 
 _OF_A_JOB = ("*.json", "*.yaml", "model.safetensors*", "receipts/*")
 
@@ -44,6 +48,7 @@ def read_inputs(run: Path, assumptions: Assumptions, earlier: Path | None = None
         )
     outer = files.released.parent if files.released.name == "released" else files.run
     metrics, settings = outer / "metrics.json", outer / "config.yaml"
+    linked = outer / LINKED / "released" / "model.json"
     simulated = (outer / STAMP).is_file()
     return ReportInputs(
         plan=plan,
@@ -55,6 +60,7 @@ def read_inputs(run: Path, assumptions: Assumptions, earlier: Path | None = None
         hashes=_hashes(files.released),
         earlier=None if earlier is None else read_counts(find_run(earlier, None)),
         metrics=_object("metrics.json", metrics.read_bytes()) if simulated and metrics.is_file() else None,
+        joint_view=read_joint_view(_object("model.json", linked.read_bytes())) if linked.is_file() else None,
         settings=_settings(settings) if simulated and settings.is_file() else {},
         simulated=simulated,
         assumptions=assumptions,

@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from fedcredit.custodian.approvals import Approvals, Decision
+from fedcredit.custodian.group_labels import counted_groups
 from fedcredit.custodian.guard_policy import regions_of
 from fedcredit.custodian.jobs_folder import JobsFolder, jobs_folder_of
 from fedcredit.custodian.jurisdiction import Approval
@@ -230,6 +231,8 @@ def _columns(file: SiteFile, plan: Plan) -> Iterator[str]:
         return
     for feature in dictionary.owned_features(file.kind):
         yield f"  column {feature.name} ({feature.data_class}): {feature.purpose}; basis: {feature.basis}"
+    for group in counted_groups(dictionary, file.kind, plan):
+        yield f"  group label {group.name} ({group.data_class}): {group.purpose}, counted; basis: {group.basis}"
 
 
 def _printable(text: str) -> str:

@@ -35,7 +35,7 @@ def _summed(plan: Plan, role: Role) -> str:
         case Role.PREFLIGHT:
             return "good and bad training records in each grid cell of each feature"
         case Role.EVALUATE:
-            groups = ", ".join(plan.evaluation.groupings)
+            groups = ", ".join(grouping.replace("*", " with ") for grouping in plan.evaluation.groupings)
             return f"good and bad evaluation records in each of {plan.evaluation.score_bins} score bins, by {groups}"
         case Role.TRAIN:
             terms = plan.phases.train

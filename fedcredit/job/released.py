@@ -8,29 +8,31 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import yaml
 
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.evaluation.summary import FederatedMetrics, evaluate_release
 from fedcredit.job.admission import authenticated
-from fedcredit.job.progress import Progress, noise_variance, scored_model
+from fedcredit.job.progress import Progress
+from fedcredit.job.released_counts import ReleasedCounts, released_counts
 from fedcredit.models.family import family_of
 from fedcredit.models.module_tensors import weight_files
 from fedcredit.plan import Plan
 from fedcredit.wire.canonical import canonical_json
-from fedcredit.wire.messages import Receipt, Role
+from fedcredit.wire.messages import Receipt
 
 
 def federated_metrics(plan: Plan, dictionary: DataDictionary, progress: Progress) -> FederatedMetrics | None:
     """Released estimates over all institutions, or None before phase evaluate."""
-    if progress.evaluation is None:
+    return metrics_of(released_counts(plan, dictionary, progress))
+
+
+def metrics_of(counts: ReleasedCounts) -> FederatedMetrics | None:
+    """The same from the released counts."""
+    if counts.grid is None:
         return None
-    grid = scored_model(plan, progress).grid(plan.evaluation)
-    variance = noise_variance(plan, dictionary, Role.EVALUATE, progress.members)
-    by_type = progress.evaluation["type"]
-    per_group = np.sqrt(variance[: by_type.size].reshape(by_type.shape)[:, 0, 0]) / plan.phases.evaluate.scale
-    return evaluate_release(by_type, grid, [float(stddev) for stddev in per_group])
+    by_type = counts.groupings[0]
+    return evaluate_release(by_type.counts, counts.grid, by_type.noise_stddev.tolist())
 
 
 def released_files(
@@ -49,7 +51,8 @@ def released_files(
         If a receipt is not its institution's.
     """
     released = family_of(plan.model.family).release(progress.state)
-    metrics = federated_metrics(plan, dictionary, progress)
+    counts = released_counts(plan, dictionary, progress)
+    metrics = metrics_of(counts)
     files = {
         "plan.json": plan.to_bytes(),
         "dictionary.yaml": yaml.safe_dump(
@@ -57,6 +60,7 @@ def released_files(
         ).encode(),
         "model.json": canonical_json(released),
         **weight_files(released),
+        "counts.json": canonical_json(counts.to_json()),
         "evaluation.json": pretty(asdict(metrics) if metrics is not None else {}),
         "job.json": pretty({**job_summary(plan, progress), "receipts": sorted(receipts)}),
     }

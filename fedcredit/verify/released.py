@@ -16,6 +16,7 @@ from fedcredit.wire.canonical import parse_json
 # Logarithms differ in their last digits from one machine's library to another's; integers and bytes do not.
 _CLOSE = 1e-9
 _NAMES = {
+    "counts.json": ("counts", "every released count is the signed sums' own"),
     "evaluation.json": ("evaluation", "every figure follows from the released sums"),
     "job.json": ("job", "who took part, was left out and gave a receipt is as the steps say"),
 }

@@ -27,6 +27,7 @@ _WITHOUT_STORE = (
     ("sums", "whether the sums are theirs"),
     ("ledger heads", "whether a ledger went back"),
     ("released model", "whether the model follows from the sums"),
+    ("counts", "whether the counts are the sums' own"),
     ("evaluation", "whether the figures follow from the sums"),
     ("job", "who was left out"),
 )
@@ -138,7 +139,7 @@ def _job(files: RunFiles, plan: Plan, job: Replay | None, stored: dict[str, byte
     if job is None:
         return [unchecked(name, "", f"{what} needs store and dictionary") for name, what in _WITHOUT_STORE]
     if not job.over:
-        rest = [unchecked(name, "", "it needs every step of the job") for name, _ in _WITHOUT_STORE[-3:]]
+        rest = [unchecked(name, "", "it needs every step of the job") for name, _ in _WITHOUT_STORE[-4:]]
         return [*job.checks(), *rest]
     return [*job.checks(), *check_released(files, plan, job.dictionary, job.progress, stored)]
 

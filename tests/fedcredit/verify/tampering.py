@@ -300,6 +300,14 @@ def _(run: Run) -> None:
     run.edit("evaluation.json", auc=0.99)
 
 
+@tampering("counts", "counts.json, evaluation[0].counts[0][1][3]")
+def _(run: Run) -> None:
+    """a released count of bad customers is lowered"""
+    counts = json.loads((run.released / "counts.json").read_text())
+    counts["evaluation"][0]["counts"][0][1][3] -= 5
+    run.edit("counts.json", **counts)
+
+
 @tampering("job", "job.json, left_out")
 def _(run: Run) -> None:
     """job.json lies about who was left out"""

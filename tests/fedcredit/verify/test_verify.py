@@ -102,7 +102,7 @@ def test_without_the_store_it_says_what_could_not_be_checked(run):
     (run.folder / "job.sqlite").unlink()
     checks = checked(run)
     assert holds(checks)
-    assert {name for name, _ in found(checks, Result.OPEN)} == NEEDS_STORE | {"store", "evaluation"}
+    assert {name for name, _ in found(checks, Result.OPEN)} == NEEDS_STORE | {"store", "counts", "evaluation"}
     assert {"receipts", "messages", "epsilons"} <= {check.name for check in checks if check.result is Result.OK}
 
 

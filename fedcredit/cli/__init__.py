@@ -21,6 +21,7 @@ COMMANDS = {
         ("jobs", "app"),
         ("ledger", "app"),
         ("model", "app"),
+        ("models", "app"),
         ("roster", "app"),
         ("institution", "app"),
         ("consortium", "app"),

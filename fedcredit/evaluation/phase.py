@@ -148,7 +148,7 @@ def _group_size(dictionary: DataDictionary, grouping: str) -> int:
     labels = labels_of(grouping)
     if len(labels) > 2 or len(set(labels)) != len(labels):
         raise ConfigError(f"grouping {grouping!r} is no product of two different labels; write for example sex*region.")
-    size = math.prod(_label(dictionary, name).n_cells for name in labels)
+    size = math.prod(label_called(dictionary, name).n_cells for name in labels)
     if len(labels) == 2 and size > MOST_PRODUCT_CELLS:
         raise ConfigError(
             f"grouping {grouping!r} has {size} cells, more than {MOST_PRODUCT_CELLS}; group by labels with fewer codes."
@@ -164,11 +164,18 @@ def _groups(dictionary: DataDictionary, kind: str, grouping: str, rows: Rows) ->
         return None
     group = np.zeros(rows.n_rows, dtype=np.int64)
     for name in labels:
-        group = group * _label(dictionary, name).n_cells + _cells(dictionary, kind, name, rows)
+        group = group * label_called(dictionary, name).n_cells + _cells(dictionary, kind, name, rows)
     return group
 
 
-def _label(dictionary: DataDictionary, name: str) -> Feature | Group:
+def label_called(dictionary: DataDictionary, name: str) -> Feature | Group:
+    """The feature or group of that name.
+
+    Raises
+    ------
+    ConfigError
+        If the dictionary has none.
+    """
     labels: list[Feature | Group] = [*dictionary.features, *dictionary.groups]
     for label in labels:
         if label.name == name:
@@ -178,7 +185,7 @@ def _label(dictionary: DataDictionary, name: str) -> Feature | Group:
 
 
 def _owns(dictionary: DataDictionary, kind: str, name: str) -> bool:
-    label = _label(dictionary, name)
+    label = label_called(dictionary, name)
     if isinstance(label, Feature):
         return label.block in dictionary.institution_type(kind).owns
     return kind in label.owners
@@ -186,7 +193,7 @@ def _owns(dictionary: DataDictionary, kind: str, name: str) -> bool:
 
 def _cells(dictionary: DataDictionary, kind: str, name: str, rows: Rows) -> NDArray[np.int64]:
     """Cell of each row by one label that the type owns; the missing one where the rows hold no labels."""
-    label = _label(dictionary, name)
+    label = label_called(dictionary, name)
     if isinstance(label, Feature):
         return rows.cells[:, dictionary.owned_features(kind).index(label)].astype(np.int64)
     if rows.groups is None:

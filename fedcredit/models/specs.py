@@ -7,6 +7,7 @@ from pydantic import Field
 from fedcredit.models.additive_spec import AdditiveSpec
 from fedcredit.models.mlp_spec import MlpSpec
 from fedcredit.models.module_spec import ModuleSpec
+from fedcredit.models.monitor_spec import MonitorSpec
 from fedcredit.models.scorecard_spec import ScorecardSpec
 
-ModelSpec = Annotated[ScorecardSpec | MlpSpec | AdditiveSpec | ModuleSpec, Field(discriminator="family")]
+ModelSpec = Annotated[ScorecardSpec | MlpSpec | AdditiveSpec | ModuleSpec | MonitorSpec, Field(discriminator="family")]

@@ -9,8 +9,9 @@ from fedcredit.wire.messages import Role
 
 _RESIDUALS = "in each bin of each feature and per institution type, the sum of (predicted - observed) over the records"
 _GRADIENTS = "per weight, the sum of the records' clipped gradients"
+_SCORES = "good and bad training records in each score bin of the released model in the plan, per institution type"
 TRAINED: Mapping[str, str] = MappingProxyType(
-    {"scorecard": _RESIDUALS, "additive": _RESIDUALS, "mlp": _GRADIENTS, "module": _GRADIENTS}
+    {"scorecard": _RESIDUALS, "additive": _RESIDUALS, "mlp": _GRADIENTS, "module": _GRADIENTS, "monitor": _SCORES}
 )
 """By model family, what a training round sums."""
 

@@ -49,6 +49,8 @@ class Thresholds(BaseModel):
         Stability index of the score, and of any feature, above what sampling and noise explain.
     approval_ratio
         Lowest ratio of a group's approval rate to the reference group's.
+    cut_off_pd
+        PD from which on applicants are declined; without one no approval ratio is judged.
     calibration_slope
         Band in which the calibration slope has to be.
     """
@@ -58,6 +60,7 @@ class Thresholds(BaseModel):
     psi: float = Field(default=0.25, gt=0)
     csi: float = Field(default=0.25, gt=0)
     approval_ratio: float = Field(default=0.8, gt=0, le=1)
+    cut_off_pd: float | None = Field(default=None, gt=0, lt=1)
     calibration_slope: tuple[float, float] = (0.7, 1.3)
 
     @model_validator(mode="after")

@@ -1,8 +1,8 @@
 """The states of a model and who may move it: pure functions, the same for a new entry and for a proof of old ones.
 
 ``draft → sandbox → approved → suspended → retired``: a developer adds a model, a validator who is somebody else lets it
-into the sandbox, an approver who is not its developer approves it. Whatever takes a model out of use is easier: anybody in the
-registry may suspend, and a threshold does it by itself. Back into use only an approver brings it.
+into the sandbox, an approver who is not its developer approves it. Whatever takes a model out of use is easier: anybody
+in the registry may suspend, and a threshold does it by itself. Back into use only an approver brings it.
 """
 
 from dataclasses import dataclass, replace

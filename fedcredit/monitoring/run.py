@@ -1,0 +1,104 @@
+"""A monitoring run and the training run that it is about, read from their released files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedcredit.dictionary.schema import DataDictionary, parse_dictionary
+from fedcredit.errors import ConfigError
+from fedcredit.job.released_counts import ReleasedCounts, parse_counts
+from fedcredit.models.monitor_spec import MonitorSpec
+from fedcredit.monitoring.figures import (
+    Monitored,
+    approval_ratios,
+    calibration,
+    feature_drift,
+    score_counts,
+    score_drift,
+    trained_scores,
+)
+from fedcredit.plan import Plan, parse_plan
+from fedcredit.verify.run_files import find_run
+from fedcredit.wire.canonical import parse_json
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedRun:
+    """What a finished job left.
+
+    Attributes
+    ----------
+    summary
+        ``job.json``: who took part to the end, and whether everything planned was done.
+    model
+        ``model.json``.
+    """
+
+    plan: Plan
+    dictionary: DataDictionary
+    counts: ReleasedCounts
+    summary: dict[str, Any]
+    model: dict[str, Any]
+
+
+def read_released(run: Path) -> ReleasedRun:
+    """Read a run's released files; whether they follow from signed messages is for ``fedcredit verify``.
+
+    Raises
+    ------
+    ConfigError
+        If one is missing or is none of ours.
+    """
+    files = find_run(run, None)
+
+    def content(name: str) -> bytes:
+        data = files.read(name)
+        if data is None:
+            raise ConfigError(f"{files.released} holds no {name}; its job is not over, or of an earlier version.")
+        return data
+
+    try:
+        summary, model = parse_json(content("job.json")), parse_json(content("model.json"))
+    except ValueError as error:
+        raise ConfigError(f"{files.released}: job.json or model.json is no JSON of ours ({error}).") from error
+    return ReleasedRun(
+        plan=parse_plan(content("plan.json")),
+        dictionary=parse_dictionary(content("dictionary.yaml"), f"{files.released}/dictionary.yaml"),
+        counts=parse_counts(content("counts.json")),
+        summary=summary,
+        model=model,
+    )
+
+
+def monitored(trained: ReleasedRun, new: ReleasedRun, cut_off_pd: float | None) -> Monitored:
+    """All figures of a monitoring run.
+
+    Parameters
+    ----------
+    cut_off_pd
+        PD from which on applicants are declined; without one no approval ratio is judged.
+
+    Raises
+    ------
+    ConfigError
+        If the run watches no model, another run's, or under another dictionary.
+    """
+    spec = new.plan.model
+    if not isinstance(spec, MonitorSpec):
+        raise ConfigError(f"job {new.plan.job} trained a model and watched none; name a monitoring job's run.")
+    if spec.trained_by != trained.plan.digest().hex() or new.plan.dictionary != trained.plan.dictionary:
+        raise ConfigError(f"job {new.plan.job} watches another model than that of job {trained.plan.job}.")
+    scores = score_counts(new.model)
+    slope, in_the_large = calibration(scores)
+    ratios, few = ({}, ()) if cut_off_pd is None else approval_ratios(new.dictionary, new.counts, cut_off_pd)
+    took_part = set(new.summary["institutions"])
+    return Monitored(
+        score=score_drift(trained_scores(trained.counts), scores),
+        features=feature_drift(trained.counts, new.counts),
+        slope=slope,
+        in_the_large=in_the_large,
+        approval_ratios=ratios,
+        too_few=few,
+        unpaid=not new.summary["evaluated"] or new.summary["rounds_trained"] < new.summary["rounds_planned"],
+        withdrew=tuple(name for name in trained.summary["institutions"] if name not in took_part),
+    )

@@ -15,7 +15,7 @@ from fedcredit.evaluation.figure import Figure
 from fedcredit.evaluation.stability import Stability
 from fedcredit.monitoring.draft import monitor_plan_yaml
 from fedcredit.monitoring.figures import Monitored
-from fedcredit.monitoring.run import monitored, read_released
+from fedcredit.monitoring.run import monitored, read_released, require_same_model, require_signed
 from fedcredit.registry.comparison import compare as compared
 from fedcredit.registry.registry import Model, Move, model_called, record, require_unchanged
 from fedcredit.registry.registry_file import RegistryFile, load_registry_file
@@ -83,7 +83,10 @@ def monitor(
     file = load_registry_file(registry)
     known = model_called(file, model)
     require_unchanged(known)
-    figures = monitored(read_released(Path(known.path)), read_released(run), file.thresholds.cut_off_pd)
+    new = read_released(run)
+    if not (require_signed(run) and require_same_model(Path(known.path), new)):
+        typer.echo("note: without the job stores it is not proved that figures and model are the jobs' own", err=True)
+    figures = monitored(read_released(Path(known.path)), new, file.thresholds.cut_off_pd)
     verdict = triggered(figures, file.thresholds)
     if as_json:
         said = {"figures": figures.to_json(), "reasons": verdict.reasons, "warnings": verdict.warnings}
@@ -112,8 +115,13 @@ def _print(figures: Monitored, verdict: Triggered) -> None:
     table.add_row("score, PSI", *_drift_words(figures.score))
     for name, drift in figures.features.items():
         table.add_row(f"{escape(name)}, CSI", *_drift_words(drift))
-    of_figures = {"calibration slope": figures.slope, "observed minus predicted PD": figures.in_the_large}
-    for name, figure in {**of_figures, **figures.approval_ratios}.items():
+    of_scores = {
+        "calibration slope": figures.recalibration.slope,
+        "calibration intercept": figures.recalibration.intercept,
+        "observed minus predicted PD": figures.in_the_large,
+    }
+    ratios = {f"approval ratio, {name}": one for name, one in figures.approval_ratios.items()}
+    for name, figure in {**of_scores, **ratios}.items():
         table.add_row(escape(name), *_words(figure).split(" ", 1))
     console.print(table)
     for line in verdict.warnings:

@@ -28,8 +28,8 @@ def stated(dictionary: DataDictionary, grouping: str) -> tuple[bool, ...]:
     """Whether each group is one of records whose labels are known; types always are."""
     if grouping == BY_TYPE:
         return (True,) * len(dictionary.kinds)
-    sizes = (label_called(dictionary, name).n_cells for name in labels_of(grouping))
-    return tuple(all(parts) for parts in product(*((cell + 1 < size for cell in range(size)) for size in sizes)))
+    sizes = [label_called(dictionary, name).n_cells for name in labels_of(grouping)]
+    return tuple(all(parts) for parts in product(*([True] * (size - 1) + [False] for size in sizes)))
 
 
 def _words(label: Feature | Group) -> tuple[str, ...]:

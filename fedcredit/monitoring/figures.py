@@ -18,10 +18,11 @@ from fedcredit.evaluation.decision import nearest_edge
 from fedcredit.evaluation.fairness import GroupCells, group_figures
 from fedcredit.evaluation.figure import Figure, unknown
 from fedcredit.evaluation.group_labels import BY_TYPE, stated
-from fedcredit.evaluation.reliability import gap, slope_figure
+from fedcredit.evaluation.reliability import gap
 from fedcredit.evaluation.score_grid import ScoreGrid
 from fedcredit.evaluation.stability import Stability, stability
 from fedcredit.job.released_counts import GroupCounts, ReleasedCounts
+from fedcredit.monitoring.recalibration import Recalibration, recalibration
 
 Floats = NDArray[np.float64]
 
@@ -54,8 +55,10 @@ class Monitored:
         Drift of the score.
     features
         Drift of each feature of the dictionary.
-    slope, in_the_large
-        Calibration of the new records: slope (1 is ideal), and observed minus predicted PD.
+    recalibration
+        What would calibrate the model on the new records: an intercept of 0 and a slope of 1 are ideal.
+    in_the_large
+        Observed minus predicted PD of the new records.
     approval_ratios
         Per grouping and group the approval rate over the reference group's; empty without a cut-off.
     too_few
@@ -68,7 +71,7 @@ class Monitored:
 
     score: Stability
     features: Mapping[str, Stability]
-    slope: Figure
+    recalibration: Recalibration
     in_the_large: Figure
     approval_ratios: Mapping[str, Figure]
     too_few: tuple[str, ...]
@@ -108,8 +111,11 @@ def score_drift(trained: ScoreCounts | None, new: ScoreCounts | None) -> Stabili
 
 
 def feature_drift(trained: ReleasedCounts, new: ReleasedCounts) -> dict[str, Stability]:
-    """Characteristic stability index of every feature that both jobs counted; no further charge."""
-    known = {one.name: one for one in trained.features}
+    """Characteristic stability index of every feature that both jobs counted; no further charge.
+
+    A feature that no member of a job owns has no counts and no noise.
+    """
+    known = {one.name: one for one in trained.features if one.counts.any()}
     return {
         one.name: stability(
             known[one.name].counts.sum(axis=1),
@@ -118,7 +124,7 @@ def feature_drift(trained: ReleasedCounts, new: ReleasedCounts) -> dict[str, Sta
             float(np.sqrt(2) * one.noise_stddev),
         )
         for one in new.features
-        if one.name in known
+        if one.name in known and one.counts.any()
     }
 
 
@@ -145,13 +151,13 @@ def approval_ratios(
     return ratios, tuple(few)
 
 
-def calibration(new: ScoreCounts | None) -> tuple[Figure, Figure]:
-    """Calibration slope and in-the-large of the new records."""
+def calibration(new: ScoreCounts | None) -> tuple[Recalibration, Figure]:
+    """Recalibration and calibration in the large of the new records."""
     if new is None:
         none = unknown("the monitoring job released no scores")
-        return none, none
+        return Recalibration(none, none), none
     parts = new.good, new.bad, new.grid, new.noise_stddev
-    return slope_figure(*parts), gap(*parts)
+    return recalibration(*parts), gap(*parts)
 
 
 def _over_groups(grid: ScoreGrid, counts: Floats, noise_stddev: Floats) -> ScoreCounts:

@@ -8,6 +8,7 @@ from fedcredit.dictionary.schema import DataDictionary, parse_dictionary
 from fedcredit.errors import ConfigError
 from fedcredit.job.released_counts import ReleasedCounts, parse_counts
 from fedcredit.models.monitor_spec import MonitorSpec
+from fedcredit.monitoring.draft import monitor_spec
 from fedcredit.monitoring.figures import (
     Monitored,
     approval_ratios,
@@ -18,7 +19,9 @@ from fedcredit.monitoring.figures import (
     trained_scores,
 )
 from fedcredit.plan import Plan, parse_plan
+from fedcredit.verify.checks import Result
 from fedcredit.verify.run_files import find_run
+from fedcredit.verify.verification import verify_run
 from fedcredit.wire.canonical import parse_json
 
 
@@ -89,16 +92,56 @@ def monitored(trained: ReleasedRun, new: ReleasedRun, cut_off_pd: float | None) 
     if spec.trained_by != trained.plan.digest().hex() or new.plan.dictionary != trained.plan.dictionary:
         raise ConfigError(f"job {new.plan.job} watches another model than that of job {trained.plan.job}.")
     scores = score_counts(new.model)
-    slope, in_the_large = calibration(scores)
+    fitted, in_the_large = calibration(scores)
     ratios, few = ({}, ()) if cut_off_pd is None else approval_ratios(new.dictionary, new.counts, cut_off_pd)
-    took_part = set(new.summary["institutions"])
+    stayed = set(new.summary["institutions"])
     return Monitored(
         score=score_drift(trained_scores(trained.counts), scores),
         features=feature_drift(trained.counts, new.counts),
-        slope=slope,
+        recalibration=fitted,
         in_the_large=in_the_large,
         approval_ratios=ratios,
         too_few=few,
         unpaid=not new.summary["evaluated"] or new.summary["rounds_trained"] < new.summary["rounds_planned"],
-        withdrew=tuple(name for name in trained.summary["institutions"] if name not in took_part),
+        withdrew=tuple(name for name in trained.summary["institutions"] if name not in stayed),
     )
+
+
+def require_signed(run: Path) -> bool:
+    """Refuse a run whose released files do not follow from its members' signed messages.
+
+    Returns
+    -------
+    bool
+        Whether that could be looked at: it takes the job store beside the run.
+
+    Raises
+    ------
+    ConfigError
+        With the first check that failed.
+    """
+    files = find_run(run, None)
+    for check in verify_run(files):
+        if check.result is Result.FAILED:
+            raise ConfigError(f"run {run} does not verify: {check.name}, {check.where}: {check.detail}.")
+    return files.store is not None
+
+
+def require_same_model(trained: Path, new: ReleasedRun) -> bool:
+    """Refuse a monitoring run whose plan holds other bytes than the training run's model.
+
+    Returns
+    -------
+    bool
+        Whether that could be looked at: it takes the training job's store.
+
+    Raises
+    ------
+    ConfigError
+        If the model is another one.
+    """
+    if find_run(trained, None).store is None:
+        return False
+    if monitor_spec(trained) != new.plan.model:
+        raise ConfigError(f"job {new.plan.job} watches other bytes than the model of {trained}; watch that one.")
+    return True

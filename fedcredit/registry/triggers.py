@@ -37,7 +37,7 @@ def triggered(figures: Monitored, thresholds: Thresholds) -> Triggered:
     level = FALSE_ALARMS / (1 + len(figures.features))
     found = [_drift("the score", figures.score, thresholds.psi, level)]
     found += [_drift(f"feature {name}", one, thresholds.csi, level) for name, one in figures.features.items()]
-    found.append(_outside("the calibration slope", figures.slope, *thresholds.calibration_slope))
+    found.append(_outside("the calibration slope", figures.recalibration.slope, *thresholds.calibration_slope))
     ratio = thresholds.approval_ratio
     found += [_outside(f"approval of {name}", one, ratio, None) for name, one in figures.approval_ratios.items()]
     reasons = [text for serious, text in found if serious and text]

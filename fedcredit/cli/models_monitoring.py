@@ -84,9 +84,9 @@ def monitor(
     known = model_called(file, model)
     require_unchanged(known)
     new = read_released(run)
+    figures = monitored(read_released(Path(known.path)), new, file.thresholds.cut_off_pd)
     if not (require_signed(run) and require_same_model(Path(known.path), new)):
         typer.echo("note: without the job stores it is not proved that figures and model are the jobs' own", err=True)
-    figures = monitored(read_released(Path(known.path)), new, file.thresholds.cut_off_pd)
     verdict = triggered(figures, file.thresholds)
     if as_json:
         said = {"figures": figures.to_json(), "reasons": verdict.reasons, "warnings": verdict.warnings}
@@ -112,7 +112,8 @@ def _suspend(file: RegistryFile, model: Model, figures: Monitored, verdict: Trig
 
 def _print(figures: Monitored, verdict: Triggered) -> None:
     console, table = Console(), Table("figure", "value", "floor or 95 %", box=None)
-    table.add_row("score, PSI", *_drift_words(figures.score))
+    for name, drift in figures.scores.items():
+        table.add_row(f"score of type {escape(name)}, PSI", *_drift_words(drift))
     for name, drift in figures.features.items():
         table.add_row(f"{escape(name)}, CSI", *_drift_words(drift))
     of_scores = {

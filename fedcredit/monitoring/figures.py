@@ -25,24 +25,27 @@ from fedcredit.job.released_counts import GroupCounts, ReleasedCounts
 from fedcredit.monitoring.recalibration import Recalibration, recalibration
 
 Floats = NDArray[np.float64]
+_ROOT2 = 2**0.5
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreCounts:
-    """A score histogram over all institution types.
+    """A score histogram per institution type.
 
     Attributes
     ----------
-    good, bad
-        Released counts per score bin, lowest PD first; shape (B,), in records.
+    types
+        Names of the K types.
+    counts
+        Released goods and bads per score bin, lowest PD first; shape (K, 2, B), in records.
     noise_stddev
-        Of one count.
+        Of one count; shape (K,).
     """
 
     grid: ScoreGrid
-    good: Floats
-    bad: Floats
-    noise_stddev: float
+    types: tuple[str, ...]
+    counts: Floats
+    noise_stddev: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,8 @@ class Monitored:
 
     Attributes
     ----------
-    score
-        Drift of the score.
+    scores
+        Drift of the score per institution type. Over all types it would show, too, that one type has grown.
     features
         Drift of each feature of the dictionary.
     recalibration
@@ -69,7 +72,7 @@ class Monitored:
         Members of the training job that took no part to the end.
     """
 
-    score: Stability
+    scores: Mapping[str, Stability]
     features: Mapping[str, Stability]
     recalibration: Recalibration
     in_the_large: Figure
@@ -87,9 +90,12 @@ def score_counts(released: Mapping[str, Any]) -> ScoreCounts | None:
     """The new records' scores from a monitoring job's released model; None where its one round was not paid."""
     if released["counts"] is None:
         return None
-    counts = np.array(released["counts"], dtype=np.float64)
-    grid = ScoreGrid(tuple(map(int, released["score_edges"])), int(released["weight_scale"]))
-    return _over_groups(grid, counts, np.array(released["noise_stddev"], dtype=np.float64))
+    return ScoreCounts(
+        ScoreGrid(tuple(map(int, released["score_edges"])), int(released["weight_scale"])),
+        tuple(map(str, released["groups"])),
+        np.array(released["counts"], dtype=np.float64),
+        np.array(released["noise_stddev"], dtype=np.float64),
+    )
 
 
 def trained_scores(counts: ReleasedCounts) -> ScoreCounts | None:
@@ -97,17 +103,24 @@ def trained_scores(counts: ReleasedCounts) -> ScoreCounts | None:
     if counts.grid is None:
         return None
     by_type = counts.groupings[0]
-    return _over_groups(counts.grid, by_type.counts, by_type.noise_stddev)
+    return ScoreCounts(counts.grid, by_type.groups, by_type.counts, by_type.noise_stddev)
 
 
-def score_drift(trained: ScoreCounts | None, new: ScoreCounts | None) -> Stability:
-    """Population stability index of the score."""
+def score_drift(trained: ScoreCounts | None, new: ScoreCounts | None) -> dict[str, Stability]:
+    """Population stability index of the score, per institution type that has members in both jobs."""
     if trained is None or new is None:
-        return Stability(None, None, 0, "one of the two jobs released no scores")
-    if trained.grid != new.grid:
-        return Stability(None, None, 0, "the two jobs have other score bins")
-    noise = (float(np.sqrt(2)) * one.noise_stddev for one in (trained, new))
-    return stability(trained.good + trained.bad, new.good + new.bad, *noise)
+        return {"all": Stability(None, None, 0, "one of the two jobs released no scores")}
+    if (trained.grid, trained.types) != (new.grid, new.types):
+        return {"all": Stability(None, None, 0, "the two jobs have other score bins or types")}
+    return {
+        kind: stability(
+            trained.counts[k].sum(axis=0),
+            new.counts[k].sum(axis=0),
+            *(_ROOT2 * one.noise_stddev[k] for one in (trained, new)),
+        )
+        for k, kind in enumerate(new.types)
+        if trained.counts[k].any() and new.counts[k].any()
+    }
 
 
 def feature_drift(trained: ReleasedCounts, new: ReleasedCounts) -> dict[str, Stability]:
@@ -120,8 +133,8 @@ def feature_drift(trained: ReleasedCounts, new: ReleasedCounts) -> dict[str, Sta
         one.name: stability(
             known[one.name].counts.sum(axis=1),
             one.counts.sum(axis=1),
-            float(np.sqrt(2) * known[one.name].noise_stddev),
-            float(np.sqrt(2) * one.noise_stddev),
+            _ROOT2 * known[one.name].noise_stddev,
+            _ROOT2 * one.noise_stddev,
         )
         for one in new.features
         if one.name in known and one.counts.any()
@@ -156,14 +169,9 @@ def calibration(new: ScoreCounts | None) -> tuple[Recalibration, Figure]:
     if new is None:
         none = unknown("the monitoring job released no scores")
         return Recalibration(none, none), none
-    parts = new.good, new.bad, new.grid, new.noise_stddev
+    good, bad = new.counts.sum(axis=0)
+    parts = good, bad, new.grid, float(np.sqrt((new.noise_stddev**2).sum()))
     return recalibration(*parts), gap(*parts)
-
-
-def _over_groups(grid: ScoreGrid, counts: Floats, noise_stddev: Floats) -> ScoreCounts:
-    """Sum a histogram (groups, 2, B) and its noise, shape (groups,), over the groups."""
-    good, bad = counts.sum(axis=0)
-    return ScoreCounts(grid, good, bad, float(np.sqrt((noise_stddev**2).sum())))
 
 
 def _cells(dictionary: DataDictionary, grouping: GroupCounts) -> tuple[GroupCells, ...]:

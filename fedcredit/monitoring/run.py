@@ -96,7 +96,7 @@ def monitored(trained: ReleasedRun, new: ReleasedRun, cut_off_pd: float | None) 
     ratios, few = ({}, ()) if cut_off_pd is None else approval_ratios(new.dictionary, new.counts, cut_off_pd)
     stayed = set(new.summary["institutions"])
     return Monitored(
-        score=score_drift(trained_scores(trained.counts), scores),
+        scores=score_drift(trained_scores(trained.counts), scores),
         features=feature_drift(trained.counts, new.counts),
         recalibration=fitted,
         in_the_large=in_the_large,

@@ -34,8 +34,8 @@ class Triggered:
 
 def triggered(figures: Monitored, thresholds: Thresholds) -> Triggered:
     """Judge a monitoring job's figures."""
-    level = FALSE_ALARMS / (1 + len(figures.features))
-    found = [_drift("the score", figures.score, thresholds.psi, level)]
+    level = FALSE_ALARMS / max(1, len(figures.scores) + len(figures.features))
+    found = [_drift(f"the score of type {name}", one, thresholds.psi, level) for name, one in figures.scores.items()]
     found += [_drift(f"feature {name}", one, thresholds.csi, level) for name, one in figures.features.items()]
     found.append(_outside("the calibration slope", figures.recalibration.slope, *thresholds.calibration_slope))
     ratio = thresholds.approval_ratio

@@ -55,7 +55,7 @@ def watched(trained, new, **changes):
     """The figures of a monitoring job."""
     fitted, in_the_large = calibration(trained_scores(new))
     values = {
-        "score": score_drift(trained_scores(trained), trained_scores(new)),
+        "scores": score_drift(trained_scores(trained), trained_scores(new)),
         "features": feature_drift(trained, new),
         "recalibration": fitted,
         "in_the_large": in_the_large,

@@ -29,7 +29,7 @@ def test_without_drift_there_is_no_alarm_in_95_of_100_jobs(size, thresholds):
 @pytest.mark.parametrize(
     ("drift", "words"),
     [
-        ({"shift": 0.8}, "the score drifted"),
+        ({"shift": 0.8}, "the score of type bank drifted"),
         ({"cells": 2}, "feature f0 drifted"),
         ({"slope": 0.5}, "calibration slope"),
     ],

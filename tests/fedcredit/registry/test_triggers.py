@@ -32,7 +32,7 @@ def test_nothing_is_said_of_a_model_that_does_well(calm):
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"score": Stability(0.5, 0.01, 8, null_stddev=0.01)}, "the score drifted"),
+        ({"scores": {"bank": Stability(0.5, 0.01, 8, null_stddev=0.01)}}, "the score of type bank drifted"),
         ({"features": {"age": Stability(0.5, 0.01, 8, null_stddev=0.01)}}, "feature age drifted"),
         ({"recalibration": Recalibration(Figure(0.0, 0.0, 0.0), Figure(0.5, 0.4, 0.6))}, "slope is 0.50"),
         ({"recalibration": Recalibration(Figure(0.0, 0.0, 0.0), Figure(1.5, 1.4, 1.6))}, "outside 0.7 to 1.3"),
@@ -50,8 +50,8 @@ def test_each_trigger_suspends_and_says_why(calm, changes, word):
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"score": Stability(0.5, 0.1, 8, null_stddev=0.4)}, "the score drifted"),
-        ({"score": Stability(None, None, 1, "too few records")}, "too few records"),
+        ({"scores": {"bank": Stability(0.5, 0.1, 8, null_stddev=0.4)}}, "the score of type bank drifted"),
+        ({"scores": {"bank": Stability(None, None, 1, "too few records")}}, "too few records"),
         ({"recalibration": Recalibration(Figure(0.0, 0.0, 0.0), Figure(0.5, 0.2, 0.8))}, "slope is 0.50"),
         ({"recalibration": Recalibration(unknown("one class"), unknown("one class"))}, "one class"),
         ({"approval_ratios": {"sex: female": Figure(0.6, 0.5, 0.9)}}, "approval"),

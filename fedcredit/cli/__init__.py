@@ -22,6 +22,7 @@ COMMANDS = {
         ("ledger", "app"),
         ("model", "app"),
         ("models", "app"),
+        ("review", "app"),
         ("roster", "app"),
         ("institution", "app"),
         ("consortium", "app"),

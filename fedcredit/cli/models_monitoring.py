@@ -77,6 +77,7 @@ def monitor(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the monitoring run.", show_default=False)],
     *,
     key: Annotated[Path | None, typer.Option(help="Your own key; with it a trigger suspends the model.")] = None,
+    unproved: Annotated[bool, typer.Option(help="Judge figures that no job store proves.")] = False,
     as_json: _Json = False,
 ) -> None:
     """Show what a monitoring run says of a model; exit code 3 if it has to be suspended, and with --key it is."""
@@ -85,8 +86,12 @@ def monitor(
     require_unchanged(known)
     new = read_released(run)
     figures = monitored(read_released(Path(known.path)), new, file.thresholds.cut_off_pd)
-    if not (require_signed(run) and require_same_model(Path(known.path), new)):
-        typer.echo("note: without the job stores it is not proved that figures and model are the jobs' own", err=True)
+    proved = require_signed(run) and require_same_model(Path(known.path), new)
+    if not proved and not unproved:
+        raise ConfigError(
+            "a job store is missing beside a run, so a coordinator could have written any figures; put the store "
+            "there, or say --unproved."
+        )
     verdict = triggered(figures, file.thresholds)
     if as_json:
         said = {"figures": figures.to_json(), "reasons": verdict.reasons, "warnings": verdict.warnings}

@@ -114,6 +114,14 @@ def test_figures_that_nobody_signed_suspend_nothing(office, runs, tmp_path):
     assert "approved" in office("list").out
 
 
+def test_figures_without_their_job_store_are_judged_by_request_only(office, runs, tmp_path):
+    copy = tmp_path / "bare"
+    shutil.copytree(runs / "calm" / "released", copy)
+    ran = office("monitor", "cards", copy)
+    assert (ran.code, "--unproved" in ran.err) == (1, True)
+    assert office("monitor", "cards", copy, "--unproved").code == 0
+
+
 def test_another_models_run_is_refused(office, runs):
     assert "trained a model" in office("monitor", "cards", runs / "trained").err
     assert "no model 'shops'" in office("monitor", "shops", runs / "calm").err

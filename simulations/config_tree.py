@@ -32,7 +32,7 @@ class _Keys(BaseModel):
 class DataKeys(_Keys):
     """Which table."""
 
-    source: Literal["uci_credit", "uci_credit_flat", "file"]
+    source: Literal["uci_credit", "uci_credit_flat", "uci_credit_groups", "file"]
     path: str | None
     dictionary: str | None
     mapping: str | None

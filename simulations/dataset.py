@@ -3,7 +3,7 @@
 The institution's own check runs here, before any custodian exists, on the researcher's console.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from fedcredit.data.quantise import Quantised, quantise_table
 from fedcredit.data.roles import content_fingerprint
 from fedcredit.data.rows import Dataset, Rows, single
 from fedcredit.data.sources import Source, TableSource, open_source, spec_of
-from fedcredit.data.uci import load_uci, uci_dictionary
+from fedcredit.data.uci import as_groups, load_uci, uci_dictionary
 from fedcredit.dictionary.check import check_table
 from fedcredit.dictionary.mapping import identity_mapping, load_mapping
 from fedcredit.dictionary.schema import DataDictionary, InstitutionType, load_dictionary
@@ -27,7 +27,11 @@ _KEY = b"simulated institution key (not secret)"
 
 @dataclass(frozen=True, slots=True)
 class DataSpec:
-    """Which table: ``uci_credit``, ``uci_credit_flat``, or ``file`` with a path, a dictionary and perhaps a mapping."""
+    """Which table.
+
+    ``uci_credit``, ``uci_credit_flat``, ``uci_credit_groups`` (sex and marriage are group labels, no features), or
+    ``file`` with a path, a dictionary and perhaps a mapping.
+    """
 
     source: str
     path: str | None = None
@@ -69,6 +73,7 @@ def pooled_dictionary(dictionary: DataDictionary, blocks: tuple[str, ...] | None
             "blocks": owner.owns,
             "institution_types": {POOLED: owner.model_dump()},
             "features": [feature.model_dump() for feature in dictionary.features if feature.block in owned],
+            "groups": [{**group.model_dump(), "owners": (POOLED,)} for group in dictionary.groups],
         }
     )
 
@@ -106,18 +111,31 @@ def rows_of(dictionary: DataDictionary, table: PooledTable, rows: NDArray[np.int
     return single(np.ascontiguousarray(table.cells[rows][:, owned]), table.bad[rows], persons)
 
 
+def _with_groups(dictionary: DataDictionary, table: PooledTable, rows: NDArray[np.int64], kind: str) -> Rows:
+    """Rows of phase evaluate: the same with the group labels that the type holds."""
+    plain, held = rows_of(dictionary, table, rows, kind), dictionary.owned_groups(kind)
+    if table.groups is None or not held:
+        return plain
+    labels = table.groups[rows][:, [dictionary.groups.index(group) for group in held]]
+    return replace(plain, groups=np.ascontiguousarray(labels))
+
+
 def _open(spec: DataSpec) -> tuple[DataDictionary, Source]:
     match spec.source:
         case "uci_credit":
             return uci_dictionary(), TableSource(load_uci())
         case "uci_credit_flat":
             return uci_dictionary(flat=True), TableSource(load_uci())
+        case "uci_credit_groups":
+            return as_groups(uci_dictionary(), ("sex", "marriage")), TableSource(load_uci())
         case "file" if spec.path is not None and spec.dictionary is not None:
             return load_dictionary(spec.dictionary), open_source(spec_of(spec.path))
         case "file":
             raise ConfigError("data=file needs data.path and data.dictionary.")
         case other:
-            raise ConfigError(f"data.source={other!r} is unknown; choose uci_credit, uci_credit_flat or file.")
+            raise ConfigError(
+                f"data.source={other!r} is unknown; choose uci_credit, uci_credit_flat, uci_credit_groups or file."
+            )
 
 
 def _pool(spec: DataSpec, source: Source, quantised: Quantised) -> PooledTable:
@@ -127,11 +145,12 @@ def _pool(spec: DataSpec, source: Source, quantised: Quantised) -> PooledTable:
     if spec.split_column is not None:
         column = np.array(source.read([spec.split_column]).column(0).to_pylist(), dtype=np.object_)[part]
     own = tuple(ids[index] for index in part)
-    return PooledTable(quantised.cells[part], quantised.bad[part], own, column, per_person=spec.unit == "person")
+    groups = None if quantised.groups is None else quantised.groups[part]
+    return PooledTable(quantised.cells[part], quantised.bad[part], own, column, spec.unit == "person", groups)
 
 
 def _dataset(dictionary: DataDictionary, table: PooledTable, part: Part, kind: str) -> Dataset:
-    train, evaluate = (rows_of(dictionary, table, rows, kind) for rows in (part.train, part.test))
+    train, evaluate = rows_of(dictionary, table, part.train, kind), _with_groups(dictionary, table, part.test, kind)
     everything = np.concatenate([part.train, part.test])
     both = rows_of(dictionary, table, everything, kind)
     ids = [table.ids[index] for index in everything]

@@ -229,6 +229,7 @@ def _policy(federation: Federation, spec: JobSpec) -> Policy | NotPrivate:
         placements=(Placement.LOCAL, Placement.DISTRIBUTED),
         purposes=(PURPOSE,),
         refused_classes=(),
+        bias_examination=tuple(group.name for group in federation.dictionary.groups),
         min_institutions=min(FEWEST_MEMBERS, n_members),
         min_owners=terms.min_owners,
         max_drops=terms.max_drops,

@@ -14,7 +14,7 @@ import yaml
 from numpy.typing import NDArray
 
 from fedcredit.data.rows import Rows
-from fedcredit.dictionary.schema import DataDictionary, Feature
+from fedcredit.dictionary.schema import DataDictionary, Feature, Group
 from fedcredit.planning import accountant_for
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.privacy.ledger_entries import Account
@@ -107,6 +107,7 @@ def _signed(federation: Federation) -> SignedRoster:
 def _mapping(dictionary: DataDictionary, kind: str) -> dict[str, Any]:
     return {
         "features": {feature.name: {"column": feature.name} for feature in dictionary.owned_features(kind)},
+        "groups": {group.name: {"column": group.name} for group in dictionary.owned_groups(kind)},
         "target": {"column": _TARGET, "good": ["0"], "bad": ["1"]},
         "split": {"column": _ROLE, "train": ["train"], "evaluate": ["evaluate"]},
     }
@@ -125,8 +126,19 @@ def _part(dictionary: DataDictionary, kind: str, rows: Rows, role: str) -> pa.Ta
     features = dictionary.owned_features(kind)
     columns = {feature.name: _values(feature, rows.cells[:, index]) for index, feature in enumerate(features)}
     types = [(feature.name, pa.string() if feature.range is None else pa.float64()) for feature in features]
+    for index, group in enumerate(dictionary.owned_groups(kind)):
+        columns[group.name] = _labels(group, rows, index)
+        types.append((group.name, pa.string()))
     schema = pa.schema([*types, (_TARGET, pa.uint8()), (_ROLE, pa.string())])
     return pa.table({**columns, _TARGET: rows.bad.tolist(), _ROLE: [role] * rows.n_rows}, schema)
+
+
+def _labels(group: Group, rows: Rows, index: int) -> list[str | float | None]:
+    """The code of each row's label; training rows have none."""
+    if rows.groups is None:
+        return [None] * rows.n_rows
+    of_cell = [*group.codes, None]
+    return [of_cell[cell] for cell in rows.groups[:, index]]
 
 
 def _values(feature: Feature, cells: NDArray[np.uint16]) -> list[str | float | None]:

@@ -33,6 +33,8 @@ class PooledTable:
         Shape (n,): raw values to split by (``split: column``), or None.
     per_person
         Whether all rows of an id are one unit of privacy.
+    groups
+        Shape (n, G): cell of every group label of the dictionary; None where it has none.
     """
 
     cells: NDArray[np.uint16]
@@ -40,6 +42,7 @@ class PooledTable:
     ids: tuple[bytes, ...]
     column: NDArray[np.object_] | None = None
     per_person: bool = False
+    groups: NDArray[np.uint16] | None = None
 
 
 @dataclass(frozen=True, slots=True)

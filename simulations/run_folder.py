@@ -25,7 +25,7 @@ from fedcredit.models.points import PointsRow, points_table
 from fedcredit.report.figures import figures_of
 from fedcredit.report.inputs import Assumptions
 from fedcredit.report.page import render_page
-from fedcredit.report.reading import STAMP, read_inputs
+from fedcredit.report.reading import LINKED, STAMP, read_inputs
 from fedcredit.report.report import report_of
 from fedcredit.verify.run_files import RELEASED, STORE
 from fedcredit.wire.canonical import canonical_json

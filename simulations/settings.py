@@ -16,6 +16,7 @@ from fedcredit.models.family import family_of
 from fedcredit.models.joint_spec import JointSpec
 from fedcredit.models.module_source import read_source, require_neural
 from fedcredit.models.specs import ModelSpec
+from fedcredit.monitoring.draft import monitor_spec
 from fedcredit.plan import EvaluationTerms, Placement, PrivacyTerms
 from fedcredit.planning import BudgetShares, evaluation_noise_stddev
 from fedcredit.privacy import gdp
@@ -104,7 +105,8 @@ def read_settings(config: Mapping[str, Any], n_rows: int) -> Settings:
         masks=tree.masks,
         seed=tree.seed,
         runtime=tree.runtime,
-        compare=tree.compare,
+        # A model under watch is not trained here, so there is nothing to compare it with.
+        compare=tree.compare and model.family != "monitor",
         run_dir=run_dir(config),
     )
 
@@ -194,7 +196,7 @@ def _masks(asked: Masks, n_institutions: int) -> bool:
 def _model(model: Mapping[str, Any]) -> ModelSpec:
     adapter: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
     try:
-        return adapter.validate_python(_with_hash(model))
+        return adapter.validate_python(_with_run(_with_hash(model)))
     except ValidationError as error:
         raise ConfigError(first_problem(error, model, "model")) from error
 
@@ -205,6 +207,16 @@ def _with_hash(model: Mapping[str, Any]) -> dict[str, Any]:
         return dict(model)
     require_neural()
     return {**model, "source_sha256": read_source(str(model.get("module"))).sha256}
+
+
+def _with_run(model: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a monitoring job states of the model of an earlier run, which is named by its folder."""
+    if model.get("family") != "monitor" or "run" not in model:
+        return model
+    if not model["run"]:
+        raise ConfigError("model=monitor needs model.run, the folder of the run whose model is watched.")
+    watched: dict[str, Any] = monitor_spec(Path(model["run"])).model_dump(mode="json")
+    return watched
 
 
 def _check_kernel(tree: ConfigTree, model: ModelSpec) -> None:

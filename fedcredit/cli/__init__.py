@@ -22,6 +22,8 @@ COMMANDS = {
         ("ledger", "app"),
         ("linked", "app"),
         ("model", "app"),
+        ("models", "app"),
+        ("review", "app"),
         ("roster", "app"),
         ("institution", "app"),
         ("consortium", "app"),

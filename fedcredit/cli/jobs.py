@@ -4,6 +4,7 @@ Everything here works while the custodian serves: plans and decisions are files 
 the identity key can decide.
 """
 
+import hashlib
 import os
 import pwd
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from typing import Annotated
 import typer
 
 from fedcredit.custodian.approvals import Approvals, Decision
+from fedcredit.custodian.group_labels import counted_groups
 from fedcredit.custodian.guard_policy import regions_of
 from fedcredit.custodian.jobs_folder import JobsFolder, jobs_folder_of
 from fedcredit.custodian.jurisdiction import Approval
@@ -36,6 +38,7 @@ HashArgument = Annotated[
     str, typer.Argument(metavar="HASH", help="Beginning of the plan's hash, as 'list' prints it.", show_default=False)
 ]
 _SHORTEST_HASH = 8
+_LONGEST_SETTING = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +217,7 @@ def _in_words(file: SiteFile, one: Listed) -> Iterator[str]:
     rounds = ", ".join(f"{plan.phases.of(role).rounds} of {role.name.lower()}" for role in Role)
     yield f"model {plan.model.family}; messages: {rounds}, each at most {terms.max_attempts} times"
     # Among them the file and arguments of an own module, and the steps that one message is made of.
-    yield "  " + ", ".join(f"{name}={value}" for name, value in plan.model.model_dump(mode="json").items())
+    yield "  " + ", ".join(f"{name}={_short(value)}" for name, value in plan.model.model_dump(mode="json").items())
     yield (
         f"privacy: {terms.placement.value} noise, masks {'on' if terms.masks else 'off'}, {terms.colluders} colluders "
         f"assumed, at most {terms.max_drops} members left out, unit {terms.unit.value}"
@@ -230,6 +233,16 @@ def _columns(file: SiteFile, plan: Plan) -> Iterator[str]:
         return
     for feature in dictionary.owned_features(file.kind):
         yield f"  column {feature.name} ({feature.data_class}): {feature.purpose}; basis: {feature.basis}"
+    for group in counted_groups(dictionary, file.kind, plan):
+        yield f"  group label {group.name} ({group.data_class}): {group.purpose}, counted; basis: {group.basis}"
+
+
+def _short(value: object) -> str:
+    """A setting in a line; a whole model's bytes by their number and hash."""
+    text = str(value)
+    if len(text) <= _LONGEST_SETTING:
+        return text
+    return f"({len(text)} characters, sha256 {hashlib.sha256(text.encode()).hexdigest()})"
 
 
 def _printable(text: str) -> str:

@@ -60,11 +60,14 @@ def contribute(
 
 
 def public_rows(dictionary: DataDictionary, kind: str) -> Rows:
-    """Rows in which each cell of each feature that `kind` owns occurs with both labels."""
-    sizes = np.array([feature.n_cells for feature in dictionary.owned_features(kind)], dtype=np.int64)
+    """Rows in which each cell of each feature and group that `kind` owns occurs with both labels."""
+    features, groups = dictionary.owned_features(kind), dictionary.owned_groups(kind)
+    sizes = np.array([one.n_cells for one in features] + [one.n_cells for one in groups], dtype=np.int64)
     cells = np.minimum(np.arange(sizes.max())[:, None], sizes - 1).astype(np.uint16)
     bad = np.repeat(np.array([0, 1], dtype=np.uint8), len(cells))
-    return single(np.concatenate([cells, cells]), bad)
+    both = np.concatenate([cells, cells])
+    labels = both[:, len(features) :] if groups else None
+    return single(np.ascontiguousarray(both[:, : len(features)]), bad, groups=labels)
 
 
 def _sums(site: Site, plan: Plan, role: Role, model: bytes, rows: Rows) -> NDArray[np.int64]:

@@ -79,6 +79,8 @@ def dataset_to_bytes(data: Dataset) -> bytes:
         arrays |= {f"{role}_cells": rows.cells, f"{role}_bad": rows.bad}
         if rows.persons is not None:
             arrays[f"{role}_persons"] = rows.persons
+        if rows.groups is not None:
+            arrays[f"{role}_groups"] = rows.groups
     if data.units is not None:
         arrays |= {"units": data.units.hashes, "key_check": np.frombuffer(data.units.key_check, np.uint8)}
     out = io.BytesIO()
@@ -91,7 +93,8 @@ def dataset_from_bytes(data: bytes, kind: str) -> Dataset:
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
 
         def rows(role: str) -> Rows:
-            return single(arrays[f"{role}_cells"], arrays[f"{role}_bad"], arrays.get(f"{role}_persons"))
+            of_rows = (arrays.get(f"{role}_{name}") for name in ("persons", "groups"))
+            return single(arrays[f"{role}_cells"], arrays[f"{role}_bad"], *of_rows)
 
         units = Units(arrays["key_check"].tobytes(), arrays["units"]) if "units" in arrays else None
         return Dataset(kind, rows("train"), rows("evaluate"), arrays["fingerprint"].tobytes(), units)

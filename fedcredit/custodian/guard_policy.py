@@ -6,10 +6,12 @@ signed; where the coordinator runs is its own word, written into the plan that e
 
 from datetime import datetime
 
+from fedcredit.custodian.group_labels import guard_groups
 from fedcredit.custodian.jurisdiction import CrossBorder, is_named
 from fedcredit.custodian.policy import Policy
 from fedcredit.custodian.site import Site
 from fedcredit.custodian.working_hours import is_working
+from fedcredit.dictionary.schema import Feature, Group
 from fedcredit.errors import PrivacyError, RefusalError
 from fedcredit.plan import Plan
 from fedcredit.privacy import gdp
@@ -30,6 +32,7 @@ def guard_policy(site: Site, policy: Policy, plan: Plan) -> None:
     if plan.purpose not in policy.purposes:
         raise RefusalError("purpose", f"purpose {plan.purpose!r} is not among this site's purposes.")
     _guard_columns(site, policy)
+    guard_groups(site, policy, plan)
     if site.dictionary.simulation_only:
         raise RefusalError("dictionary", "the dictionary was drafted from data and is for simulation only.")
     _guard_regions(site, policy, plan)
@@ -93,9 +96,9 @@ def _guard_columns(site: Site, policy: Policy) -> None:
     refused = sorted(feature.name for feature in features if feature.data_class in policy.refused_classes)
     if refused:
         raise RefusalError("class", f"this site's policy refuses the class of {', '.join(refused)}.")
-    unstated = sorted(
-        feature.name for feature in features if _NOT_STATED & {feature.purpose.strip(), feature.basis.strip()}
-    )
+    read: list[Feature | Group] = [*features]
+    read += [group for group in site.dictionary.owned_groups(site.kind) if group.name in policy.bias_examination]
+    unstated = sorted(column.name for column in read if _NOT_STATED & {column.purpose.strip(), column.basis.strip()})
     if policy.require_basis and unstated:
         raise RefusalError(
             "basis", f"the dictionary states no purpose or no legal basis for {', '.join(unstated)}; fill it in."

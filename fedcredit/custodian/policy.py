@@ -21,7 +21,7 @@ from fedcredit.custodian.jurisdiction import (
 )
 from fedcredit.custodian.working_hours import Window, Zone
 from fedcredit.dictionary.problems import validation_problems
-from fedcredit.dictionary.schema import DataClass
+from fedcredit.dictionary.schema import DataClass, Name
 from fedcredit.dictionary.strict_yaml import parse_yaml
 from fedcredit.errors import ConfigError
 from fedcredit.plan import Placement, PrivacyUnit
@@ -49,6 +49,9 @@ class Policy(BaseModel):
         Purposes that it takes part in, word for word as plans state them.
     refused_classes
         Classes of columns that never take part.
+    bias_examination
+        Group labels that may be counted in evaluation, by name; whatever their class, they are no features, and no
+        pack refuses them here.
     require_basis
         Refuse a dictionary in which one of the institution's columns states no purpose or no legal basis.
     min_institutions
@@ -84,6 +87,7 @@ class Policy(BaseModel):
     placements: tuple[Literal[Placement.LOCAL, Placement.DISTRIBUTED], ...] = (Placement.LOCAL,)
     purposes: tuple[str, ...] = Field(min_length=1)
     refused_classes: tuple[DataClass, ...] = ("sensitive-health",)
+    bias_examination: tuple[Name, ...] = ()
     require_basis: bool = False
     min_institutions: int = Field(default=3, ge=1)
     min_owners: int = Field(default=3, ge=1)

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from fedcredit.custodian.data_key import load_data_key
 from fedcredit.custodian.door import Door
+from fedcredit.custodian.group_labels import group_problems
 from fedcredit.custodian.policy import Policy, load_policy
 from fedcredit.custodian.relay_token import load_relay_token
 from fedcredit.custodian.site_file import SiteFile, membership_problems, require_deployable, site_mapping
@@ -73,7 +74,7 @@ def _with_table(
 ) -> SiteFindings:
     if policy is not None:
         _part(problems, lambda: require_deployable(dictionary, mapping))
-        problems += _class_problems(file, policy, dictionary)
+        problems += _class_problems(file, policy, dictionary) + group_problems(policy, mapping)
     unit, cap = (policy.unit.value, policy.max_records_per_person) if policy is not None else ("record", 1)
     found = _part(
         problems, lambda: examine_table(dictionary, file.kind, mapping, open_source(file.data), unit=unit, cap=cap)

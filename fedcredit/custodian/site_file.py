@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from fedcredit.audit.trail_file import trail_of
 from fedcredit.custodian.data_process import DataOrder
+from fedcredit.custodian.group_labels import group_problems
 from fedcredit.custodian.jobs_folder import jobs_folder_of
 from fedcredit.custodian.policy import Policy, load_policy, require_unshared
 from fedcredit.custodian.site import NotPrivate, Site
@@ -162,6 +163,8 @@ def load_site(file: SiteFile, read: Callable[[DataOrder], Dataset] | None = None
     mapping = site_mapping(file, dictionary)
     if isinstance(policy, Policy):
         require_deployable(dictionary, mapping)
+        for problem in group_problems(policy, mapping):
+            raise ConfigError(problem)
     return Site(
         institution=file.institution,
         kind=file.kind,

@@ -41,7 +41,7 @@ def assemble_dataset(
     DataError
         No id column is mapped although the unit or the split needs one.
     """
-    ids = quantised.ids
+    ids, groups = quantised.ids, quantised.groups
     if ids is None and (person_cap is not None or quantised.declared_role is None):
         raise DataError("the mapping names no id column, which roles and the person unit need; set id_column")
     part = np.flatnonzero(quantised.takes_part)
@@ -51,19 +51,25 @@ def assemble_dataset(
     role = _roles(quantised, part, key, evaluation_fraction)
     part, role = part[role >= 0], role[role >= 0]
     used = None if ids is None else [ids[i] for i in part]
-    fingerprint = content_fingerprint(key, quantised.cells[part], quantised.bad[part], used)
+    fingerprint = content_fingerprint(
+        key, quantised.cells[part], quantised.bad[part], used, None if groups is None else groups[part]
+    )
     per_person = ids if person_cap is not None else None
-    train, evaluate = (_rows(quantised, part[role == r], per_person) for r in (0, 1))
+    # Training rows never hold a group label: what is not there cannot be learnt from.
+    train = _rows(quantised, part[role == 0], per_person, None)
+    evaluate = _rows(quantised, part[role == 1], per_person, groups)
     units = None if used is None else hash_units(used, key)
     return Dataset(kind=kind, train=train, evaluate=evaluate, fingerprint=fingerprint, units=units)
 
 
-def _rows(quantised: Quantised, part: NDArray[np.int64], ids: Sequence[bytes] | None) -> Rows:
+def _rows(
+    quantised: Quantised, part: NDArray[np.int64], ids: Sequence[bytes] | None, groups: NDArray[np.uint16] | None
+) -> Rows:
     persons = None
     if ids is not None:
         own = np.array([ids[i] for i in part], dtype=np.object_)
         persons = np.unique(own, return_inverse=True)[1].astype(np.int64)
-    return single(quantised.cells[part], quantised.bad[part], persons)
+    return single(quantised.cells[part], quantised.bad[part], persons, None if groups is None else groups[part])
 
 
 def _roles(quantised: Quantised, part: NDArray[np.int64], key: bytes, fraction: float) -> NDArray[np.int64]:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from fedcredit.data.columns import ids, numbers, positions, require_columns
 from fedcredit.dictionary.grid import quantise_codes, quantise_numbers
-from fedcredit.dictionary.mapping import ColumnMapping, Mapping, mapping_problems
+from fedcredit.dictionary.mapping import ColumnMapping, GroupMapping, Mapping, mapping_problems
 from fedcredit.dictionary.problems import listed
-from fedcredit.dictionary.schema import DataDictionary, Feature
+from fedcredit.dictionary.schema import DataDictionary, Feature, Group
 from fedcredit.errors import DictionaryError
 
 
@@ -35,6 +35,9 @@ class Quantised:
         Per row the id as bytes; None if no id column is mapped.
     declared_role
         Shape (n,): 0 = train, 1 = evaluate, -1 = neither; None if no split column is mapped.
+    groups
+        Shape (n, G_owned): cell of each group label that the type holds, in dictionary order; the last one of a group
+        that is not mapped. None where the type holds none.
     """
 
     cells: NDArray[np.uint16]
@@ -42,6 +45,7 @@ class Quantised:
     takes_part: NDArray[np.bool_]
     ids: tuple[bytes, ...] | None
     declared_role: NDArray[np.int64] | None
+    groups: NDArray[np.uint16] | None = None
 
 
 def quantise_table(dictionary: DataDictionary, kind: str, mapping: Mapping, table: pa.Table) -> Quantised:
@@ -83,13 +87,14 @@ def quantise_table(dictionary: DataDictionary, kind: str, mapping: Mapping, tabl
         takes_part=takes_part,
         ids=unit_ids,
         declared_role=_declared_role(mapping, table),
+        groups=_group_columns(dictionary.owned_groups(kind), mapping, table),
     )
 
 
 def feature_column(feature: Feature, entry: ColumnMapping, table: pa.Table) -> NDArray[np.uint16]:
     """Quantise one feature's column; shape (n,)."""
     if feature.range is None:
-        return quantise_codes(_category_index(feature, entry, table), len(feature.codes))
+        return quantise_codes(_code_index(feature.codes, entry, table), len(feature.codes))
     return quantise_numbers(feature_values(feature, entry, table), feature.cuts, *feature.range)
 
 
@@ -106,12 +111,24 @@ def feature_values(feature: Feature, entry: ColumnMapping, table: pa.Table) -> N
     return np.where(where >= 0, becomes[where], values)
 
 
-def _category_index(feature: Feature, entry: ColumnMapping, table: pa.Table) -> NDArray[np.int64]:
-    index = positions(table, entry.column, feature.codes)
+def _group_columns(groups: tuple[Group, ...], mapping: Mapping, table: pa.Table) -> NDArray[np.uint16] | None:
+    if not groups:
+        return None
+    return np.column_stack([_group_column(group, mapping.groups.get(group.name), table) for group in groups])
+
+
+def _group_column(group: Group, entry: GroupMapping | None, table: pa.Table) -> NDArray[np.uint16]:
+    if entry is None:
+        return np.full(table.num_rows, group.n_cells - 1, dtype=np.uint16)
+    return quantise_codes(_code_index(tuple(group.codes), entry, table), len(group.codes))
+
+
+def _code_index(codes: tuple[str, ...], entry: ColumnMapping | GroupMapping, table: pa.Table) -> NDArray[np.int64]:
+    index = positions(table, entry.column, codes)
     if not entry.codes:
         return index
     # A code that the mapping names means what the mapping says, even if the dictionary has the same code.
-    place = {code: i for i, code in enumerate(feature.codes)}
+    place = {code: i for i, code in enumerate(codes)}
     becomes = np.array([place.get(to or "", -1) for to in entry.codes.values()], dtype=np.int64)
     where = positions(table, entry.column, tuple(entry.codes))
     return np.where(where >= 0, becomes[where], index)

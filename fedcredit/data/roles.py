@@ -88,11 +88,16 @@ def kept_rows(
 
 
 def content_fingerprint(
-    key: bytes, cells: NDArray[np.uint16], bad: NDArray[np.uint8], ids: Sequence[bytes] | None
+    key: bytes,
+    cells: NDArray[np.uint16],
+    bad: NDArray[np.uint8],
+    ids: Sequence[bytes] | None,
+    groups: NDArray[np.uint16] | None = None,
 ) -> bytes:
     """Keyed hash of a set of rows, whatever their order: 32 bytes.
 
-    Keyed, because an unkeyed hash would let anyone who sees it test guesses about the data.
+    Keyed, because an unkeyed hash would let anyone who sees it test guesses about the data. Group labels count where
+    there are any, so that they are frozen with the rest.
 
     Raises
     ------
@@ -101,6 +106,8 @@ def content_fingerprint(
     """
     _check_key(key)
     rows = _contents(ids if ids is not None else [b""] * len(bad), cells, bad)
+    if groups is not None:
+        rows = [row + labels.astype("<u2").tobytes() for row, labels in zip(rows, groups, strict=True)]
     digests = sorted(hmac.digest(key, _CONTENT + row, "sha256") for row in rows)
     return hmac.digest(key, _CONTENT + len(digests).to_bytes(8, "big") + b"".join(digests), "sha256")
 

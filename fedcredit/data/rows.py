@@ -29,12 +29,16 @@ class Rows:
         Shape (m + 1,): institution i owns rows ``offsets[i]:offsets[i + 1]``; a custodian has m = 1.
     persons
         Shape (n,): whose row it is, persons counted from 0 and none left out; None where each row is a unit of its own.
+    groups
+        Shape (n, G_owned): cell of each group label, in dictionary order; evaluation rows only, and None where the type
+        holds no label.
     """
 
     cells: NDArray[np.uint16]
     bad: NDArray[np.uint8]
     offsets: NDArray[np.int64]
     persons: NDArray[np.int64] | None = None
+    groups: NDArray[np.uint16] | None = None
 
     @property
     def n_rows(self) -> int:
@@ -69,7 +73,7 @@ class Rows:
         """
         mask = chosen if self.persons is None else chosen[self.persons]
         persons = None if self.persons is None else (np.cumsum(chosen) - 1)[self.persons[mask]]
-        return single(self.cells[mask], self.bad[mask], persons)
+        return single(self.cells[mask], self.bad[mask], persons, None if self.groups is None else self.groups[mask])
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +85,18 @@ class Dataset:
     kind
         Institution type.
     train
-        Rows of phases preflight and train; one institution.
+        Rows of phases preflight and train, without group labels; one institution.
     evaluate
         Rows of phase evaluate; one institution. No row is in both.
     fingerprint
         Keyed hash of the rows that take part, 32 bytes; freezes the data for a job.
     units
         The units that take part; None where no id says which they are.
+
+    Raises
+    ------
+    DataError
+        If training rows hold group labels, which no model may learn from.
     """
 
     kind: str
@@ -96,10 +105,19 @@ class Dataset:
     fingerprint: bytes
     units: Units | None = None
 
+    def __post_init__(self) -> None:
+        if self.train.groups is not None:
+            raise DataError("training rows hold group labels, which are for evaluation only; leave them out.")
 
-def single(cells: NDArray[np.uint16], bad: NDArray[np.uint8], persons: NDArray[np.int64] | None = None) -> Rows:
+
+def single(
+    cells: NDArray[np.uint16],
+    bad: NDArray[np.uint8],
+    persons: NDArray[np.int64] | None = None,
+    groups: NDArray[np.uint16] | None = None,
+) -> Rows:
     """Return the rows of one institution."""
-    return Rows(cells, bad, np.array([0, len(bad)], dtype=np.int64), persons)
+    return Rows(cells, bad, np.array([0, len(bad)], dtype=np.int64), persons, groups)
 
 
 def concatenate(parts: Sequence[Rows]) -> Rows:
@@ -118,7 +136,7 @@ def concatenate(parts: Sequence[Rows]) -> Rows:
     Raises
     ------
     DataError
-        No part, parts of different width, or persons known in some of them only.
+        No part, parts of different width, or persons or group labels known in some of them only.
     """
     widths = sorted({part.cells.shape[1] for part in parts})
     if len(widths) != 1:
@@ -127,7 +145,7 @@ def concatenate(parts: Sequence[Rows]) -> Rows:
     shifted = [part.offsets[1:] + start for part, start in zip(parts, starts, strict=True)]
     offsets = np.concatenate([np.zeros(1, dtype=np.int64), *shifted]).astype(np.int64)
     cells, bad = np.concatenate([p.cells for p in parts]), np.concatenate([p.bad for p in parts])
-    return Rows(cells, bad, offsets, _persons(parts))
+    return Rows(cells, bad, offsets, _persons(parts), _groups(parts))
 
 
 def _persons(parts: Sequence[Rows]) -> NDArray[np.int64] | None:
@@ -139,6 +157,13 @@ def _persons(parts: Sequence[Rows]) -> NDArray[np.int64] | None:
         raise DataError("rows to join must all say whose they are, or none; set the same unit of privacy for each.")
     starts = np.cumsum([0, *(part.n_units for part in parts)])[:-1]
     return np.concatenate([own + start for own, start in zip(known, starts, strict=True)])
+
+
+def _groups(parts: Sequence[Rows]) -> NDArray[np.uint16] | None:
+    known = [part.groups for part in parts if part.groups is not None]
+    if known and len(known) != len(parts):
+        raise DataError("rows to join must all hold group labels, or none; read each with the same dictionary.")
+    return np.concatenate(known) if known else None
 
 
 def validate_rows(rows: Rows, dictionary: DataDictionary, kind: str) -> None:
@@ -167,6 +192,7 @@ def validate_rows(rows: Rows, dictionary: DataDictionary, kind: str) -> None:
         raise DataError(
             f"a cell or label lies outside dictionary {dictionary.name!r}; quantise the table with it again"
         )
+    _validate_groups(rows, np.array([group.n_cells for group in dictionary.owned_groups(kind)], dtype=np.int64))
 
 
 def _validate_persons(rows: Rows) -> None:
@@ -179,6 +205,17 @@ def _validate_persons(rows: Rows) -> None:
         )
     if rows.n_units > rows.n_rows or not np.array_equal(np.unique(persons), np.arange(rows.n_units)):
         raise DataError("persons must be counted from 0 with none left out; build rows with `assemble_dataset`.")
+
+
+def _validate_groups(rows: Rows, n_cells: NDArray[np.int64]) -> None:
+    groups = rows.groups
+    if groups is None:
+        return
+    if groups.dtype != np.uint16 or groups.shape != (rows.n_rows, len(n_cells)):
+        expected = (rows.n_rows, len(n_cells))
+        raise DataError(f"groups must be uint16 of shape {expected}, got {groups.dtype} of shape {groups.shape}.")
+    if np.any(groups >= n_cells):
+        raise DataError("a group label lies outside its group's codes; quantise the table with the dictionary again.")
 
 
 def _validate_offsets(offsets: NDArray[np.int64], n: int) -> None:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from fedcredit.data.columns import blank, ids, numbers, positions
 from fedcredit.data.quantise import feature_values
 from fedcredit.data.sources import Source
-from fedcredit.dictionary.mapping import ColumnMapping, Mapping, mapping_problems
-from fedcredit.dictionary.schema import DataDictionary, Feature
+from fedcredit.dictionary.mapping import ColumnMapping, GroupMapping, Mapping, mapping_problems
+from fedcredit.dictionary.schema import DataDictionary, Feature, Group
 from fedcredit.errors import DataError
 
 TOLERATED_SHARE = 0.01
@@ -113,6 +113,20 @@ def _value_findings(dictionary: DataDictionary, kind: str, mapping: Mapping, tab
             out += [(serious, f"{entry.column}: {text}") for serious, text in found(feature, entry, table)]
         except DataError as fault:
             out.append((True, str(fault)))
+    return out + _group_findings(dictionary.owned_groups(kind), mapping, table)
+
+
+def _group_findings(groups: tuple[Group, ...], mapping: Mapping, table: pa.Table) -> _Found:
+    out: _Found = []
+    for group in groups:
+        entry = mapping.groups.get(group.name)
+        if entry is None or entry.column not in table.column_names:
+            continue
+        try:
+            found = _code_findings(tuple(group.codes), group.missing_codes, entry, table)
+            out += [(serious, f"{entry.column}: {text}") for serious, text in found]
+        except DataError as fault:
+            out.append((True, str(fault)))
     return out
 
 
@@ -130,7 +144,7 @@ def _number_findings(feature: Feature, entry: ColumnMapping, table: pa.Table) ->
     if feature.type == "integer":
         fractions = known != np.floor(known)
         out += _share(fractions, "are no whole numbers and are rounded down; check the column or the type")
-    return out + _unit_findings(known, outside, low, high) + _code_findings(known[outside], len(values))
+    return out + _unit_findings(known, outside, low, high) + _missing_code_findings(known[outside], len(values))
 
 
 def _unit_findings(known: NDArray[np.float64], outside: NDArray[np.bool_], low: float, high: float) -> _Found:
@@ -153,7 +167,7 @@ def _unit_findings(known: NDArray[np.float64], outside: NDArray[np.bool_], low: 
     return []
 
 
-def _code_findings(outside: NDArray[np.float64], n: int) -> _Found:
+def _missing_code_findings(outside: NDArray[np.float64], n: int) -> _Found:
     """Suspect a missing code when one value outside the range is frequent."""
     if len(outside) == 0:
         return []
@@ -164,9 +178,15 @@ def _code_findings(outside: NDArray[np.float64], n: int) -> _Found:
 
 
 def _category_findings(feature: Feature, entry: ColumnMapping, table: pa.Table) -> _Found:
-    known = positions(table, entry.column, (*entry.codes, *feature.missing_codes, *feature.codes)) >= 0
+    return _code_findings(feature.codes, feature.missing_codes, entry, table)
+
+
+def _code_findings(
+    codes: tuple[str, ...], missing_codes: tuple[str, ...], entry: ColumnMapping | GroupMapping, table: pa.Table
+) -> _Found:
+    known = positions(table, entry.column, (*entry.codes, *missing_codes, *codes)) >= 0
     unknown = ~known & ~blank(table, entry.column)
-    used = positions(table, entry.column, (*entry.codes, *feature.codes)) >= 0
+    used = positions(table, entry.column, (*entry.codes, *codes)) >= 0
     text = "have codes that the dictionary does not know and count as missing; map them under codes"
     return _all_missing(int(used.sum()), len(used)) + _share(unknown, text)
 

@@ -84,7 +84,31 @@ def contract_problems(document: Mapping[str, Any]) -> list[str]:
     ]
     out += [f"no feature is in the block {b!r}; remove the block" for b in blocks if features and b not in used]
     out += [f"no institution type owns the block {b!r}; give it an owner" for b in blocks if owns and b not in owned]
+    return out + _group_problems(_items(document.get("groups")), names, list(owns))
+
+
+def _group_problems(groups: list[Any], features: list[str], kinds: list[str]) -> list[str]:
+    """A group is no feature, no grouping of the protocol's own, and held by types that there are."""
+    out = [f"two groups are called {name!r}; rename one" for name in _twice(_names(groups))]
+    for group in (g for g in groups if isinstance(g, Mapping)):
+        name, owners = group.get("name"), _items(group.get("owners"))
+        if name in features:
+            out.append(f"{name} is both a feature and a group; a label for the examination of bias is no feature")
+        if name == "type":
+            out.append("no group can be called 'type', which is the institution type; rename it")
+        out += [
+            f"{name}: the owner {kind!r} is no institution type; types are: {', '.join(kinds)}"
+            for kind in owners
+            if kinds and kind not in kinds
+        ]
+        out += [f"{name}: the owner {kind!r} is listed twice; list it once" for kind in _twice(owners)]
+        missing = [code for code in _items(group.get("missing_codes")) if code in (group.get("codes") or ())]
+        out += [f"{name}: the code {code!r} is both a label and a missing code; keep one" for code in missing]
     return out
+
+
+def _names(entries: list[Any]) -> list[str]:
+    return [str(entry["name"]) for entry in entries if isinstance(entry, Mapping) and entry.get("name")]
 
 
 def _range_problems(value: tuple[float, float] | None, kind: str) -> list[str]:

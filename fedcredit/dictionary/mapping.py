@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from fedcredit.dictionary.problems import listed, validation_problems
-from fedcredit.dictionary.schema import Code, DataDictionary, Feature, Strict
+from fedcredit.dictionary.schema import Code, DataDictionary, Feature, Group, Strict
 from fedcredit.dictionary.strict_yaml import parse_yaml
 from fedcredit.errors import DictionaryError
 
@@ -27,6 +27,14 @@ class ColumnMapping(Strict):
     """Factor from the column's unit to the dictionary's; 0.01 turns cents into whole units."""
     codes: dict[Code, Code | None] = Field(default_factory=dict)
     """Own code → the dictionary's code or number; null means missing."""
+
+
+class GroupMapping(Strict):
+    """Where one group label comes from."""
+
+    column: Column
+    codes: dict[Code, Code | None] = Field(default_factory=dict)
+    """Own code → the dictionary's code; null means missing."""
 
 
 class TargetMapping(Strict):
@@ -49,6 +57,8 @@ class Mapping(Strict):
     """Declaration of all columns that an institution reads."""
 
     features: dict[str, ColumnMapping]
+    groups: dict[str, GroupMapping] = Field(default_factory=dict)
+    """Group labels that the institution counts in evaluation; one that is left out is never read."""
     target: TargetMapping
     id_column: Column | None = None
     """Column with the person's id (unit person) or the row's (unit record); roles are drawn from it."""
@@ -71,17 +81,31 @@ class Mapping(Strict):
             raise ValueError("\n".join(shared))
         return self
 
+    @model_validator(mode="after")
+    def _groups_apart(self) -> Self:
+        others = {entry.column: f"the feature {name}" for name, entry in self.features.items()}
+        others |= {self.target.column: "the target", self.id_column or "": "the id"}
+        shared = [
+            f"{name}: the column {entry.column!r} is {others[entry.column]} as well; a group label is nothing else"
+            for name, entry in self.groups.items()
+            if entry.column in others
+        ]
+        if shared:
+            raise ValueError("\n".join(shared))
+        return self
+
     @property
     def columns(self) -> tuple[str, ...]:
-        """Every column that is read, each once: features in order, then target, id and split."""
+        """Every column that is read, each once: features in order, then target, id, split and groups."""
         names = [entry.column for entry in self.features.values()] + [self.target.column]
         names += [self.id_column] if self.id_column else []
         names += [self.split.column] if self.split else []
+        names += [entry.column for entry in self.groups.values()]
         return tuple(dict.fromkeys(names))
 
 
 def identity_mapping(dictionary: DataDictionary, kind: str) -> Mapping:
-    """Build the mapping of a table whose columns are called as the dictionary's features.
+    """Build the mapping of a table whose columns are called as the dictionary's features and groups.
 
     Parameters
     ----------
@@ -92,13 +116,14 @@ def identity_mapping(dictionary: DataDictionary, kind: str) -> Mapping:
     entry = dictionary.institution_type(kind)
     return Mapping(
         features={feature.name: ColumnMapping(column=feature.name) for feature in dictionary.owned_features(kind)},
+        groups={group.name: GroupMapping(column=group.name) for group in dictionary.owned_groups(kind)},
         target=TargetMapping(column=entry.target.name),
         id_column=entry.id_column,
     )
 
 
 def mapping_problems(mapping: Mapping, dictionary: DataDictionary, kind: str) -> list[str]:
-    """Check that a mapping serves exactly the features that an institution type owns.
+    """Check that a mapping serves exactly the features that an institution type owns, and no group that it does not.
 
     Returns
     -------
@@ -115,6 +140,12 @@ def mapping_problems(mapping: Mapping, dictionary: DataDictionary, kind: str) ->
     for name, entry in mapping.features.items():
         if name in owned:
             out += [f"{name}: {line}" for line in _entry_problems(entry, owned[name])]
+    groups = {group.name: group for group in dictionary.owned_groups(kind)}
+    for name, labels in mapping.groups.items():
+        if name in groups:
+            out += [f"{name}: {line}" for line in _label_problems(labels, groups[name])]
+        else:
+            out.append(f"{name}: a {kind} holds no such group in dictionary {dictionary.name!r}; remove it")
     return out
 
 
@@ -150,6 +181,12 @@ def _entry_problems(entry: ColumnMapping, feature: Feature) -> list[str]:
         unknown = [code for code in targets if code not in known]
         return out + [f"the dictionary has no code {code!r}; use one of {sorted(known)}" for code in unknown]
     return [f"the code {c!r} must become a number or null" for c in targets if not _is_number(c)]
+
+
+def _label_problems(entry: GroupMapping, group: Group) -> list[str]:
+    known = {*group.codes, *group.missing_codes}
+    unknown = [code for code in entry.codes.values() if code is not None and code not in known]
+    return [f"the dictionary has no code {code!r}; use one of {sorted(known)}" for code in unknown]
 
 
 def _is_number(code: str) -> bool:

@@ -181,6 +181,32 @@ def _cuts(
     return cell_cuts(edges, atoms, low, high, integer=kind == "integer")
 
 
+class Group(Strict):
+    """A label for the examination of bias that is no feature: no layout, cell or model knows of it.
+
+    It lies beside an institution's evaluation rows, decides in which cell of a grouping a record is counted there, and
+    leaves in no other form.
+    """
+
+    name: Name
+    data_class: Literal["sensitive"]
+    purpose: Literal["bias-examination"]
+    codes: Annotated[dict[Code, Text], Field(min_length=2, max_length=32)]
+    """Code → its meaning in words; one cell each, in the order declared, and one for missing and unknown labels."""
+    missing_codes: tuple[Code, ...] = ()
+    owners: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """Institution types that hold the label."""
+    basis: Text
+    """Legal basis on which it is held."""
+    reason: Text
+    """Why it is held, as the person whose label it is would read it."""
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells, the last one (missing) included."""
+        return len(self.codes) + 1
+
+
 class Target(Strict):
     """What "bad" means for one institution type."""
 
@@ -234,6 +260,8 @@ class DataDictionary(Strict):
     blocks: Annotated[tuple[Name, ...], Field(min_length=1)]
     institution_types: Annotated[dict[Name, InstitutionType], Field(min_length=1)]
     features: Annotated[tuple[Feature, ...], Field(min_length=1)]
+    # A dictionary without groups is dumped, and so hashed, as if there were no such thing.
+    groups: Annotated[tuple[Group, ...], Field(exclude_if=lambda groups: not groups)] = ()
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -284,6 +312,10 @@ class DataDictionary(Strict):
     def owned_features(self, kind: str) -> tuple[Feature, ...]:
         """Return the features that institutions of type `kind` own, in dictionary order."""
         return tuple(self.features[i] for i in self.owned(kind))
+
+    def owned_groups(self, kind: str) -> tuple[Group, ...]:
+        """Return the group labels that institutions of type `kind` hold, in dictionary order."""
+        return tuple(group for group in self.groups if kind in group.owners)
 
     def digest(self) -> bytes:
         """Return a SHA-256 over all values and the cut points that follow from them, 32 bytes.

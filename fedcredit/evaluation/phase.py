@@ -2,9 +2,11 @@
 
 The request carries the model and the range of the score bins; their number is the plan's. A record adds 1 to one
 cell per grouping, so its row has L2 norm sqrt(G). The first grouping is the institution type, so the overall
-histogram is the sum over it.
+histogram is the sum over it. The others name a feature or a group label, or two of them (``sex*region``): a record
+still stands in one cell of a product.
 """
 
+import math
 import struct
 from dataclasses import dataclass
 
@@ -12,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.data.rows import Rows
-from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.dictionary.schema import DataDictionary, Feature, Group
 from fedcredit.errors import ConfigError, WireError
 from fedcredit.evaluation.histogram import accumulate
 from fedcredit.evaluation.score_grid import ScoreGrid, bin_of, score_bins
@@ -22,6 +24,8 @@ from fedcredit.plan import EvaluationTerms
 
 MARGIN_SCALE = 1024
 _HEADER = struct.Struct("<ii")
+MOST_PRODUCT_CELLS = 64
+"""A product of two labels has at most so many cells: in more, noise is all that most of them would hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ def group_sizes(dictionary: DataDictionary, evaluation: EvaluationTerms) -> tupl
     Raises
     ------
     ConfigError
-        If a grouping names neither ``type`` nor a feature.
+        If a grouping names neither ``type`` nor a feature nor a group, or a product has too many cells.
     """
     return tuple(_group_size(dictionary, grouping) for grouping in evaluation.groupings)
 
@@ -78,7 +82,7 @@ def owned_coordinates(dictionary: DataDictionary, evaluation: EvaluationTerms, k
     groups = [
         np.array([name == kind for name in dictionary.institution_types])
         if grouping == "type"
-        else np.full(size, _feature_index(dictionary, grouping) in dictionary.owned(kind))
+        else np.full(size, all(_owns(dictionary, kind, name) for name in labels_of(grouping)))
         for grouping, size in zip(evaluation.groupings, group_sizes(dictionary, evaluation), strict=True)
     ]
     return np.repeat(np.concatenate(groups), 2 * evaluation.score_bins)
@@ -133,22 +137,65 @@ def read_release(
     }
 
 
+def labels_of(grouping: str) -> tuple[str, ...]:
+    """The labels that a grouping is made of: one, or the two of a product."""
+    return tuple(grouping.split("*"))
+
+
 def _group_size(dictionary: DataDictionary, grouping: str) -> int:
     if grouping == "type":
         return len(dictionary.institution_types)
-    return dictionary.features[_feature_index(dictionary, grouping)].n_cells
+    labels = labels_of(grouping)
+    if len(labels) > 2 or len(set(labels)) != len(labels):
+        raise ConfigError(f"grouping {grouping!r} is no product of two different labels; write for example sex*region.")
+    size = math.prod(label_called(dictionary, name).n_cells for name in labels)
+    if len(labels) == 2 and size > MOST_PRODUCT_CELLS:
+        raise ConfigError(
+            f"grouping {grouping!r} has {size} cells, more than {MOST_PRODUCT_CELLS}; group by labels with fewer codes."
+        )
+    return size
 
 
 def _groups(dictionary: DataDictionary, kind: str, grouping: str, rows: Rows) -> NDArray[np.int64] | None:
     if grouping == "type":
         return np.full(rows.n_rows, list(dictionary.institution_types).index(kind), dtype=np.int64)
-    index = _feature_index(dictionary, grouping)
-    owned = dictionary.owned(kind)
-    return rows.cells[:, owned.index(index)].astype(np.int64) if index in owned else None
+    labels = labels_of(grouping)
+    if not all(_owns(dictionary, kind, name) for name in labels):
+        return None
+    group = np.zeros(rows.n_rows, dtype=np.int64)
+    for name in labels:
+        group = group * label_called(dictionary, name).n_cells + _cells(dictionary, kind, name, rows)
+    return group
 
 
-def _feature_index(dictionary: DataDictionary, grouping: str) -> int:
-    if grouping not in dictionary.feature_names:
-        known = ", ".join(("type", *dictionary.feature_names))
-        raise ConfigError(f"grouping {grouping!r} is neither 'type' nor a feature; choose among: {known}.")
-    return list(dictionary.feature_names).index(grouping)
+def label_called(dictionary: DataDictionary, name: str) -> Feature | Group:
+    """The feature or group of that name.
+
+    Raises
+    ------
+    ConfigError
+        If the dictionary has none.
+    """
+    labels: list[Feature | Group] = [*dictionary.features, *dictionary.groups]
+    for label in labels:
+        if label.name == name:
+            return label
+    known = ", ".join(("type", *dictionary.feature_names, *(group.name for group in dictionary.groups)))
+    raise ConfigError(f"grouping {name!r} is neither 'type' nor a feature nor a group; choose among: {known}.")
+
+
+def _owns(dictionary: DataDictionary, kind: str, name: str) -> bool:
+    label = label_called(dictionary, name)
+    if isinstance(label, Feature):
+        return label.block in dictionary.institution_type(kind).owns
+    return kind in label.owners
+
+
+def _cells(dictionary: DataDictionary, kind: str, name: str, rows: Rows) -> NDArray[np.int64]:
+    """Cell of each row by one label that the type owns; the missing one where the rows hold no labels."""
+    label = label_called(dictionary, name)
+    if isinstance(label, Feature):
+        return rows.cells[:, dictionary.owned_features(kind).index(label)].astype(np.int64)
+    if rows.groups is None:
+        return np.full(rows.n_rows, label.n_cells - 1, dtype=np.int64)
+    return rows.groups[:, dictionary.owned_groups(kind).index(label)].astype(np.int64)

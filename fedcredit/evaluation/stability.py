@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import chdtri
 
 Floats = NDArray[np.float64]
 _LEAST_RECORDS = 30.0
@@ -40,17 +41,31 @@ class Stability:
         Bins that were left after merging.
     why
         Why there is no index, or None.
+    null_stddev
+        Standard deviation of the index when nothing has shifted, to second order and from above.
     """
 
     index: float | None
     floor: float | None
     bins: int
     why: str | None = None
+    null_stddev: float | None = None
 
     @property
     def excess(self) -> float | None:
         """What is above the floor, at least 0."""
         return None if self.index is None or self.floor is None else max(0.0, self.index - self.floor)
+
+    def limit(self, level: float) -> float | None:
+        """What the index exceeds with probability `level` when nothing has shifted.
+
+        The index is then a weighted sum of squared normals; a scaled chi-squared with its mean and variance stands for
+        it (Satterthwaite, Biometrics Bulletin 2, 1946).
+        """
+        if self.floor is None or self.null_stddev is None:
+            return None
+        scale = self.null_stddev**2 / (2 * self.floor)
+        return float(scale * chdtri(self.floor / scale, level))
 
 
 def stability(first: Floats, second: Floats, first_noise: float, second_noise: float) -> Stability:
@@ -73,8 +88,11 @@ def stability(first: Floats, second: Floats, first_noise: float, second_noise: f
     shared = (p + q) / 2
     index = float(((p - q) * np.log(p / q)).sum())
     noise = cells * ((first_noise / totals[0]) ** 2 + (second_noise / totals[1]) ** 2) / shared
-    floor = (len(runs) - 1) * (1 / totals[0] + 1 / totals[1]) + float(noise.sum())
-    return Stability(index, floor, len(runs))
+    sampling = 1 / totals[0] + 1 / totals[1]
+    floor = (len(runs) - 1) * sampling + float(noise.sum())
+    # Each bin's weight, the one that the total fixes among them: a little more than the variance is.
+    spread = float(np.sqrt(2 * ((sampling + noise) ** 2).sum()))
+    return Stability(index, floor, len(runs), null_stddev=spread)
 
 
 def _runs(first: Floats, second: Floats, first_noise: float, second_noise: float) -> list[tuple[int, int]]:

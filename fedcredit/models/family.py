@@ -186,6 +186,7 @@ _MODULES = {
     "additive": "fedcredit.models.additive_family",
     "module": "fedcredit.models.module_family",
     "joint": "fedcredit.models.joint_family",
+    "monitor": "fedcredit.models.monitor_family",
 }
 
 

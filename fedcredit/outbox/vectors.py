@@ -10,8 +10,16 @@ from fedcredit.wire.messages import Role
 _RESIDUALS = "in each bin of each feature and per institution type, the sum of (predicted - observed) over the records"
 _GRADIENTS = "per weight, the sum of the records' clipped gradients"
 _LINKED = "good and bad linked training records in each bin of own view, other block and file"
+_SCORES = "good and bad training records in each score bin of the released model in the plan, per institution type"
 TRAINED: Mapping[str, str] = MappingProxyType(
-    {"scorecard": _RESIDUALS, "additive": _RESIDUALS, "mlp": _GRADIENTS, "module": _GRADIENTS, "joint": _LINKED}
+    {
+        "scorecard": _RESIDUALS,
+        "additive": _RESIDUALS,
+        "mlp": _GRADIENTS,
+        "module": _GRADIENTS,
+        "joint": _LINKED,
+        "monitor": _SCORES,
+    }
 )
 """By model family, what a training round sums."""
 
@@ -36,7 +44,7 @@ def _summed(plan: Plan, role: Role) -> str:
         case Role.PREFLIGHT:
             return "good and bad training records in each grid cell of each feature"
         case Role.EVALUATE:
-            groups = ", ".join(plan.evaluation.groupings)
+            groups = ", ".join(grouping.replace("*", " with ") for grouping in plan.evaluation.groupings)
             return f"good and bad evaluation records in each of {plan.evaluation.score_bins} score bins, by {groups}"
         case Role.TRAIN:
             terms = plan.phases.train

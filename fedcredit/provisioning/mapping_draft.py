@@ -30,7 +30,12 @@ def draft_mapping(dictionary: DataDictionary, kind: str) -> str:
     """
     own = dictionary.institution_type(kind)
     id_line = f"id_column: {_text(own.id_column)}" if own.id_column else "# id_column: id"
-    lines = [*_features(dictionary, kind), *_ending(own.target.name, own.target.definition), id_line]
+    lines = [
+        *_features(dictionary, kind),
+        *_groups(dictionary, kind),
+        *_ending(own.target.name, own.target.definition),
+        id_line,
+    ]
     return _HEAD + "\n".join(lines) + "\n"
 
 
@@ -41,6 +46,19 @@ def _features(dictionary: DataDictionary, kind: str) -> Iterator[str]:
             block = feature.block
             yield f"  # {block}"
         yield f"{f'  {feature.name}: {{column: {_text(feature.name)}}}':<{_WIDTH}}  # {_meaning(feature)}"
+
+
+def _groups(dictionary: DataDictionary, kind: str) -> Iterator[str]:
+    """Commented out: a label is read only if the policy names it too."""
+    owned = dictionary.owned_groups(kind)
+    if owned:
+        yield ""
+        yield "# Labels for the examination of bias. To count one in evaluation, remove its # and the one before"
+        yield "# groups, and name it under bias_examination in the policy; one that stays out is never read."
+        yield "# groups:"
+    for group in owned:
+        meaning = _line(", ".join(f"{code} {meaning}" for code, meaning in group.codes.items()))
+        yield f"{f'#   {group.name}: {{column: {_text(group.name)}}}':<{_WIDTH}}  # {meaning}"
 
 
 def _meaning(feature: Feature) -> str:

@@ -23,7 +23,7 @@ _NO_JOINT_VIEW = (
 )
 _JOINT_VIEW = (
     "Persons known to two institution types are scored by a joint view: the {view} view, and the other block times "
-    "λ = {thick:.2f}, or {thin:.2f} for thin files. It was fitted on consented linked rows, whose number it does not say."
+    "λ = {thick:.2f}, or {thin:.2f} for thin files; it was fitted on consented linked rows."
 )
 _REJECTS = (
     "Reject inference: none. Outcomes are those of customers who were accepted before; whom the new score would "

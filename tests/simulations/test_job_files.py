@@ -19,6 +19,7 @@ from simulations.flower_runner import on_loopback
 from simulations.job_files import write_job, write_site
 from simulations.settings import read_settings
 from simulations.simulate import compose_config
+from tests import labelled, tiny
 
 N_ROWS = 500
 
@@ -84,3 +85,12 @@ def test_keys_are_readable_by_their_owner_only(federation: Federation, tmp_path:
 def test_loopback_refuses_noise_that_a_served_custodian_refuses(federation: Federation, spec: JobSpec) -> None:
     with pytest.raises(ConfigError, match=r"use noise\.seed=null"):
         on_loopback(federation, replace(spec, noise_seed=1), None, None)
+
+
+def test_a_custodian_reads_back_the_same_group_labels(tmp_path: Path) -> None:
+    consortium = labelled.federation(replace(labelled.job(), privacy=tiny.NONE))
+    one = consortium.institutions[0]
+    site_file = write_site(consortium, one, tmp_path / "a", tmp_path / "l", tmp_path / "c.sock")
+    site = load_site(load_site_file(site_file))
+    np.testing.assert_array_equal(site.data.evaluate.groups, one.data.evaluate.groups)
+    assert site.data.train.groups is None

@@ -13,7 +13,7 @@ from io import BytesIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fedcredit.dictionary.schema import DataDictionary, parse_dictionary
+from fedcredit.dictionary.schema import CategoriesGrid, DataDictionary, parse_dictionary
 
 
 def load_uci() -> pa.Table:
@@ -32,6 +32,35 @@ def uci_dictionary(*, flat: bool = False) -> DataDictionary:
     """
     dictionary = parse_dictionary(files(__name__).joinpath("uci_credit.yaml").read_bytes(), "uci_credit.yaml")
     return every_type_owns_all(dictionary) if flat else dictionary
+
+
+def as_groups(dictionary: DataDictionary, names: tuple[str, ...]) -> DataDictionary:
+    """Return the dictionary with some of its categories as group labels instead of features, named ``…_groups``.
+
+    Parameters
+    ----------
+    names
+        Features of type category; held by whoever owned their block.
+    """
+    moved = [feature for feature in dictionary.features if feature.name in names]
+    groups = [
+        {
+            "name": feature.name,
+            "data_class": "sensitive",
+            "purpose": "bias-examination",
+            "codes": feature.grid.codes if isinstance(feature.grid, CategoriesGrid) else {},
+            "missing_codes": feature.missing_codes,
+            "owners": [kind for kind, held in dictionary.institution_types.items() if feature.block in held.owns],
+            "basis": feature.basis,
+            "reason": f"{feature.reason}: held to see whether the score treats groups alike, never scored",
+        }
+        for feature in moved
+    ]
+    features = [feature for feature in dictionary.features if feature not in moved]
+    name = f"{dictionary.name}_groups"
+    return dictionary.model_validate(
+        dictionary.model_dump() | {"name": name, "features": [f.model_dump() for f in features], "groups": groups}
+    )
 
 
 def every_type_owns_all(dictionary: DataDictionary) -> DataDictionary:

@@ -1,0 +1,1 @@
+"""Review by people: which decisions of a model wait for a person, and what that person said."""

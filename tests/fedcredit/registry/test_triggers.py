@@ -1,0 +1,85 @@
+"""Triggers: beyond a threshold by more than chance, a warning where chance is enough, and what is not a figure."""
+
+import numpy as np
+import pytest
+
+from fedcredit.evaluation.figure import Figure, unknown
+from fedcredit.evaluation.stability import Stability
+from fedcredit.monitoring.recalibration import Recalibration
+from fedcredit.registry.comparison import compare
+from fedcredit.registry.registry_file import Thresholds
+from fedcredit.registry.triggers import triggered
+from tests.fedcredit.monitoring import portfolios
+
+CALM = Recalibration(Figure(0.0, -0.1, 0.1), Figure(1.0, 0.9, 1.1))
+
+
+@pytest.fixture(scope="module")
+def calm():
+    generator = np.random.default_rng(0)
+    return portfolios.released(generator, 8_000, 5.0), portfolios.released(generator, 8_000, 5.0)
+
+
+def said(calm, **changes):
+    found = triggered(portfolios.watched(*calm, **changes), Thresholds())
+    return found.reasons, found.warnings
+
+
+def test_nothing_is_said_of_a_model_that_does_well(calm):
+    assert said(calm) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"scores": {"bank": Stability(0.5, 0.01, 8, null_stddev=0.01)}}, "the score of type bank drifted"),
+        ({"features": {"age": Stability(0.5, 0.01, 8, null_stddev=0.01)}}, "feature age drifted"),
+        ({"recalibration": Recalibration(Figure(0.0, 0.0, 0.0), Figure(0.5, 0.4, 0.6))}, "slope is 0.50"),
+        ({"recalibration": Recalibration(Figure(0.0, 0.0, 0.0), Figure(1.5, 1.4, 1.6))}, "outside 0.7 to 1.3"),
+        ({"approval_ratios": {"sex: female": Figure(0.6, 0.5, 0.7)}}, "approval of sex: female is 0.60"),
+        ({"unpaid": True}, "budget"),
+        ({"withdrew": ("bank-3",)}, "bank-3 took part in training and no longer does"),
+    ],
+)
+def test_each_trigger_suspends_and_says_why(calm, changes, word):
+    reasons, _ = said(calm, **changes)
+    assert len(reasons) == 1
+    assert word in reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"scores": {"bank": Stability(0.5, 0.1, 8, null_stddev=0.4)}}, "the score of type bank drifted"),
+        ({"scores": {"bank": Stability(None, None, 1, "too few records")}}, "too few records"),
+        ({"recalibration": Recalibration(Figure(0.0, 0.0, 0.0), Figure(0.5, 0.2, 0.8))}, "slope is 0.50"),
+        ({"recalibration": Recalibration(unknown("one class"), unknown("one class"))}, "one class"),
+        ({"approval_ratios": {"sex: female": Figure(0.6, 0.5, 0.9)}}, "approval"),
+        ({"approval_ratios": {"sex: female": unknown("no records")}}, "no records"),
+        ({"too_few": ("sex: other",)}, "too few records"),
+    ],
+)
+def test_what_may_be_chance_or_cannot_be_judged_is_a_warning(calm, changes, word):
+    reasons, warnings = said(calm, **changes)
+    assert reasons == ()
+    assert len(warnings) == 1
+    assert word in warnings[0]
+
+
+def evaluation(auc, half=0.01):
+    return {
+        name: value
+        for metric in ("auc", "ks", "brier")
+        for name, value in ((metric, auc), (f"{metric}_low", auc - half), (f"{metric}_high", auc + half))
+    }
+
+
+def test_a_challenger_wins_loses_or_cannot_be_told_apart():
+    better = {one.name: one for one in compare(evaluation(0.70), evaluation(0.75))}
+    assert better["auc"].verdict == "challenger"
+    assert better["brier"].verdict == "champion"  # lower is better
+    assert better["auc"].delta.value == pytest.approx(0.05)
+    assert better["auc"].delta.high == pytest.approx(0.05 + 0.01 * 2**0.5)
+    close = compare(evaluation(0.70), evaluation(0.705))[0]
+    assert close.verdict == "no difference can be told"
+    assert "not evaluated" in compare({}, evaluation(0.7))[0].verdict

@@ -25,6 +25,7 @@ COMMANDS = {
         ("institution", "app"),
         ("consortium", "app"),
         ("explain", "explain"),
+        ("score", "score"),
         ("sent", "sent"),
         ("verify", "verify"),
     )

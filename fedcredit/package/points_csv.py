@@ -28,7 +28,7 @@ def points_csv(package: ModelPackage) -> str:
         known = counts.get((row.feature, row.bin))
         middle = [""] * 8 if row.feature == BASE or known is None else _evidence(*known)
         label = _safe(row.label)
-        writer.writerow([row.feature, row.bin, label, *middle, f"{row.coefficient:.10g}", row.points])
+        writer.writerow([row.feature, row.bin, label, *middle, repr(row.coefficient), row.points])
     return out.getvalue()
 
 

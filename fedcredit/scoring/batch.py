@@ -152,7 +152,7 @@ class _new_file:  # noqa: N801 - reads as a function
     def _write(self, table: pa.Table) -> None:
         try:
             if self._writer is None:
-                named = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
+                named: Any = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
                 # Statistics and dictionaries of ids cost more than the scores.
                 self._writer = pa_parquet.ParquetWriter(
                     self._partial, table.schema, use_dictionary=named, write_statistics=False

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pa_parquet
+from numpy.typing import NDArray
 
 from fedcredit.data.columns import ids
 from fedcredit.data.sources import Source
@@ -32,6 +33,25 @@ _RUN_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
+class Joined:
+    """A peer's numbers that join the scores.
+
+    Attributes
+    ----------
+    card
+        From `fedcredit.scoring.joint.joint_card`.
+    block
+        The peer's block.
+    ask
+        Numbers of some customers, by their ids; NaN where there is none.
+    """
+
+    card: ScoringCard
+    block: str
+    ask: Callable[[Sequence[bytes]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """What is made of the scores.
 
@@ -43,11 +63,14 @@ class Wanted:
         Where decisions are written; None for nowhere.
     key
         The institution's secret for the log's hashes of persons; needed with a log.
+    joined
+        A peer's numbers, or None.
     """
 
     cut_off: int | None = None
     log: DecisionLog | None = None
     key: bytes = b""
+    joined: Joined | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +116,16 @@ def score_table(
     """
     chosen = wanted or Wanted()
     reading = reading_of(card, mapping, list(source.column_types()))
-    scorer, form = TableScorer(card), ResultTable(card, secrets.token_hex(_RUN_BYTES), chosen.cut_off)
+    final = card if chosen.joined is None else chosen.joined.card
+    scorer, form = TableScorer(final), ResultTable(final, secrets.token_hex(_RUN_BYTES), chosen.cut_off)
     rows = flagged = 0
     with _new_file(out) as write:
         for chunk in source.chunks(reading.columns, CHUNK_ROWS):
             columns, flags = read_columns(reading, chunk.table)
+            if chosen.joined is not None:
+                numbers = chosen.joined.ask(_ids(reading, chunk.table))
+                columns.append(numbers)
+                flags.append((f"block:{chosen.joined.block}", np.flatnonzero(np.isnan(numbers))))
             scores = scorer.score(columns, chunk.table.num_rows)
             named = None if reading.id_column is None else chunk.table.column(reading.id_column)
             table = form.table(named, scores, flags, rows)

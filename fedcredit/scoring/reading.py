@@ -77,8 +77,10 @@ def reading_of(card: ScoringCard, mapping: Mapping | None, have: Sequence[str]) 
     absent = tuple(block for block in card.blocks if block not in there)
     if not there:
         raise DataError(f"the table has no column of a {card.view}'s features; give another table, or a --mapping.")
-    left_out = {one.feature.name for one in card.features if one.feature.block in absent} - chosen.features.keys()
-    fillers = {name: ColumnMapping(column=name) for name in left_out}
+    read = {one.feature.name for one in card.features if one.feature.block in there}
+    owned = {feature.name for feature in dictionary.owned_features(card.view)}
+    # What is not read needs no column, but the mapping of what is must be right.
+    fillers = {name: ColumnMapping(column=name) for name in owned - read - chosen.features.keys()}
     whole = chosen.model_copy(update={"features": {**chosen.features, **fillers}})
     problems = mapping_problems(whole, dictionary, card.view)
     if problems:

@@ -41,8 +41,8 @@ def score(
     card = card_of(loaded, loaded.view(view))
     columns = load_mapping(mapping) if mapping else None
     with ExitStack() as stack:
-        wanted = Wanted(cut_off, *_log(decisions, key, stack))
-        shown = stack.enter_context(_bar())
+        wanted = Wanted(cut_off, *decision_log(decisions, key, stack))
+        shown = stack.enter_context(progress_bar())
         task = shown.add_task("scoring", total=1.0, rows=0)
         summary = score_table(
             card,
@@ -52,10 +52,17 @@ def score(
             wanted,
             lambda done, rows: shown.update(task, completed=done, rows=rows),
         )
-    _print(summary, out)
+    print_summary(summary, out)
 
 
-def _log(path: Path | None, key: Path | None, stack: ExitStack) -> tuple[DecisionLog | None, bytes]:
+def decision_log(path: Path | None, key: Path | None, stack: ExitStack) -> tuple[DecisionLog | None, bytes]:
+    """The log, opened, and its key; nothing where no log is wanted.
+
+    Raises
+    ------
+    ConfigError
+        If there is no key for it.
+    """
     if path is None:
         return None, b""
     if key is None:
@@ -64,15 +71,16 @@ def _log(path: Path | None, key: Path | None, stack: ExitStack) -> tuple[Decisio
     return stack.enter_context(DecisionLog(path)), secret
 
 
-def _bar() -> Progress:
-    """On standard error, and nothing where that is no terminal."""
+def progress_bar() -> Progress:
+    """Rows and time left, on standard error; nothing where that is no terminal."""
     rows = TextColumn("{task.fields[rows]:,} rows")
     words = (TextColumn("{task.description}"), BarColumn(), rows, TimeElapsedColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     return Progress(*words, console=console, transient=True, disable=not console.is_terminal)
 
 
-def _print(summary: Summary, out: Path) -> None:
+def print_summary(summary: Summary, out: Path) -> None:
+    """Print what was written, in counts."""
     typer.echo(f"wrote {out}: {summary.rows:,} rows, {summary.flagged:,} with flagged input")
     for block in summary.absent:
         typer.echo(f"block {block}: not in the table; it contributes 0 to every score, and every row says so")

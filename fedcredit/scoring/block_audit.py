@@ -7,14 +7,14 @@ persons by the pair's keyed hash and holds no number.
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from fedcredit.errors import ConfigError, RefusalError
-from fedcredit.scoring.block_messages import Question
+from fedcredit.scoring.block_messages import Outcome, Question
 from fedcredit.wire.canonical import canonical_json, digest
 
 DAY_S = 86_400
@@ -47,6 +47,21 @@ class Counts:
 
     of_peer: int
     of_person: int
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What a row says of a question, and what is answered: no number is written down.
+
+    Attributes
+    ----------
+    text
+        In words, for the own operator.
+    """
+
+    text: str
+    outcome: Outcome = Outcome.REFUSED
+    steps: int = 0
 
 
 class BlockAudit:
@@ -93,14 +108,14 @@ class BlockAudit:
             self._connection.close()
 
     def record(
-        self, side: str, peer: str, question: Question, at: int, note: Callable[[Counts], str], window_days: int = 1
-    ) -> str:
+        self, side: str, peer: str, question: Question, at: int, note: Callable[[Counts], Noted], window_days: int = 1
+    ) -> Noted:
         """Write one row, with what `note` says to the counts of earlier ones.
 
         Returns
         -------
-        str
-            The note.
+        Noted
+            What `note` said.
 
         Raises
         ------
@@ -113,7 +128,7 @@ class BlockAudit:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
                 said = note(self._counts(side, peer, question, at, window_days))
-                self._append(side, peer, question, at, said)
+                self._append(side, peer, question, at, said.text)
                 self._connection.execute("COMMIT")
             except sqlite3.IntegrityError as error:
                 self._connection.execute("ROLLBACK")
@@ -155,7 +170,5 @@ class BlockAudit:
         return head
 
 
-def _chained(head: str, values: object) -> str:
-    return digest(
-        "block-audit", head.encode(), canonical_json(list(values) if isinstance(values, tuple) else values)
-    ).hex()
+def _chained(head: str, values: Iterable[Any]) -> str:
+    return digest("block-audit", head.encode(), canonical_json(list(values))).hex()

@@ -1,4 +1,4 @@
-"""A gRPC service with the standard health service and nothing else: no reflection, and loopback where there is no TLS."""
+"""A gRPC service and the standard health service, nothing else: no reflection, and loopback where there is no TLS."""
 
 import ipaddress
 import threading
@@ -42,10 +42,10 @@ class Tls:
         ConfigError
             If a file cannot be read.
         """
-        pairs = [(_pem(self.key), _pem(self.certificate))]
+        pairs = [(read_pem(self.key), read_pem(self.certificate))]
         if self.clients is None:
             return grpc.ssl_server_credentials(pairs)
-        return grpc.ssl_server_credentials(pairs, _pem(self.clients), require_client_auth=True)
+        return grpc.ssl_server_credentials(pairs, read_pem(self.clients), require_client_auth=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Listen:
         ConfigError
             If the address is beyond loopback and has no TLS, or asks for no client certificate though it should.
         """
-        if _is_loopback(self.host):
+        if is_loopback(self.host):
             return
         if self.tls is None:
             raise ConfigError(
@@ -175,14 +175,22 @@ class Server:
         return answer
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether an address or name is this machine's own."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-def _pem(path: Path) -> bytes:
+def read_pem(path: Path) -> bytes:
+    """Read a PEM file.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read.
+    """
     try:
         return path.read_bytes()
     except OSError as error:

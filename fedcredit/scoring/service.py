@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import grpc
 
-from fedcredit.custodian.door import TokenGate
+from fedcredit.custodian.token_gate import TokenGate
 from fedcredit.errors import ConfigError, DataError
 from fedcredit.scoring import scoring_pb2 as pb
 from fedcredit.scoring.card import ScoringCard

@@ -34,7 +34,8 @@ def test_edges_of_a_number(tmp_path):
 
 
 def test_codes_of_a_category_in_every_spelling(tmp_path):
-    text = 'Variable,Bin id,Bin,Points\nhome,0,"[\'own\' \'mortgage: yes\']",1\nhome,1,"[\'rent\', ""o\'clock""]",2\nn,0,[1 2],3\n'
+    rows = ("""home,0,"['own' 'mortgage: yes']",1""", """home,1,"['rent', ""o'clock""]",2""", "n,0,[1 2],3")
+    text = "\n".join(("Variable,Bin id,Bin,Points", *rows))
     home, n = load_binning_table(written(tmp_path, text))
     assert home.groups == (("own", "mortgage: yes"), ("rent", "o'clock"))
     assert n.groups == (("1", "2"),)

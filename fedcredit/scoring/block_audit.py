@@ -89,7 +89,7 @@ class BlockAudit:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.executescript(_SCHEMA)
-            self._head = self._verified()
+            self._verify()
         except (ConfigError, sqlite3.Error) as error:
             self._connection.close()
             raise ConfigError(f"audit book {path} is damaged ({error}); keep it, and begin a new one.") from error
@@ -131,24 +131,24 @@ class BlockAudit:
                 self._append(side, peer, question, at, said.text)
                 self._connection.execute("COMMIT")
             except sqlite3.IntegrityError as error:
-                self._connection.execute("ROLLBACK")
-                raise RefusalError("replay", "the question was asked before; ask with a fresh nonce.") from error
+                raise RefusalError("replay", "the question was asked before; ask with a fresh nonce") from error
             except sqlite3.Error as error:
+                raise ConfigError(f"audit book {self._path} cannot be written ({error}); check its disk.") from error
+            finally:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
-                raise ConfigError(f"audit book {self._path} cannot be written ({error}); check its disk.") from error
         return said
 
     def _append(self, side: str, peer: str, question: Question, at: int, said: str) -> None:
         row = (at, side, peer, question.block, question.purpose, question.package.hex(), question.person.hex())
         values = (*row, question.nonce.hex(), said)
-        head = _chained(self._head, values)
+        # From the file: another process may have written since.
+        last = self._connection.execute("SELECT hash FROM ask ORDER BY seq DESC LIMIT 1").fetchone()
         self._connection.execute(
             "INSERT INTO ask (at, side, peer, block, purpose, package, person, nonce, note, hash) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*values, head),
+            (*values, _chained("" if last is None else last[0], values)),
         )
-        self._head = head
 
     def _counts(self, side: str, peer: str, question: Question, at: int, window_days: int) -> Counts:
         of_peer = "SELECT COUNT(*) FROM ask WHERE side = ? AND peer = ? AND at > ?"
@@ -158,8 +158,8 @@ class BlockAudit:
         ((persons,),) = self._connection.execute(of_person, (side, peer, person, at - days)).fetchall()
         return Counts(peers, persons)
 
-    def _verified(self) -> str:
-        """Head of the chain, every row of it checked."""
+    def _verify(self) -> None:
+        """Check every row of the chain; that its end is there is for a copy elsewhere to show."""
         head = ""
         for *values, stated in self._connection.execute(
             "SELECT at, side, peer, block, purpose, package, person, nonce, note, hash FROM ask ORDER BY seq"
@@ -167,7 +167,6 @@ class BlockAudit:
             head = _chained(head, values)
             if head != stated:
                 raise ConfigError("a row was changed or taken out")
-        return head
 
 
 def _chained(head: str, values: Iterable[Any]) -> str:

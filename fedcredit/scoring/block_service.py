@@ -45,6 +45,7 @@ from fedcredit.scoring.reading import read_columns, reading_of
 from fedcredit.wire.envelope import SigningKey
 
 FRESH_S = 120
+_FLOOD = 2
 _STATUS = {
     "request": grpc.StatusCode.INVALID_ARGUMENT,
     "peer": grpc.StatusCode.UNAUTHENTICATED,
@@ -54,6 +55,7 @@ _STATUS = {
     "package": grpc.StatusCode.FAILED_PRECONDITION,
     "block": grpc.StatusCode.FAILED_PRECONDITION,
     "purpose": grpc.StatusCode.PERMISSION_DENIED,
+    "limit": grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 
 Numbers = Mapping[str, Mapping[bytes, int]]
@@ -130,7 +132,11 @@ class Answerer:
         steps = self.numbers[question.asker].get(question.person)
         shown = token_hash(question.token)
         consented = self.consents.holds(question.person.hex(), question.asker, question.purpose, shown, today)
-        if counts.of_peer >= self.file.peers[question.asker].requests_per_day:
+        limit = self.file.peers[question.asker].requests_per_day
+        if counts.of_peer >= _FLOOD * limit:
+            # Without a row: or whoever has a key could fill this disk.
+            raise RefusalError("limit", "the limit of the day is long used up; ask tomorrow")
+        if counts.of_peer >= limit:
             return Noted("limit of the peer", Outcome.LIMIT)
         if counts.of_person >= self.per_person.requests:
             return Noted("limit of the person", Outcome.LIMIT)

@@ -241,6 +241,38 @@ def test_limits_count_every_question_alike(tmp_path):
     hospital.book.close()
 
 
+def test_a_flood_of_questions_does_not_fill_the_book(tmp_path):
+    hospital = Hospital(tmp_path, requests_per_day=2)
+    for number in range(4):
+        hospital.ask(b"nobody", nonce=bytes([number]) * 16)
+    with pytest.raises(RefusalError, match="long used up") as refused:
+        hospital.ask(b"nobody", nonce=b"z" * 16)
+    assert refused.value.code == "limit"
+    assert len(hospital.notes()) == 4
+    hospital.book.close()
+
+
+def test_consents_that_cannot_be_read_answer_nobody_until_they_can(hospital):
+    hospital.consents.write_text("person,peer\nx,y\n")
+    for person in (b"consented", b"nobody"):
+        with pytest.raises(ConfigError, match="line 2: needs person, peer"):
+            hospital.ask(person, nonce=b"1" * 16)
+    assert hospital.notes() == []
+    hospital.consents.unlink()
+    with pytest.raises(ConfigError, match="nobody is answered"):
+        hospital.ask()
+    hospital.consent(b"consented")
+    assert hospital.ask()[0] is Outcome.ANSWERED
+
+
+def test_two_processes_share_a_book(hospital):
+    with BlockAudit(hospital.file.audit) as other:
+        hospital.ask(nonce=b"1" * 16)
+        other.record("sent", "hospital-2", hospital.question(nonce=b"2" * 16), NOW, lambda _: Noted("sent"))
+        hospital.ask(nonce=b"3" * 16)
+    BlockAudit(hospital.file.audit).close()
+
+
 def test_answers_are_signed_and_bound_to_their_question(hospital):
     first, second = (seal_question(hospital.bank, hospital.question(nonce=n * 16)) for n in (b"a", b"b"))
     answer, _ = hospital.answerer.answer(first)

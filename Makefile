@@ -11,8 +11,9 @@ WORKERS ?= 2
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-TESTED_EXTRAS := fast,flower,neural,ray,sim,sql,dev
+TESTED_EXTRAS := export,fast,flower,neural,ray,sim,sql,dev
 WIRE := fedcredit/wire
+SCORING := fedcredit/scoring
 KIT ?= dist/kit
 FLOWER ?= 1.41
 FLOWER_CONTRACTS := tests/clients/test_flower_runtime_contract.py tests/clients/test_site_runner.py \
@@ -25,7 +26,7 @@ export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-events test-flower check mutants audit format proto wheel kit clean
+.PHONY: help demo test test-long test-events test-flower bench check mutants audit format proto wheel kit clean
 
 help: ## List the targets
 	@echo "Usage: make TARGET [PYTHON=python3.12] [ARGS=...]"
@@ -55,6 +56,9 @@ check: $(VENV)/.test ## Lint, formatting, types, import law
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+bench: $(VENV)/.test ## Scoring beside a memory copy and an empty gRPC echo
+	$(BIN)/python -m benches.scoring $(ARGS)
+
 mutants: $(VENV)/.test ## Break each promise of privacy on purpose and see a test notice; ARGS name mutants
 	$(BIN)/python -m tests.privacy.mutants $(ARGS)
 
@@ -65,8 +69,9 @@ format: $(VENV)/.test ## Rewrite the sources in the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-proto: $(VENV)/.test ## Regenerate the wire messages from fedcredit.proto
+proto: $(VENV)/.test ## Regenerate the messages from fedcredit.proto and scoring.proto
 	$(BIN)/python -m grpc_tools.protoc -I $(WIRE) --python_out=$(WIRE) --pyi_out=$(WIRE) fedcredit.proto
+	$(BIN)/python -m grpc_tools.protoc -I $(SCORING) --python_out=$(SCORING) --pyi_out=$(SCORING) scoring.proto
 
 wheel: $(VENV)/.python ## Build the wheel that an institution installs, and list what is in it
 	$(PIP) wheel --quiet --no-deps --wheel-dir dist .

@@ -13,7 +13,7 @@ from fedcredit.errors import CheckError, FedcreditError
 
 # What each says of itself stands in its own module, which is loaded when it is run.
 COMMANDS = {
-    name: f"fedcredit.cli.{name}:{attribute}"
+    name: f"fedcredit.cli.{name.replace('-', '_')}:{attribute}"
     for name, attribute in (
         ("dictionary", "app"),
         ("custodian", "app"),
@@ -24,10 +24,14 @@ COMMANDS = {
         ("model", "app"),
         ("models", "app"),
         ("review", "app"),
+        ("consent", "app"),
         ("roster", "app"),
         ("institution", "app"),
         ("consortium", "app"),
         ("explain", "explain"),
+        ("score", "score"),
+        ("score-with-peer", "score_with_peer"),
+        ("serve", "serve"),
         ("sent", "sent"),
         ("verify", "verify"),
         ("report", "report"),

@@ -1,25 +1,20 @@
 """``fedcredit custodian``: make keys and a token, and serve a site; its check and its view are loaded when run."""
 
-import logging
 import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
-from enum import StrEnum
+from contextlib import ExitStack
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from fedcredit.cli.lazy import lazily
+from fedcredit.cli.serving import LogFormat, log_to_stderr, say, stop_signals
 from fedcredit.custodian.address import LOOPBACK
 from fedcredit.custodian.custodian import Custodian
 from fedcredit.custodian.data_process import read_apart
 from fedcredit.custodian.door import door_of
-from fedcredit.custodian.json_log import JsonFormatter, event_line
-from fedcredit.custodian.metrics import Metrics, Source, served
+from fedcredit.custodian.metrics import Metrics, Source
+from fedcredit.custodian.metrics_port import served
 from fedcredit.custodian.noise import no_noise, rounded_gaussian_noise
 from fedcredit.custodian.policy import Policy
 from fedcredit.custodian.relay_token import make_relay_token
@@ -36,16 +31,6 @@ COMMANDS = {
 }
 
 app = typer.Typer(cls=lazily(COMMANDS), no_args_is_help=True, help="Serve and check this institution's custodian.")
-
-
-class LogFormat(StrEnum):
-    """How log lines are written."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-_STOP = (signal.SIGTERM, signal.SIGINT)
 
 
 @app.command()
@@ -88,38 +73,25 @@ def serve(
     log_format: Annotated[LogFormat, typer.Option(help="Form of the log on standard error.")] = LogFormat.TEXT,
 ) -> None:
     """Serve the custodian on its socket, and its loopback port if it has one, until SIGTERM or Ctrl-C."""
-    _log_to_stderr(log_format)
+    log_to_stderr(log_format)
     files = [load_site_file(path) for path in sites]
     _require_shareable(files)
     door = door_of(files[0])
     with ExitStack() as stack:
         built = {file.institution: _build(file, stack, accept_not_private=accept_not_private) for file in files}
-        wait = stack.enter_context(_stop_signals())
+        wait = stack.enter_context(stop_signals())
         metrics = _metrics(files[0].metrics_port, {name: source for name, (_, source) in built.items()}, stack)
         custodians = {name: custodian for name, (custodian, _) in built.items()}
         stack.enter_context(CustodianService(custodians, door, metrics))
         where = str(door.socket) if door.port is None else f"{door.socket} and {LOOPBACK}:{door.port}"
-        _say(
+        say(
             log_format,
             "serving",
             {"institutions": list(custodians), "address": where},
             f"{', '.join(custodians)} on {where}",
         )
         wait()
-    _say(log_format, "stopped", {}, "")
-
-
-def _log_to_stderr(log_format: LogFormat) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    if log_format is LogFormat.JSON:
-        for handler in logging.getLogger().handlers:
-            handler.setFormatter(JsonFormatter())
-
-
-def _say(log_format: LogFormat, event: str, fields: dict[str, Any], words: str) -> None:
-    """Print what an operator, or whatever started this process, waits for."""
-    line = event_line(event, "info", datetime.now(UTC), fields) if log_format is LogFormat.JSON else f"{event} {words}"
-    typer.echo(line.rstrip())
+    say(log_format, "stopped", {}, "")
 
 
 def _metrics(port: int | None, sources: dict[str, Source], stack: ExitStack) -> Metrics | None:
@@ -128,18 +100,6 @@ def _metrics(port: int | None, sources: dict[str, Source], stack: ExitStack) -> 
     metrics = Metrics(sources)
     stack.enter_context(served(metrics, port))
     return metrics
-
-
-@contextmanager
-def _stop_signals() -> Iterator[Callable[[], object]]:
-    """Catch SIGTERM and SIGINT; what is yielded waits for the first of them, even if it came before."""
-    heard: SimpleQueue[int] = SimpleQueue()  # its put is safe inside a signal handler
-    before = {number: signal.signal(number, lambda number, _: heard.put(number)) for number in _STOP}
-    try:
-        yield heard.get
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _require_shareable(files: list[SiteFile]) -> None:

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from fedcredit.cli.lazy import lazily
 from fedcredit.data.sources import open_source, spec_of
 from fedcredit.dictionary.check import Findings, examine_table
 from fedcredit.dictionary.draft import draft_dictionary
@@ -15,7 +16,11 @@ from fedcredit.dictionary.mapping import identity_mapping, load_mapping
 from fedcredit.dictionary.schema import DataDictionary, load_dictionary
 from fedcredit.errors import ConfigError
 
-app = typer.Typer(no_args_is_help=True, help="Draft a data dictionary, or check a table against one.")
+COMMANDS = {"bins": "fedcredit.cli.dictionary_bins:bins"}
+
+app = typer.Typer(
+    cls=lazily(COMMANDS), no_args_is_help=True, help="Draft a data dictionary, or check a table against one."
+)
 
 _TABLE = typer.Argument(metavar="TABLE", help="A .csv or .parquet file, or a database URI#table.")
 

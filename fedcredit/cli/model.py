@@ -1,4 +1,4 @@
-"""``fedcredit model``: see whether a torch module can be trained, and what to write into SITE.yaml to allow it."""
+"""``fedcredit model``: pack, show and export a released model; see whether a torch module can be trained."""
 
 from importlib import import_module
 from typing import Annotated
@@ -7,16 +7,27 @@ import typer
 import yaml
 from pydantic import ValidationError
 
+from fedcredit.cli.lazy import lazily
 from fedcredit.errors import ConfigError
 from fedcredit.models.module_source import read_source, require_neural
 from fedcredit.models.module_spec import ModuleSpec
 
-app = typer.Typer(no_args_is_help=True, help="Check a torch module before it may run here.")
+# Packages need Arrow; a custodian's command line loads none.
+COMMANDS = {
+    name: f"fedcredit.cli.model_package:{attribute}"
+    for name, attribute in (("pack", "pack"), ("show", "show"), ("export", "export"))
+}
+
+app = typer.Typer(
+    cls=lazily(COMMANDS),
+    no_args_is_help=True,
+    help="Pack, show and export a released model, or check a torch module before it may run here.",
+)
 
 
 @app.callback()
 def model() -> None:
-    """Look at model code before it may run."""
+    """Look at a released model, or at model code before it may run."""
 
 
 @app.command()

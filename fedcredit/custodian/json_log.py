@@ -20,6 +20,7 @@ EVENTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "%s stopped every job under this site's roster": ("roster-stopped", ("member",)),
     "%s refused a request (%s): %s": ("request-refused", ("institution", "code", "sentence")),
     "the module failed on a record, which counts as zeros": ("module-failed", ()),
+    "%s persons stand in several rows and are refused": ("persons-repeated", ("count",)),
     "the module failed on a record, which scores 0": ("module-failed", ()),
 }
 OTHER = "message"

@@ -5,18 +5,16 @@ list, this site's own id, or the hash of a plan that was joined: no caller can m
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from fedcredit.custodian.address import LOOPBACK
 from fedcredit.custodian.own_figures import OwnFigures, own_figures
 from fedcredit.custodian.policy import Policy
-from fedcredit.errors import ConfigError, LedgerError, WireError
+from fedcredit.errors import LedgerError, WireError
 from fedcredit.privacy.ledger_read import LedgerReader
 from fedcredit.wire.envelope import open_envelope
 from fedcredit.wire.messages import (
@@ -73,7 +71,7 @@ class Metrics:
     """
 
     def __init__(self, sources: Mapping[str, Source]) -> None:
-        self.registry = CollectorRegistry()
+        self.registry: CollectorRegistry = CollectorRegistry()
         # Resident memory, CPU seconds, open files and start time of this process.
         ProcessCollector(registry=self.registry)
         self.registry.register(_Figures(sources))
@@ -103,30 +101,6 @@ class Metrics:
     def rejected(self, reason: str) -> None:
         """Count a call that reached no custodian."""
         self._rejected.labels(reason if reason in REJECTIONS else OTHER).inc()
-
-
-@contextmanager
-def served(metrics: Metrics, port: int) -> Iterator[None]:
-    """Serve ``/metrics`` on 127.0.0.1.
-
-    Raises
-    ------
-    ConfigError
-        If the port is taken.
-    """
-    try:
-        server, thread = start_http_server(port, addr=LOOPBACK, registry=metrics.registry)
-    except OSError as error:
-        raise ConfigError(
-            f"port {port} on {LOOPBACK} cannot be opened ({error.strerror}); stop what listens there ('ss -ltnp' names "
-            "it), or choose another metrics_port."
-        ) from error
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class _Figures(Collector):

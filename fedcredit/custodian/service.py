@@ -17,7 +17,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from fedcredit.custodian.address import INSTITUTION_KEY
 from fedcredit.custodian.custodian import Custodian
-from fedcredit.custodian.door import Door, TokenGate
+from fedcredit.custodian.door import Door
+from fedcredit.custodian.token_gate import TokenGate
 from fedcredit.wire.messages import MAX_MESSAGE_BYTES
 
 SERVICE = "fedcredit.v1.Custodian"

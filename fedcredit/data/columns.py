@@ -5,6 +5,7 @@ where no verdict may depend on a record, so texts are matched against one patter
 null before anything is converted.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from fedcredit.errors import DataError
 
 # Three exponent digits at most: longer ones are no measurements, and some converters stumble over them.
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,19}", re.ASCII)
 _WHOLE = r"^\+?(-?[0-9]+)(\.0*)?$"
 
 
@@ -60,8 +62,14 @@ def positions(table: pa.Table, column: str, codes: Sequence[str]) -> NDArray[np.
     DataError
         The column's type holds no codes (a date, a list, …).
     """
-    texts = _code_texts(table, column)
-    found: Any = pc.index_in(texts, value_set=pa.array([code.encode() for code in codes], pa.binary()))
+    array = _plain(table, column)
+    found: Any
+    if pa.types.is_integer(array.type):
+        # The same, sooner: the text of an integer is its decimal spelling, so other codes match none.
+        found = _integer_positions(array, codes)
+    else:
+        texts = _code_texts(table, column)
+        found = pc.index_in(texts, value_set=pa.array([code.encode() for code in codes], pa.binary()))
     return np.asarray(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
@@ -93,6 +101,17 @@ def require_columns(have: Sequence[str], names: Sequence[str], where: str) -> No
     twice = [name for name in names if list(have).count(name) > 1]
     if twice:
         raise DataError(f"{where} has {_count(twice)} more than once: {', '.join(twice)}; rename the copies")
+
+
+def _integer_positions(array: Any, codes: Sequence[str]) -> Any:  # noqa: ANN401
+    """Position of each integer among the codes, null where it is none of them."""
+    width = array.type.bit_width
+    signed = pa.types.is_signed_integer(array.type)
+    low, high = (-(2 ** (width - 1)), 2 ** (width - 1) - 1) if signed else (0, 2**width - 1)
+    spelled = {int(code): place for place, code in reversed([*enumerate(codes)]) if _INTEGER.fullmatch(code)}
+    known = {number: place for number, place in spelled.items() if low <= number <= high}
+    where = pc.index_in(array, value_set=pa.array([*known], array.type), skip_nulls=True)
+    return pc.take(pa.array([*known.values()], pa.int64()), where)
 
 
 def _code_texts(table: pa.Table, column: str) -> Any:  # noqa: ANN401 - an Arrow array of type binary

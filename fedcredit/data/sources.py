@@ -4,20 +4,25 @@ A source reads only the columns that it is asked for, and never guesses types fr
 text, which quantisation reads by the dictionary. So neither a type nor an error depends on a record.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 from pydantic import TypeAdapter, ValidationError
 
+from fedcredit.data.chunks import Chunk
 from fedcredit.data.columns import require_columns
 from fedcredit.data.source_spec import CsvSpec, ParquetSpec, SourceSpec, SqlSpec
 from fedcredit.data.sql import SqlSource
 from fedcredit.dictionary.problems import listed, validation_problems
 from fedcredit.errors import ConfigError, DataError
+
+Read = TypeVar("Read")
+# A line of a credit table with its two dozen columns.
+_CSV_BYTES_PER_ROW = 128
 
 
 class Source(Protocol):
@@ -33,6 +38,20 @@ class Source(Protocol):
         ------
         DataError
             The table cannot be read, lacks a column, or has no rows.
+        """
+
+    def chunks(self, columns: Sequence[str], rows: int) -> Iterator[Chunk]:
+        """Read the same a part at a time, in the table's order, in bounded memory.
+
+        Parameters
+        ----------
+        rows
+            About so many rows a part.
+
+        Raises
+        ------
+        DataError
+            As `read` does; rows that cannot be read raise when their turn comes.
         """
 
 
@@ -59,20 +78,32 @@ class CsvSource:
         """Read the named columns as text; an empty field is null."""
         require_columns(self._header(), columns, f"file {self._path}")
         broken: list[object] = []
-        convert = pa_csv.ConvertOptions(
-            include_columns=list(columns),
-            column_types=dict.fromkeys(columns, pa.string()),
-            null_values=[""],
-            strings_can_be_null=True,
-            check_utf8=False,
-        )
-        table = self._guarded(lambda: pa_csv.read_csv(self._path, None, self._parse(broken), convert))
+        table = self._guarded(lambda: pa_csv.read_csv(self._path, None, self._parse(broken), _as_text(columns)))
+        self._require_whole(broken)
+        return _not_empty(table, f"file {self._path}")
+
+    def chunks(self, columns: Sequence[str], rows: int) -> Iterator[Chunk]:
+        """Read the file in parts of about `rows` lines."""
+        require_columns(self._header(), columns, f"file {self._path}")
+        broken: list[object] = []
+        size, read = max(self._path.stat().st_size, 1), False
+        options = pa_csv.ReadOptions(block_size=max(rows * _CSV_BYTES_PER_ROW, 2**16))
+        with self._path.open("rb") as file:
+            reader = self._guarded(lambda: pa_csv.open_csv(file, options, self._parse(broken), _as_text(columns)))
+            while (batch := self._guarded(lambda: next(reader, None))) is not None:
+                self._require_whole(broken)
+                if batch.num_rows:
+                    read = True
+                    yield Chunk(pa.Table.from_batches([batch]), min(file.tell() / size, 1.0))
+        if not read:
+            raise _no_rows(f"file {self._path}")
+
+    def _require_whole(self, broken: list[object]) -> None:
         if broken:
             raise DataError(
                 f"file {self._path}: {len(broken)} rows do not have as many fields as the header; "
                 f"check the delimiter {self._delimiter!r} and the quotes"
             )
-        return _not_empty(table, f"file {self._path}")
 
     def _header(self) -> list[str]:
         _require_file(self._path)
@@ -93,7 +124,7 @@ class CsvSource:
 
         return pa_csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=skip)
 
-    def _guarded(self, read: Callable[[], pa.Table]) -> pa.Table:
+    def _guarded(self, read: Callable[[], Read]) -> Read:
         try:
             return read()
         except (pa.ArrowException, OSError):
@@ -127,6 +158,20 @@ class ParquetSource:
             raise DataError(f"file {self._path} is damaged; export it again") from None
         return _not_empty(table.select(list(columns)), f"file {self._path}")
 
+    def chunks(self, columns: Sequence[str], rows: int) -> Iterator[Chunk]:
+        """Read the named columns `rows` rows at a time."""
+        file = self._opened()
+        require_columns(file.schema_arrow.names, columns, f"file {self._path}")
+        read, total = 0, file.metadata.num_rows
+        try:
+            for batch in file.iter_batches(rows, columns=list(columns)):
+                read += batch.num_rows
+                yield Chunk(pa.Table.from_batches([batch]).select(list(columns)), read / total)
+        except (pa.ArrowException, OSError):
+            raise DataError(f"file {self._path} is damaged; export it again") from None
+        if not read:
+            raise _no_rows(f"file {self._path}")
+
     def _opened(self) -> Any:  # noqa: ANN401
         _require_file(self._path)
         try:
@@ -158,6 +203,12 @@ class TableSource:
         """Return the named columns."""
         require_columns(self._table.column_names, columns, self._name)
         return _not_empty(self._table.select(list(columns)), self._name)
+
+    def chunks(self, columns: Sequence[str], rows: int) -> Iterator[Chunk]:
+        """Return slices of the named columns."""
+        table = self.read(columns)
+        for start in range(0, table.num_rows, rows):
+            yield Chunk(table.slice(start, rows), min((start + rows) / table.num_rows, 1.0))
 
 
 def parse_source(document: object, what: str = "source") -> CsvSpec | ParquetSpec | SqlSpec:
@@ -220,8 +271,22 @@ def _require_file(path: Path) -> None:
 
 def _not_empty(table: pa.Table, where: str) -> pa.Table:
     if table.num_rows == 0:
-        raise DataError(f"{where} has no rows; check the export")
+        raise _no_rows(where)
     return table
+
+
+def _no_rows(where: str) -> DataError:
+    return DataError(f"{where} has no rows; check the export")
+
+
+def _as_text(columns: Sequence[str]) -> pa_csv.ConvertOptions:
+    return pa_csv.ConvertOptions(
+        include_columns=list(columns),
+        column_types=dict.fromkeys(columns, pa.string()),
+        null_values=[""],
+        strings_can_be_null=True,
+        check_utf8=False,
+    )
 
 
 def _types(schema: Any) -> dict[str, str]:  # noqa: ANN401

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import pyarrow as pa
 
+from fedcredit.data.chunks import Chunk
 from fedcredit.data.columns import require_columns
 from fedcredit.data.sql_uri import DRIVERS, sqlite_path, uri_problem
 from fedcredit.errors import ConfigError, DataError
@@ -58,6 +59,21 @@ class SqlSource:
         if table.num_rows == 0:
             raise DataError(f"table {self._table!r} has no rows; check the query or the load")
         return table
+
+    def chunks(self, columns: Sequence[str], rows: int) -> Iterator[Chunk]:
+        """Select the named columns and take about `rows` rows at a time."""
+        require_columns(list(self.column_types()), columns, f"table {self._table!r}")
+        with self._cursor() as cursor:
+            cursor.execute(f"SELECT COUNT(*) AS n FROM {self._quoted_table()}")  # noqa: S608 - quoted identifier
+            total, read = int(cursor.fetch_arrow_table().column(0)[0].as_py()), 0
+            cursor.execute(select_statement(self._quoted_table(), columns, as_text=self._sqlite))
+            for batch in cursor.fetch_record_batch():
+                for start in range(0, batch.num_rows, rows):
+                    part = batch.slice(start, rows)
+                    read += part.num_rows
+                    yield Chunk(pa.Table.from_batches([part]), min(read / max(total, 1), 1.0))
+        if not read:
+            raise DataError(f"table {self._table!r} has no rows; check the query or the load")
 
     def _quoted_table(self) -> str:
         return ".".join(quoted(part) for part in (self._schema, self._table) if part)

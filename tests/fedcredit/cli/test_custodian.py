@@ -12,7 +12,7 @@ import pytest
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from fedcredit.cli.custodian import _stop_signals
+from fedcredit.cli.serving import stop_signals
 from fedcredit.custodian.address import METHOD
 from fedcredit.errors import RefusalError
 from fedcredit.wire.envelope import SigningKey, open_envelope
@@ -370,7 +370,7 @@ def test_serve_answers_until_sigterm(cli, site, spawn):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_that_comes_before_the_wait_is_not_lost(number):
     before = signal.getsignal(number)
-    with _stop_signals() as wait:
+    with stop_signals() as wait:
         os.kill(os.getpid(), number)
         assert wait() == number
     assert signal.getsignal(number) is before

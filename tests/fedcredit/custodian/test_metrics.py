@@ -10,7 +10,8 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fedcredit.custodian import metrics as module
-from fedcredit.custodian.metrics import ANSWERED, CODES, KINDS, Metrics, Source, served
+from fedcredit.custodian.metrics import ANSWERED, CODES, KINDS, Metrics, Source
+from fedcredit.custodian.metrics_port import served
 from fedcredit.custodian.own_figures import own_figures
 from fedcredit.custodian.policy import Policy
 from fedcredit.errors import ConfigError, LedgerError

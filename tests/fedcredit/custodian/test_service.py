@@ -14,8 +14,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from fedcredit.custodian.address import CHANNEL_OPTIONS, METHOD, call_metadata, grpc_target
-from fedcredit.custodian.door import Door, TokenGate
+from fedcredit.custodian.door import Door
 from fedcredit.custodian.service import CustodianService
+from fedcredit.custodian.token_gate import TokenGate
 from fedcredit.errors import ConfigError
 
 TOKEN, OTHER = "ab" * 32, "ac" * 32

@@ -1,0 +1,161 @@
+"""What a model package says: the model, its dictionary, the scale of its points, and where it comes from.
+
+Three files, all plain text: ``package.json`` (this head), ``model.json`` and ``dictionary.yaml`` as the job released
+them. The head holds the hashes of the other two, so the hash of the head names the whole package; every decision
+carries it. All in it was released, noise included: a package costs no privacy and opens no record.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.errors import ConfigError
+from fedcredit.models.points import PointsScale
+from fedcredit.models.scorecard_release import BinnedModel
+from fedcredit.models.scorecard_spec import MARGIN_LIMIT
+from fedcredit.roster import HashHex
+from fedcredit.wire.canonical import digest
+
+HEAD, MODEL, DICTIONARY = "package.json", "model.json", "dictionary.yaml"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Scale(_Frozen):
+    """The scale of the points; see `fedcredit.models.points.PointsScale`."""
+
+    base_score: float = 600.0
+    base_odds: Annotated[float, Field(gt=0)] = 50.0
+    points_to_double_odds: Annotated[float, Field(gt=0)] = 20.0
+
+    def points_scale(self) -> PointsScale:
+        """The same for the points table."""
+        return PointsScale(self.base_score, self.base_odds, self.points_to_double_odds)
+
+
+class JointView(_Frozen):
+    """How a consented number from an institution of another type joins this one's score.
+
+    Attributes
+    ----------
+    weight
+        λ: share of the other block's log-odds that is added, from a fit on linked rows.
+    step
+        The number is a whole multiple of so many 1/1024 logit.
+    limit
+        Largest multiple either way; what lies beyond is sent as the limit.
+    reason
+        Reason-code text where the number counts against a person.
+    source
+        Where λ comes from: the job that fitted it, or who set it.
+    """
+
+    weight: Annotated[float, Field(gt=0, le=2)]
+    step: Annotated[int, Field(ge=64, le=MARGIN_LIMIT)] = 256
+    limit: Annotated[int, Field(ge=1, le=64)] = 12
+    reason: Annotated[str, Field(min_length=1, max_length=200)] = (
+        "Payment conduct that another institution reported with your consent"
+    )
+    source: Annotated[str, Field(min_length=1, max_length=200)]
+
+    @model_validator(mode="after")
+    def _within_margins(self) -> Self:
+        if self.step * self.limit > MARGIN_LIMIT:
+            raise ValueError(f"step × limit = {self.step * self.limit} is over {MARGIN_LIMIT} (8 logits)")
+        return self
+
+
+class Lineage(_Frozen):
+    """Hashes of what the model follows from.
+
+    Attributes
+    ----------
+    plan, roster
+        As messages and receipts name them.
+    receipts
+        Per institution SHA-256 of its signed receipt.
+    released
+        Per released file SHA-256 of its bytes.
+    """
+
+    plan: HashHex
+    roster: HashHex
+    receipts: dict[str, HashHex]
+    released: dict[str, HashHex]
+
+
+class Head(_Frozen):
+    """The file ``package.json``.
+
+    Attributes
+    ----------
+    schema_version
+        1.
+    job, purpose
+        As in the plan.
+    created
+        Time of packing, UTC, ISO 8601.
+    not_private
+        True if the run was a simulation, whose noise can be repeated, or had none.
+    dictionary
+        Digest of the data dictionary, as the plan names it.
+    files
+        SHA-256 of ``model.json`` and ``dictionary.yaml``.
+    """
+
+    schema_version: Literal[1] = 1
+    job: str
+    purpose: str
+    created: str
+    not_private: bool
+    dictionary: HashHex
+    files: dict[str, HashHex]
+    lineage: Lineage
+    scale: Scale = Scale()
+    joint: JointView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPackage:
+    """A package whose hashes all hold.
+
+    Attributes
+    ----------
+    digest
+        Hash of ``package.json``, hex: the package's name.
+    """
+
+    head: Head
+    model: BinnedModel
+    dictionary: DataDictionary
+    digest: str
+
+    @property
+    def model_hash(self) -> str:
+        """SHA-256 of ``model.json``, hex."""
+        return self.head.files[MODEL]
+
+    def view(self, chosen: str | None) -> str:
+        """The institution type whose customers are scored.
+
+        Raises
+        ------
+        ConfigError
+            If there are several and none was chosen, or there is no such type.
+        """
+        known = tuple(self.model.views)
+        if chosen is None and len(known) == 1:
+            return known[0]
+        if chosen not in known:
+            said = "is not chosen" if chosen is None else f"{chosen!r} is none of this package's"
+            raise ConfigError(f"the institution type {said}; set --view to one of: {', '.join(known)}.")
+        return chosen
+
+
+def package_digest(head: bytes) -> str:
+    """Name of a package, from the bytes of its head; hex."""
+    return digest("model-package", head).hex()

@@ -1,0 +1,175 @@
+"""A package on disk: a folder, or one zip file. Nothing in it is run, and nothing is used before every hash holds."""
+
+import zipfile
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from fedcredit.dictionary.problems import listed, validation_problems
+from fedcredit.dictionary.schema import DataDictionary, parse_dictionary
+from fedcredit.errors import ConfigError, DictionaryError
+from fedcredit.models.scorecard_release import BinnedModel, read_release
+from fedcredit.models.scorecard_spec import MARGIN_LIMIT, WEIGHT_SCALE
+from fedcredit.package.contents import DICTIONARY, HEAD, MODEL, Head, ModelPackage, package_digest
+from fedcredit.wire.canonical import parse_json
+
+_NAMES = (HEAD, MODEL, DICTIONARY)
+_LONGEST_BYTES = 16 * 2**20
+_MIDNIGHT = (1980, 1, 1, 0, 0, 0)
+
+
+def load_package(path: Path) -> ModelPackage:
+    """Read a package and check all that it says of itself.
+
+    Raises
+    ------
+    ConfigError
+        If it is no package, or with every hash and every part that does not fit.
+    """
+    return checked_package(_read(path), str(path))
+
+
+def checked_package(files: Mapping[str, bytes], where: str) -> ModelPackage:
+    """Check the files of a package; see `load_package`.
+
+    Parameters
+    ----------
+    files
+        Bytes by name.
+    where
+        Name for messages.
+    """
+    head = _head(files[HEAD], where)
+    problems = [
+        f"{name} is not the file that was packed (SHA-256 {_hash(files[name])[:16]}…, "
+        f"package.json says {stated[:16]}…); take it from the packer again"
+        for name, stated in head.files.items()
+        if _hash(files[name]) != stated
+    ]
+    problems += [
+        f"{name} is not the one that the job released, by its lineage; pack the run again"
+        for name in (MODEL, DICTIONARY)
+        if head.lineage.released.get(name) != head.files.get(name)
+    ]
+    if problems:
+        raise ConfigError(listed(f"model package {where}", problems))
+    model, dictionary = _model(files[MODEL], where), _dictionary(files[DICTIONARY], where)
+    problems = _misfits(head, model, dictionary)
+    if problems:
+        raise ConfigError(listed(f"model package {where}", problems))
+    return ModelPackage(head, model, dictionary, package_digest(files[HEAD]))
+
+
+def write_package(files: Mapping[str, bytes], out: Path) -> None:
+    """Write a new folder, or a new zip file where the name ends in ``.zip``; the same bytes for the same files.
+
+    Raises
+    ------
+    ConfigError
+        If something is there already, or it cannot be written.
+    """
+    try:
+        if out.suffix.lower() == ".zip":
+            with zipfile.ZipFile(out, "x", zipfile.ZIP_DEFLATED) as archive:
+                for name in _NAMES:
+                    archive.writestr(zipfile.ZipInfo(name, _MIDNIGHT), files[name], zipfile.ZIP_DEFLATED)
+            return
+        out.mkdir(parents=True)
+        for name in _NAMES:
+            (out / name).write_bytes(files[name])
+    except FileExistsError:
+        raise ConfigError(f"{out} exists already and is never overwritten; choose another place.") from None
+    except OSError as error:
+        raise ConfigError(f"{out} cannot be written ({error.strerror}); choose another place.") from error
+
+
+def _read(path: Path) -> dict[str, bytes]:
+    try:
+        if path.is_dir():
+            return {name: _limited((path / name).read_bytes(), name) for name in _NAMES}
+        with zipfile.ZipFile(path) as archive:
+            return {name: _entry(archive, name) for name in _NAMES}
+    except KeyError as error:
+        raise ConfigError(
+            f"{path} is no model package: {error.args[0]}; make one with 'fedcredit model pack'."
+        ) from None
+    except OSError as error:
+        name = Path(str(error.filename)).name
+        raise ConfigError(
+            f"{path} is no model package: {name} cannot be read ({error.strerror}); "
+            "make one with 'fedcredit model pack'."
+        ) from None
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise ConfigError(f"{path} is no model package ({error}); give its folder or its zip file.") from None
+
+
+def _entry(archive: zipfile.ZipFile, name: str) -> bytes:
+    with archive.open(name) as file:
+        # One byte more than allowed: what a zip file says of its sizes is not believed.
+        return _limited(file.read(_LONGEST_BYTES + 1), name)
+
+
+def _limited(content: bytes, name: str) -> bytes:
+    if len(content) > _LONGEST_BYTES:
+        raise ConfigError(f"{name} is longer than {_LONGEST_BYTES} bytes, as no released file is; it is foreign.")
+    return content
+
+
+def _hash(content: bytes) -> str:
+    return sha256(content).hexdigest()
+
+
+def _head(content: bytes, where: str) -> Head:
+    try:
+        document = parse_json(content)
+    except ValueError as error:
+        raise ConfigError(f"model package {where}: package.json is not JSON ({error}); it was edited.") from None
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if version != 1:
+        raise ConfigError(f"model package {where} has schema version {version!r:.20}, not 1; upgrade fedcredit.")
+    try:
+        head = Head.model_validate(document)
+    except ValidationError as fault:
+        raise ConfigError(listed(f"model package {where}", validation_problems(fault, document))) from None
+    if set(head.files) != {MODEL, DICTIONARY}:
+        raise ConfigError(f"model package {where}: package.json must list {MODEL} and {DICTIONARY}; it was edited.")
+    return head
+
+
+def _model(content: bytes, where: str) -> BinnedModel:
+    try:
+        return read_release(parse_json(content))
+    except ValueError as error:
+        raise ConfigError(f"model package {where}: model.json is not JSON ({error}); pack the run again.") from None
+
+
+def _dictionary(content: bytes, where: str) -> DataDictionary:
+    try:
+        return parse_dictionary(content, f"model package {where}: {DICTIONARY}")
+    except DictionaryError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _misfits(head: Head, model: BinnedModel, dictionary: DataDictionary) -> list[str]:
+    out = []
+    if dictionary.digest().hex() != head.dictionary:
+        out.append("the dictionary has another digest than its plan names; a grid was changed")
+    if model.weight_scale != WEIGHT_SCALE:
+        out.append(f"the model has {model.weight_scale} units per logit, not {WEIGHT_SCALE}")
+    if tuple(f.name for f in model.features) != dictionary.feature_names:
+        out.append("the model has other features than the dictionary")
+        return out
+    for kind in dictionary.kinds:
+        names = tuple(feature.name for feature in dictionary.owned_features(kind))
+        if model.views.get(kind) != names or kind not in model.intercepts:
+            out.append(f"the model does not read a {kind}'s features")
+    for released, feature in zip(model.features, dictionary.features, strict=True):
+        cells = sorted(cell for one in released.bins for cell in one.cells)
+        if cells != list(range(feature.n_cells)):
+            out.append(f"{feature.name}: the bins are not made of its {feature.n_cells} cells, each once")
+    weights = [one.weight for released in model.features for one in released.bins]
+    if max(map(abs, [*weights, *model.intercepts.values()])) > MARGIN_LIMIT:
+        out.append(f"a weight is beyond ±{MARGIN_LIMIT} (8 logits)")
+    return out

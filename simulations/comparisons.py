@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcredit.data.rows import Dataset
+from fedcredit.data.rows import Cells, Dataset
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.models.family import family_of
 from fedcredit.models.specs import ModelSpec
@@ -40,7 +40,7 @@ def views(dictionary: DataDictionary) -> tuple[str, ...]:
     return (*dictionary.institution_types, ALL_COLUMNS)
 
 
-def score(dictionary: DataDictionary, spec: ModelSpec, model: bytes, view: str, cells: NDArray[np.uint16]) -> Scores:
+def score(dictionary: DataDictionary, spec: ModelSpec, model: bytes, view: str, cells: Cells) -> Scores:
     """Score rows that have every column from one type's columns."""
     family = family_of(spec.family)
     margins = family.margins(spec, dictionary, view, model, cells[:, list(dictionary.owned(view))])

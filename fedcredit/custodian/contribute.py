@@ -17,6 +17,7 @@ from fedcredit.data.rows import Rows, single
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import PrivacyError
 from fedcredit.evaluation import phase
+from fedcredit.models.binned_kernel import binned_kernel_of
 from fedcredit.models.family import family_of
 from fedcredit.plan import Plan
 from fedcredit.privacy import poisson
@@ -71,11 +72,12 @@ def _sums(site: Site, plan: Plan, role: Role, model: bytes, rows: Rows) -> NDArr
     terms, dictionary, kind = plan.phases.of(role), site.dictionary, site.kind
     match role:
         case Role.PREFLIGHT:
-            sums = preflight.count(dictionary, kind, rows) * terms.scale
+            counter = binned_kernel_of(site.kernel).class_counts
+            sums = preflight.count(dictionary, kind, rows, counter) * terms.scale
         case Role.TRAIN:
             sums = family_of(plan.model.family, site.kernel).contribute(plan.model, dictionary, kind, model, rows)
         case Role.EVALUATE:
-            sums = phase.count(plan.model, dictionary, plan.evaluation, kind, model, rows) * terms.scale
+            sums = phase.count(plan.model, dictionary, plan.evaluation, kind, model, rows, site.kernel) * terms.scale
     if sums.shape != (1, terms.vector_length) or sums.dtype != np.int64:
         raise PrivacyError(f"{role.name} gave {sums.dtype} sums of shape {sums.shape}; the model family is at fault.")
     vector: NDArray[np.int64] = sums[0]

@@ -29,7 +29,8 @@ def owned_coordinates(plan: Plan, dictionary: DataDictionary, role: Role, kind: 
 
 def owners_of_blocks(roster: Roster, dictionary: DataDictionary, kind: str, members: tuple[str, ...]) -> dict[str, int]:
     """Number of members behind each block that `kind` owns, and behind its intercept (under the type's own name)."""
-    kinds = [member.kind for member in roster.members if member.id in members]
+    asked = frozenset(members)
+    kinds = [member.kind for member in roster.members if member.id in asked]
     blocks = {
         block: sum(block in dictionary.institution_type(other).owns for other in kinds)
         for block in dictionary.institution_type(kind).owns
@@ -39,5 +40,6 @@ def owners_of_blocks(roster: Roster, dictionary: DataDictionary, kind: str, memb
 
 def fewest_owners(roster: Roster, dictionary: DataDictionary, members: tuple[str, ...]) -> int:
     """Number of members behind the block or intercept that has the fewest, of those that anybody among them owns."""
-    kinds = {member.kind for member in roster.members if member.id in members}
+    asked = frozenset(members)
+    kinds = {member.kind for member in roster.members if member.id in asked}
     return min(min(owners_of_blocks(roster, dictionary, kind, members).values()) for kind in kinds)

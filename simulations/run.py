@@ -22,11 +22,12 @@ from fedcredit.plan import Plan
 from fedcredit.planning import accountant_for
 from fedcredit.privacy import pld
 from fedcredit.privacy.statement import planned_cost, statement
-from simulations.comparisons import ALL_COLUMNS, Scores, run_alone, run_pooled, run_same_type, score_outcome, views
+from simulations.cohort_run import run_cohort
+from simulations.comparisons import ALL_COLUMNS, Run, Scores, run_alone, run_pooled, run_same_type, score_outcome, views
 from simulations.dataset import institutions_of
 from simulations.federation import Federation, JobOutcome, JobSpec, found, noise_label, run_in_process
 from simulations.partition import PooledTable, deal, institution_ids, train_and_test
-from simulations.placement import mask_label
+from simulations.placement import Masks, mask_label
 from simulations.plan_words import coordinator_sees, joint_note, plan_notes
 from simulations.results import (
     Federated,
@@ -133,6 +134,7 @@ def execute(
         masks=mask_label(outcome.plan.privacy.masks, len(outcome.plan.members)),
         seconds_start=round(begun - prepared.started, 3),
         seconds_total=round(time.monotonic() - prepared.started, 3),
+        virtual=outcome.virtual,
     )
     return Finished(result, outcome, released, comparison)
 
@@ -180,21 +182,27 @@ def _compare(prepared: Prepared, outcome: JobOutcome, announce: Callable[[str], 
     if not prepared.settings.compare:
         return Comparison(table.bad[test], joint, {}, {}, {})
     institutions = prepared.federation.institutions
+    by_cohort = prepared.settings.runtime == "cohort"
+    run: Run = run_cohort if by_cohort else run_in_process
+    masks: Masks = "off" if by_cohort else prepared.settings.masks
     kinds = tuple(dict.fromkeys(one.kind for one in institutions))
     same_type: dict[str, Scores] = {}
     for kind in kinds:
         announce(f"same type: {kind}")
-        rival = run_same_type(dictionary, institutions, kind, spec, prepared.settings.masks)
+        rival = run_same_type(dictionary, institutions, kind, spec, masks, run)
         same_type[kind] = score_outcome(dictionary, rival, table, test)[kind]
     same_type[ALL_COLUMNS] = same_type[kinds[0]]
     alone: dict[str, tuple[str, Scores]] = {}
     for one in institutions:
         announce(f"alone: {one.id}")
-        alone[one.id] = (one.kind, score_outcome(dictionary, run_alone(dictionary, one, spec), table, test)[one.kind])
+        alone[one.id] = (
+            one.kind,
+            score_outcome(dictionary, run_alone(dictionary, one, spec, run), table, test)[one.kind],
+        )
     pooled: dict[str, Scores] = {}
     for view in views(dictionary):
         announce(f"pooled: {view} columns")
-        pooled[view] = run_pooled(dictionary, table, train, test, view, spec)[1]
+        pooled[view] = run_pooled(dictionary, table, train, test, view, spec, run)[1]
     return Comparison(table.bad[test], joint, same_type, pooled, alone)
 
 

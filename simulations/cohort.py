@@ -116,6 +116,7 @@ class Cohort:
             role: np.array([largest_plausible(plan, member, role) for member in plan.roster.members]) for role in Role
         }
         self._books = Books(len(institutions))
+        self._last_roster: tuple[tuple[str, ...], bytes] = ((), b"")
         self._bits: BitSource = OsBitSource() if spec.noise_seed is None else SeededBitSource(spec.noise_seed, _COHORT)
         self.rows = np.array([one.data.train.n_rows for one in institutions])
 
@@ -199,7 +200,7 @@ class Cohort:
         rows = one.evaluate if role is Role.EVALUATE else one.train
         is_sending = np.zeros(len(plan.roster.members), dtype=np.bool_)
         is_sending[sending] = True
-        noise = _Noise(self._federation, one, request, self._bits)
+        noise = _Noise(self._federation, one, request, self._bits, self._roster_hash(request.members))
         foreign = [np.zeros(0, dtype=np.int64)]
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
             for part in blocks(len(one.members), total.size):
@@ -228,6 +229,12 @@ class Cohort:
         refused = {int(index): ("foreign", "") for index in members[~plausible]}
         return Replies(vectors[plausible].sum(axis=0), members[plausible], refused)
 
+    def _roster_hash(self, members: tuple[str, ...]) -> bytes:
+        """Hash of an attempt's members; of a thousand it takes as long as their sums, and they seldom change."""
+        if self._last_roster[0] != members:
+            self._last_roster = members, self._plan.roster.attempt_digest(members)
+        return self._last_roster[1]
+
     def _as_member(self, site: Site, institution: int) -> Site:
         """A type's site, as that of another institution of the type."""
         return replace(site, institution=self._plan.roster.members[institution].id)
@@ -236,10 +243,11 @@ class Cohort:
 class _Noise:
     """The noise of one message of all institutions of one type."""
 
-    def __init__(self, federation: Federation, one: OfKind, request: RoundRequest, bits: BitSource) -> None:
+    def __init__(
+        self, federation: Federation, one: OfKind, request: RoundRequest, bits: BitSource, roster_hash: bytes
+    ) -> None:
         plan, self._bits, self._role = federation.plan, bits, request.role
         self._placement = plan.privacy.placement
-        roster_hash = plan.roster.attempt_digest(request.members)
         message = message_context(plan.job, request, roster_hash, digest("model", request.model))
         self._context = noise_context(b"cohort", one.site.kind.encode(), message)
         self._variance = own_noise_variance(plan, one.site.kind, request.role, len(request.members))

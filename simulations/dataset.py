@@ -81,9 +81,19 @@ def pooled_dictionary(dictionary: DataDictionary, blocks: tuple[str, ...] | None
 
 
 def institutions_of(
-    dictionary: DataDictionary, table: PooledTable, parts: list[Part], names: list[tuple[str, str]]
+    dictionary: DataDictionary,
+    table: PooledTable,
+    parts: list[Part],
+    names: list[tuple[str, str]],
+    *,
+    fingerprints: bool = True,
 ) -> tuple[Institution, ...]:
     """Hand each institution its rows, with the columns that its type owns.
+
+    Parameters
+    ----------
+    fingerprints
+        Whether each data set says what it holds, by which a ledger freezes it; else it is 32 zero bytes.
 
     Raises
     ------
@@ -98,7 +108,7 @@ def institutions_of(
             f"set federation.{strangers[0]}s=0 or declare the type."
         )
     return tuple(
-        Institution(name, kind, _dataset(dictionary, table, part, kind))
+        Institution(name, kind, _dataset(dictionary, table, part, kind, fingerprints=fingerprints))
         for (name, kind), part in zip(names, parts, strict=True)
     )
 
@@ -139,8 +149,10 @@ def _pool(spec: DataSpec, source: Source, quantised: Quantised) -> PooledTable:
     return PooledTable(quantised.cells[part], quantised.bad[part], own, column, per_person=spec.unit == "person")
 
 
-def _dataset(dictionary: DataDictionary, table: PooledTable, part: Part, kind: str) -> Dataset:
+def _dataset(dictionary: DataDictionary, table: PooledTable, part: Part, kind: str, *, fingerprints: bool) -> Dataset:
     train, evaluate = (rows_of(dictionary, table, rows, kind) for rows in (part.train, part.test))
+    if not fingerprints:
+        return Dataset(kind, train, evaluate, bytes(32))
     everything = np.concatenate([part.train, part.test])
     both = rows_of(dictionary, table, everything, kind)
     ids = [table.ids[index] for index in everything]

@@ -97,9 +97,10 @@ def deal(table: PooledTable, n_institutions: int, split: SplitSpec, seed: int) -
     shares = _dirichlet_shares(n_institutions, split.alpha, generator) if split.kind == "dirichlet" else None
     owners = _owners(table)
     first = _first_rows(owners)
+    alone = first.size == owners.size
     parts = [
         [
-            _with_companions(owners, chosen)
+            chosen if alone else _with_companions(owners, chosen)
             for chosen in _deal_rows(table, rows[np.isin(rows, first)], n_institutions, split, shares, generator)
         ]
         for rows in (train, test)
@@ -127,8 +128,6 @@ def _first_rows(owners: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _with_companions(owners: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """The rows, and with them every other row of their ids; in the order given where each id has one."""
-    if np.array_equal(owners, np.arange(owners.size)):
-        return rows
     companions = np.flatnonzero(np.isin(owners, owners[rows]))
     return rows if companions.size == rows.size else companions
 

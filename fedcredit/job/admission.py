@@ -1,5 +1,6 @@
 """Who may speak in a job, and what counts as an answer: members of the plan's roster, each under its pinned key."""
 
+from collections import Counter
 from dataclasses import dataclass
 from math import isqrt
 from typing import TypeAlias
@@ -150,9 +151,11 @@ def plausible_sum(plan: Plan, members: tuple[str, ...], role: Role, total: NDArr
     It is not where masks did not cancel: then it is uniform over 64 bits.
     """
     asked = frozenset(members)
-    return _within(
-        total, sum(largest_plausible(plan, member, role) for member in plan.roster.members if member.id in asked)
-    )
+    present = [member for member in plan.roster.members if member.id in asked]
+    # Members of one type and size have one limit; of a thousand, most do.
+    alike = {(member.kind, member.public_size): member for member in present}
+    times = Counter((member.kind, member.public_size) for member in present)
+    return _within(total, sum(n * largest_plausible(plan, alike[one], role) for one, n in times.items()))
 
 
 def _head(institution: str, sent: Contribution) -> Head:

@@ -20,6 +20,7 @@ from fedcredit.dictionary.schema import DataDictionary, InstitutionType, load_di
 from fedcredit.errors import CheckError, ConfigError
 from simulations.federation import Institution
 from simulations.partition import Part, PooledTable
+from simulations.resampling import resampled
 
 POOLED = "pooled"
 _KEY = b"simulated institution key (not secret)"
@@ -29,8 +30,8 @@ _KEY = b"simulated institution key (not secret)"
 class DataSpec:
     """Which table.
 
-    ``uci_credit``, ``uci_credit_flat``, ``uci_credit_groups`` (sex and marriage are group labels, no features), or
-    ``file`` with a path, a dictionary and perhaps a mapping.
+    ``uci_credit``, ``uci_credit_flat``, ``uci_credit_groups`` (sex and marriage are group labels, no features),
+    ``uci_resampled`` to a number of rows by a seed, or ``file`` with a path, a dictionary and perhaps a mapping.
     """
 
     source: str
@@ -40,6 +41,8 @@ class DataSpec:
     split_column: str | None = None
     unit: str = "record"
     max_records_per_person: int = 1
+    rows: int | None = None
+    seed: int = 0
 
 
 def load(spec: DataSpec) -> tuple[DataDictionary, PooledTable]:
@@ -59,7 +62,8 @@ def load(spec: DataSpec) -> tuple[DataDictionary, PooledTable]:
     if problems:
         raise CheckError(problems)
     quantised = quantise_table(pooled, POOLED, mapping, source.read(mapping.columns))
-    return dictionary, _pool(spec, source, quantised)
+    table = _pool(spec, source, quantised)
+    return dictionary, table if spec.rows is None else resampled(table, spec.rows, spec.seed)
 
 
 def pooled_dictionary(dictionary: DataDictionary, blocks: tuple[str, ...] | None = None) -> DataDictionary:
@@ -79,9 +83,19 @@ def pooled_dictionary(dictionary: DataDictionary, blocks: tuple[str, ...] | None
 
 
 def institutions_of(
-    dictionary: DataDictionary, table: PooledTable, parts: list[Part], names: list[tuple[str, str]]
+    dictionary: DataDictionary,
+    table: PooledTable,
+    parts: list[Part],
+    names: list[tuple[str, str]],
+    *,
+    fingerprints: bool = True,
 ) -> tuple[Institution, ...]:
     """Hand each institution its rows, with the columns that its type owns.
+
+    Parameters
+    ----------
+    fingerprints
+        Whether each data set says what it holds, by which a ledger freezes it; else it is 32 zero bytes.
 
     Raises
     ------
@@ -96,7 +110,7 @@ def institutions_of(
             f"set federation.{strangers[0]}s=0 or declare the type."
         )
     return tuple(
-        Institution(name, kind, _dataset(dictionary, table, part, kind))
+        Institution(name, kind, _dataset(dictionary, table, part, kind, fingerprints=fingerprints))
         for (name, kind), part in zip(names, parts, strict=True)
     )
 
@@ -124,7 +138,7 @@ def _open(spec: DataSpec) -> tuple[DataDictionary, Source]:
     match spec.source:
         case "uci_credit":
             return uci_dictionary(), TableSource(load_uci())
-        case "uci_credit_flat":
+        case "uci_credit_flat" | "uci_resampled":
             return uci_dictionary(flat=True), TableSource(load_uci())
         case "uci_credit_groups":
             return as_groups(uci_dictionary(), ("sex", "marriage")), TableSource(load_uci())
@@ -134,7 +148,8 @@ def _open(spec: DataSpec) -> tuple[DataDictionary, Source]:
             raise ConfigError("data=file needs data.path and data.dictionary.")
         case other:
             raise ConfigError(
-                f"data.source={other!r} is unknown; choose uci_credit, uci_credit_flat, uci_credit_groups or file."
+                f"data.source={other!r} is unknown; choose uci_credit, uci_credit_flat, uci_credit_groups, "
+                "uci_resampled or file."
             )
 
 
@@ -149,8 +164,10 @@ def _pool(spec: DataSpec, source: Source, quantised: Quantised) -> PooledTable:
     return PooledTable(quantised.cells[part], quantised.bad[part], own, column, spec.unit == "person", groups)
 
 
-def _dataset(dictionary: DataDictionary, table: PooledTable, part: Part, kind: str) -> Dataset:
+def _dataset(dictionary: DataDictionary, table: PooledTable, part: Part, kind: str, *, fingerprints: bool) -> Dataset:
     train, evaluate = rows_of(dictionary, table, part.train, kind), _with_groups(dictionary, table, part.test, kind)
+    if not fingerprints:
+        return Dataset(kind, train, evaluate, bytes(32))
     everything = np.concatenate([part.train, part.test])
     both = rows_of(dictionary, table, everything, kind)
     ids = [table.ids[index] for index in everything]

@@ -9,6 +9,7 @@ import io
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, Self
@@ -22,11 +23,7 @@ from fedcredit.job.store import JobStore
 from fedcredit.models.family import family_of
 from fedcredit.models.module_tensors import weight_files
 from fedcredit.models.points import PointsRow, points_table
-from fedcredit.report.figures import figures_of
-from fedcredit.report.inputs import Assumptions
-from fedcredit.report.page import render_page
-from fedcredit.report.reading import LINKED, STAMP, read_inputs
-from fedcredit.report.report import report_of
+from fedcredit.report.reading import LINKED, STAMP
 from fedcredit.verify.run_files import RELEASED, STORE
 from fedcredit.wire.canonical import canonical_json
 from server.results import write_files
@@ -105,17 +102,8 @@ class RunFolder:
         _release(self.path, prepared.dictionary, outcome)
         if finished.joint_view is not None:
             _release(self.path / LINKED, finished.joint_view.linked, finished.joint_view.job)
-        self._report()
-
-    def _report(self) -> None:
-        """Write the page, its JSON and its drawings."""
-        report = report_of(read_inputs(self.path, Assumptions()))
-        drawings = figures_of(report)
-        (self.path / "figures").mkdir()
-        for drawing in drawings:
-            (self.path / "figures" / f"{drawing.name}.svg").write_text(drawing.svg, encoding="utf-8")
-        (self.path / "index.html").write_text(render_page(report, drawings), encoding="utf-8")
-        (self.path / "report.json").write_text(report.to_text(), encoding="utf-8")
+        # Imported at the end: what draws takes as long to load as a thousand institutions to train.
+        import_module("simulations.run_page").write_page(self.path)
 
 
 def _release(place: Path, dictionary: DataDictionary, outcome: JobOutcome) -> None:

@@ -78,10 +78,8 @@ def _figures(label: str, model: ModelResult) -> dict[str, Cell]:
 
 def _epsilons(result: RunResult) -> dict[str, Cell]:
     statements = list(result.privacy.values())
-    return {
-        f"epsilon.{label}": largest(getattr(one, attribute) for one in statements)
-        for label, attribute in _EPSILONS.items()
-    } | {"epsilon.delta": largest(one.delta for one in statements)}
+    columns = {**_EPSILONS, "delta": "delta"}
+    return {f"epsilon.{label}": largest(getattr(one, name) for one in statements) for label, name in columns.items()}
 
 
 def _run(point: FinishedPoint) -> dict[str, Cell]:

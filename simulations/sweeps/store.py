@@ -8,6 +8,7 @@ import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pa_parquet
@@ -110,7 +111,7 @@ def arrow_table(rows: Sequence[Row]) -> pa.Table:
     return pa.table({name: _column([row.get(name) for row in rows]) for name in _columns(rows)})
 
 
-def _column(values: list[Cell]) -> pa.Array:
+def _column(values: list[Cell]) -> "pa.Array[Any]":
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int, float}:
         return pa.array([None if value is None else float(value) for value in values])

@@ -4,6 +4,8 @@ Only owners have rows behind a coordinate. Under local noise everybody else send
 holds its owners' noise and no more.
 """
 
+from collections import Counter
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,15 +31,17 @@ def owned_coordinates(plan: Plan, dictionary: DataDictionary, role: Role, kind: 
 
 def owners_of_blocks(roster: Roster, dictionary: DataDictionary, kind: str, members: tuple[str, ...]) -> dict[str, int]:
     """Number of members behind each block that `kind` owns, and behind its intercept (under the type's own name)."""
-    kinds = [member.kind for member in roster.members if member.id in members]
+    asked = frozenset(members)
+    kinds = Counter(member.kind for member in roster.members if member.id in asked)
     blocks = {
-        block: sum(block in dictionary.institution_type(other).owns for other in kinds)
+        block: sum(n for other, n in kinds.items() if block in dictionary.institution_type(other).owns)
         for block in dictionary.institution_type(kind).owns
     }
-    return {**blocks, f"{kind} intercept": kinds.count(kind)}
+    return {**blocks, f"{kind} intercept": kinds[kind]}
 
 
 def fewest_owners(roster: Roster, dictionary: DataDictionary, members: tuple[str, ...]) -> int:
     """Number of members behind the block or intercept that has the fewest, of those that anybody among them owns."""
-    kinds = {member.kind for member in roster.members if member.id in members}
+    asked = frozenset(members)
+    kinds = {member.kind for member in roster.members if member.id in asked}
     return min(min(owners_of_blocks(roster, dictionary, kind, members).values()) for kind in kinds)

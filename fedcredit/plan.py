@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fedcredit.errors import ConfigError
 from fedcredit.models.specs import ModelSpec
-from fedcredit.roster import HashHex, Region, Roster
+from fedcredit.roster import HashHex, Member, Region, Roster
 from fedcredit.wire.canonical import PROTOCOL_VERSION, canonical_json, digest, parse_json
 from fedcredit.wire.messages import MAX_MESSAGE_BYTES, Role
 from fedcredit.wire.public_keys import PublicKeyHex
@@ -196,7 +196,11 @@ class Plan(BaseModel):
     def training_records(self, institution: str) -> float:
         """Public number of training records of a member, from its declared size; 0 for a stranger."""
         member = self.roster.member(institution)
-        return 0.0 if member is None else member.public_size * (100 - self.evaluation_percent) / 100
+        return 0.0 if member is None else self.training_records_of(member)
+
+    def training_records_of(self, member: Member) -> float:
+        """Public number of training records of a member."""
+        return member.public_size * (100 - self.evaluation_percent) / 100
 
     @property
     def reserve_factor(self) -> Fraction:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fedcredit.data.rows import Rows
 from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.models.class_counts import ClassCounts, by_numpy
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +44,23 @@ def owned_coordinates(dictionary: DataDictionary, kind: str) -> NDArray[np.bool_
     )
 
 
-def count(dictionary: DataDictionary, kind: str, rows: Rows) -> NDArray[np.int64]:
+def count(dictionary: DataDictionary, kind: str, rows: Rows, class_counts: ClassCounts = by_numpy) -> NDArray[np.int64]:
     """Exact class counts of each institution's rows.
+
+    Parameters
+    ----------
+    class_counts
+        What counts; the integers are the same.
 
     Returns
     -------
     ndarray of int64, shape (m, vector_length)
         Zeros where the type owns nothing.
     """
-    n_institutions = rows.offsets.size - 1
-    institution = np.repeat(np.arange(n_institutions), np.diff(rows.offsets))
-    owned = dictionary.owned(kind)
-    blocks = []
-    for index, feature in enumerate(dictionary.features):
-        size = 2 * feature.n_cells
-        if index not in owned:
-            blocks.append(np.zeros((n_institutions, size), dtype=np.int64))
-            continue
-        cell = rows.cells[:, owned.index(index)].astype(np.int64)
-        place = institution * size + 2 * cell + rows.bad
-        counts = np.bincount(place, minlength=n_institutions * size).astype(np.int64)
-        blocks.append(counts.reshape(n_institutions, size))
-    return np.concatenate(blocks, axis=1)
+    sizes = tuple(feature.n_cells for feature in dictionary.owned_features(kind))
+    counts = np.zeros((rows.n_institutions, vector_length(dictionary)), dtype=np.int64)
+    counts[:, owned_coordinates(dictionary, kind)] = class_counts(sizes, rows.cells, rows.bad, rows.offsets)
+    return counts
 
 
 def read_release(

@@ -33,15 +33,12 @@ from fedcredit.job.admission import (
     authenticated,
     head_of,
     identity,
-    plausible_sum,
     question,
     vector_of,
 )
-from fedcredit.job.progress import Progress, advance, owned_by, request_model, start
+from fedcredit.job.progress import Progress, advance, request_model, start
 from fedcredit.job.store import Decided, JobStore, Outcome
-from fedcredit.plan import Placement, Plan, parse_plan
-from fedcredit.privacy.shares import fewest_members
-from fedcredit.roster import FEWEST_MEMBERS
+from fedcredit.plan import Plan, parse_plan
 from fedcredit.secure_aggregation.transcript import transcript_digest
 from fedcredit.wire.envelope import SigningKey
 from fedcredit.wire.messages import (
@@ -57,11 +54,9 @@ from fedcredit.wire.messages import (
     Role,
     RoundRequest,
 )
+from server.deciding import RESENDS, ROLES, decided, fewest, released_sum, whom_to_ask
 from server.joins import JoinBook
-from server.verdict import Answer, Asking, sentence, verdict
-
-_ROLES = {"preflight": Role.PREFLIGHT, "train": Role.TRAIN, "evaluate": Role.EVALUATE}
-_RESENDS = 1
+from server.verdict import Answer, Asking, packets_of, sentence, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +122,11 @@ class Coordinator:
         self._plan_bytes, self._plan_hash = plan, self.plan.digest()
         self.dictionary, self._join_book = dictionary, JoinBook(self.plan)
         self._key, self._store, self._on_decided = key, store, on_decided
-        self._quorum = max(len(self.plan.members) if quorum is None else quorum, _fewest(self.plan))
+        self._quorum = max(len(self.plan.members) if quorum is None else quorum, fewest(self.plan))
         self.progress = start(self.plan)
         self.refusals: dict[str, str] = {}
-        for decided in store.steps():
-            self.progress = advance(self.plan, dictionary, self.progress, decided)
+        for step in store.steps():
+            self.progress = advance(self.plan, dictionary, self.progress, step)
         self._asking = self._ask()
 
     @property
@@ -224,13 +219,13 @@ class Coordinator:
             If fewer institutions than the quorum are left; the store keeps every earlier step, and the answers.
         """
         self._answered(replies)
-        self._asking.fall_silent(_RESENDS, faults or {})
+        self._asking.fall_silent(RESENDS, faults or {})
         self._decide_if_complete()
 
-    def _ask(self) -> Asking:
+    def _ask(self) -> Asking[Answer]:
         """The attempt at hand, with the replies to it that the store has kept."""
         progress = self.progress
-        asking = Asking(list(progress.joining if progress.next_phase == "join" else progress.members))
+        asking: Asking[Answer] = Asking(list(whom_to_ask(progress)))
         place = progress.next_phase, progress.next_round, progress.attempt
         if (not self.done) and (kept := self._store.kept(*place)):
             asked = question(self.plan, self._request(), self._sealed())
@@ -255,7 +250,7 @@ class Coordinator:
         transcript = transcript_digest(self._plan_hash, self._joins()) if self.plan.privacy.masks else NO_TRANSCRIPT
         return RoundRequest(
             self._plan_hash,
-            _ROLES[phase],
+            ROLES[phase],
             progress.next_round,
             progress.attempt,
             progress.members,
@@ -299,7 +294,9 @@ class Coordinator:
         if asking.waiting:
             self._keep(fresh)
 
-    def _judged(self, name: str, asked: Question, reply: bytes, asking: Asking) -> Answer | tuple[str, str] | None:
+    def _judged(
+        self, name: str, asked: Question, reply: bytes, asking: Asking[Answer]
+    ) -> Answer | tuple[str, str] | None:
         """An answer, the code and sentence of a refusal, or None where the reply is to something else."""
         try:
             message = authenticated(self.plan, name, reply)
@@ -316,9 +313,9 @@ class Coordinator:
             return "foreign", sentence(f"its join cannot be used: {fault}")
         return Answer(message, reply)
 
-    def _known_joins(self, asking: Asking) -> dict[str, bytes]:
+    def _known_joins(self, asking: Asking[Answer]) -> dict[str, bytes]:
         """Joins taken before, in this step or earlier, of members in the job."""
-        taken = {**self._store.packets("join"), **asking.packets()}
+        taken = {**self._store.packets("join"), **packets_of(asking)}
         return {name: packet for name, packet in taken.items() if name in self.progress.members}
 
     def _keep(self, packets: Mapping[str, bytes]) -> None:
@@ -336,58 +333,35 @@ class Coordinator:
     def _decide(self) -> None:
         asking = self._asking
         try:
-            decided = self._decided(asking)
+            step = self._decided(asking)
             # Folded before it is stored: a step that cannot be folded must not stand in the way of a resume.
-            following = advance(self.plan, self.dictionary, self.progress, decided)
-            packets = asking.packets() if decided.outcome is Outcome.DONE else {}
-            self._store.record(decided, [(name, packets[name]) for name in self.progress.members if name in packets])
+            following = advance(self.plan, self.dictionary, self.progress, step)
+            packets = packets_of(asking) if step.outcome is Outcome.DONE else {}
+            self._store.record(step, [(name, packets[name]) for name in self.progress.members if name in packets])
             self.progress = following
         finally:
             # Whatever failed, the step is asked again.
             self._asking = self._ask()
         if self._on_decided is not None:
-            self._on_decided(decided, self.progress)
+            self._on_decided(step, self.progress)
 
-    def _decided(self, asking: Asking) -> Decided:
+    def _decided(self, asking: Asking[Answer]) -> Decided:
         try:
             found = verdict(self.plan, self.dictionary, self.progress, asking, self._quorum)
         except JobError:
-            self._keep(asking.packets())
+            self._keep(packets_of(asking))
             raise
-        return Decided(
-            self.progress.next_phase,
-            self.progress.next_round,
-            self.progress.attempt,
-            found.outcome,
-            found.members,
-            found.rejoining,
-            self._sums(asking) if found.outcome is Outcome.DONE else np.zeros(0, dtype=np.int64),
-        )
+        return decided(self.progress, found, lambda role: self._sums(role, asking))
 
-    def _sums(self, asking: Asking) -> NDArray[np.int64]:
-        """The released sums modulo 2^64, in which the masks have cancelled; zeros where nobody owns a coordinate."""
-        role = _ROLES.get(self.progress.next_phase)
-        if role is None:
-            return np.zeros(0, dtype=np.int64)
+    def _sums(self, role: Role, asking: Asking[Answer]) -> NDArray[np.int64]:
+        """The released sums modulo 2^64."""
         total = np.zeros(self.plan.phases.of(role).vector_length, dtype=np.int64)
         for answer in asking.answered.values():
             if isinstance(answer.message, Contribution):
                 total += vector_of(answer.message)
-        members = self.progress.members
-        total = np.where(owned_by(self.plan, self.dictionary, role, members), total, 0)
-        if not plausible_sum(self.plan, members, role, total):
+        try:
+            return released_sum(self.plan, self.dictionary, self.progress, role, total)
+        except JobError:
             # Kept, the same replies would give the same sum at every resume.
             self._store.forget()
-            raise JobError(
-                f"the sums of {role.name} {self.progress.next_round} are out of range: a member did not keep to the "
-                "protocol, and masks hide which; found out with smaller rosters, each a job of its own."
-            )
-        return total
-
-
-def _fewest(plan: Plan) -> int:
-    """Fewest members over which this plan's sums can be taken."""
-    terms = plan.privacy
-    shared = terms.placement is Placement.DISTRIBUTED
-    masked = FEWEST_MEMBERS if terms.masks else 1
-    return max(masked, fewest_members(terms.colluders) if shared else 1, len(plan.members) - terms.max_drops)
+            raise

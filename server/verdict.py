@@ -8,6 +8,7 @@ with the model so far, and without an evaluation the model is released without o
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import AbsenceError, JobError
@@ -33,9 +34,12 @@ class Answer:
     packet: bytes
 
 
+_Given = TypeVar("_Given")
+
+
 @dataclass(slots=True)
-class Asking:
-    """The attempt in flight.
+class Asking(Generic[_Given]):
+    """The attempt in flight; what an answer is, only its keeper knows.
 
     Attributes
     ----------
@@ -50,11 +54,11 @@ class Asking:
     """
 
     waiting: list[str]
-    answered: dict[str, Answer] = field(default_factory=dict)
+    answered: dict[str, _Given] = field(default_factory=dict)
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)
     silences: dict[str, int] = field(default_factory=dict)
 
-    def answer(self, name: str, answer: Answer) -> None:
+    def answer(self, name: str, answer: _Given) -> None:
         """Take an answer."""
         self.waiting.remove(name)
         self.answered[name] = answer
@@ -71,9 +75,10 @@ class Asking:
             if self.silences[name] > resends:
                 self.refuse(name, "silent", sentence(faults.get(name, "no answer in time")))
 
-    def packets(self) -> dict[str, bytes]:
-        """The envelopes of all answers."""
-        return {name: answer.packet for name, answer in self.answered.items()}
+
+def packets_of(asking: Asking[Answer]) -> dict[str, bytes]:
+    """The envelopes of all answers."""
+    return {name: answer.packet for name, answer in asking.answered.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ class Verdict:
     rejoining: tuple[str, ...] = ()
 
 
-def verdict(plan: Plan, dictionary: DataDictionary, progress: Progress, asking: Asking, quorum: int) -> Verdict:
+def verdict(plan: Plan, dictionary: DataDictionary, progress: Progress, asking: Asking[Any], quorum: int) -> Verdict:
     """Decide an attempt in which nobody is left to ask.
 
     Raises
@@ -113,7 +118,7 @@ def verdict(plan: Plan, dictionary: DataDictionary, progress: Progress, asking: 
     return Verdict(Outcome.AGAIN if lost_keys else Outcome.DONE, members, lost_keys)
 
 
-def _released(progress: Progress, asking: Asking) -> Verdict:
+def _released(progress: Progress, asking: Asking[Any]) -> Verdict:
     """No sum is taken any more: the job is done with the receipts that came, and its members stay as they are."""
     if not asking.answered:
         raise _too_few(progress, 0, asking)
@@ -127,7 +132,7 @@ def _owned(plan: Plan, dictionary: DataDictionary, members: tuple[str, ...]) -> 
     return fewest_owners(plan.roster, dictionary, members) >= plan.privacy.min_owners
 
 
-def _left(plan: Plan, progress: Progress, asking: Asking, quorum: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _left(plan: Plan, progress: Progress, asking: Asking[Any], quorum: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Who is in the job from here on, and who of them must join again."""
     spent = set(_with(asking, _no_more(plan, progress, asking)))
     lost_keys, lost_bytes = _lost(progress, asking)
@@ -138,7 +143,7 @@ def _left(plan: Plan, progress: Progress, asking: Asking, quorum: int) -> tuple[
     return without, ()
 
 
-def _no_more(plan: Plan, progress: Progress, asking: Asking) -> frozenset[str]:
+def _no_more(plan: Plan, progress: Progress, asking: Asking[Any]) -> frozenset[str]:
     """Refusals after which the step can be done by nobody, and the job goes on without it.
 
     Each only where an honest member can have cause for it: a reserve is used up by retries, not by a first attempt; an
@@ -154,7 +159,7 @@ def _no_more(plan: Plan, progress: Progress, asking: Asking) -> frozenset[str]:
     return frozenset(codes)
 
 
-def _staying(progress: Progress, asking: Asking, forgiven: Collection[str]) -> tuple[str, ...]:
+def _staying(progress: Progress, asking: Asking[Any], forgiven: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in progress.members if name not in asking.refused or name in forgiven)
 
 
@@ -169,7 +174,7 @@ def _ended(progress: Progress, members: tuple[str, ...]) -> Verdict:
     return Verdict(Outcome.ENDED, members)
 
 
-def _lost(progress: Progress, asking: Asking) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _lost(progress: Progress, asking: Asking[Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Members whose keys, and whose bytes, are gone, where asking again can help."""
     if progress.next_phase == "keys":
         return _with(asking, _LOST_KEYS), ()
@@ -178,17 +183,17 @@ def _lost(progress: Progress, asking: Asking) -> tuple[tuple[str, ...], tuple[st
     return (), ()
 
 
-def _refused_at_first(progress: Progress, asking: Asking) -> bool:
+def _refused_at_first(progress: Progress, asking: Asking[Any]) -> bool:
     """Whether a member said no to the plan; then a person has to look at it."""
     first = progress.next_phase == "join" and progress.agreements == 0
     return first and any(code != "silent" for code, _ in asking.refused.values())
 
 
-def _with(asking: Asking, codes: frozenset[str]) -> tuple[str, ...]:
+def _with(asking: Asking[Any], codes: frozenset[str]) -> tuple[str, ...]:
     return tuple(name for name, (code, _) in asking.refused.items() if code in codes)
 
 
-def _too_few(progress: Progress, n_left: int, asking: Asking) -> JobError:
+def _too_few(progress: Progress, n_left: int, asking: Asking[Any]) -> JobError:
     reasons = "; ".join(f"{name}: {reason}" for name, (_, reason) in asking.refused.items())
     silent_only = all(code == "silent" for code, _ in asking.refused.values())
     return (AbsenceError if silent_only else JobError)(

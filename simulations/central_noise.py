@@ -17,7 +17,7 @@ from fedcredit.wire.messages import Role
 
 def central_noise_of(plan: Plan, dictionary: DataDictionary, institution: str) -> NoiseLaw:
     """The law of one institution: noise on the coordinates of which it is the first owner, zeros elsewhere."""
-    first = {role: _first_owned(plan, dictionary, role, institution) for role in Role}
+    first = {role: first_owned(plan, dictionary, role, institution) for role in Role}
 
     def law(role: Role, noise_variance: int, size: int, bits: BitSource, context: bytes) -> NDArray[np.int64]:
         return np.where(first[role], rounded_gaussian_noise(role, noise_variance, size, bits, context), 0)
@@ -25,7 +25,8 @@ def central_noise_of(plan: Plan, dictionary: DataDictionary, institution: str) -
     return law
 
 
-def _first_owned(plan: Plan, dictionary: DataDictionary, role: Role, institution: str) -> NDArray[np.bool_]:
+def first_owned(plan: Plan, dictionary: DataDictionary, role: Role, institution: str) -> NDArray[np.bool_]:
+    """Coordinates of which an institution is the first owner; shape (vector_length,)."""
     taken = np.zeros(plan.phases.of(role).vector_length, dtype=np.bool_)
     for member in plan.roster.members:
         own = owned_coordinates(plan, dictionary, role, member.kind) & ~taken

@@ -4,20 +4,24 @@ All are jobs of the same coordinator and custodians; only who takes part, the co
 and `pooled` have no privacy: they are the floor that a federation must beat and the ceiling that it cannot pass.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcredit.data.rows import Dataset
+from fedcredit.data.rows import Cells, Dataset
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.models.family import family_of
 from fedcredit.models.specs import ModelSpec
 from fedcredit.plan import Placement, PrivacyTerms
 from simulations.dataset import POOLED, pooled_dictionary, rows_of
-from simulations.federation import Institution, JobOutcome, JobSpec, found, run_in_process
+from simulations.federation import Federation, Institution, JobOutcome, JobSpec, found, run_in_process
 from simulations.partition import PooledTable
 from simulations.placement import Masks, local_steps_of, masks_for, placement_for
+
+Run = Callable[[Federation, JobSpec], JobOutcome]
+"""Runs a whole job in this process."""
 
 ALL_COLUMNS = "all"
 
@@ -40,7 +44,7 @@ def views(dictionary: DataDictionary) -> tuple[str, ...]:
     return (*dictionary.institution_types, ALL_COLUMNS)
 
 
-def score(dictionary: DataDictionary, spec: ModelSpec, model: bytes, view: str, cells: NDArray[np.uint16]) -> Scores:
+def score(dictionary: DataDictionary, spec: ModelSpec, model: bytes, view: str, cells: Cells) -> Scores:
     """Score rows that have every column from one type's columns."""
     family = family_of(spec.family)
     margins = family.margins(spec, dictionary, view, model, cells[:, list(dictionary.owned(view))])
@@ -61,14 +65,21 @@ def score_outcome(
     return {**by_view, ALL_COLUMNS: by_view[kinds[0]]}
 
 
-def run_alone(dictionary: DataDictionary, institution: Institution, spec: JobSpec) -> JobOutcome:
+def run_alone(
+    dictionary: DataDictionary, institution: Institution, spec: JobSpec, run: Run = run_in_process
+) -> JobOutcome:
     """One institution, no privacy."""
     own = without_privacy(spec, f"alone-{institution.id}")
-    return run_in_process(found(dictionary, (institution,), own), own)
+    return run(found(dictionary, (institution,), own), own)
 
 
 def run_same_type(
-    dictionary: DataDictionary, institutions: tuple[Institution, ...], kind: str, spec: JobSpec, masks: Masks
+    dictionary: DataDictionary,
+    institutions: tuple[Institution, ...],
+    kind: str,
+    spec: JobSpec,
+    masks: Masks,
+    run: Run = run_in_process,
 ) -> JobOutcome:
     """The institutions of one type, with the joint job's privacy as far as their number allows.
 
@@ -79,7 +90,7 @@ def run_same_type(
     """
     chosen = tuple(one for one in institutions if one.kind == kind)
     own = replace(spec, name=f"same-type-{kind}", privacy=privacy_of_fewer(spec, len(chosen), masks))
-    return run_in_process(found(dictionary, chosen, own), own)
+    return run(found(dictionary, chosen, own), own)
 
 
 def privacy_of_fewer(joint: JobSpec, n_institutions: int, masks: Masks) -> PrivacyTerms:
@@ -102,6 +113,7 @@ def run_pooled(
     test: NDArray[np.int64],
     view: str,
     spec: JobSpec,
+    run: Run = run_in_process,
 ) -> tuple[JobOutcome, Scores]:
     """All rows at one place, the columns of one view, no privacy; scored on the test set."""
     blocks = dictionary.blocks if view == ALL_COLUMNS else dictionary.institution_type(view).owns
@@ -110,7 +122,7 @@ def run_pooled(
     narrow = replace(table, cells=np.ascontiguousarray(table.cells[:, chosen]))
     data = Dataset(POOLED, rows_of(pooled, narrow, train, POOLED), rows_of(pooled, narrow, test, POOLED), bytes(32))
     own = without_privacy(spec, f"pooled-{view}")
-    outcome = run_in_process(found(pooled, (Institution(POOLED, POOLED, data),), own), own)
+    outcome = run(found(pooled, (Institution(POOLED, POOLED, data),), own), own)
     model = family_of(own.model.family).final(outcome.progress.state)
     return outcome, score(pooled, own.model, model, POOLED, narrow.cells[test])
 

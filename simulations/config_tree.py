@@ -21,6 +21,7 @@ _PLAIN = {
     "missing": "is missing; set it.",
     "extra_forbidden": "is not a known key; remove it or correct its spelling.",
 }
+Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
 
@@ -31,10 +32,11 @@ class _Keys(BaseModel):
 class DataKeys(_Keys):
     """Which table."""
 
-    source: Literal["uci_credit", "uci_credit_flat", "file"]
+    source: Literal["uci_credit", "uci_credit_flat", "uci_resampled", "file"]
     path: str | None
     dictionary: str | None
     mapping: str | None
+    rows: Annotated[int, Field(ge=10, le=10**8)] | None = None
 
 
 class SharesKeys(_Keys):
@@ -83,6 +85,25 @@ class EvaluationKeys(_Keys):
     groupings: list[str]
 
 
+class EventKeys(_Keys):
+    """What goes wrong among the institutions of a cohort: shares, and probabilities at each attempt at a step."""
+
+    absent: Share
+    dropout: Share
+    straggler: Share
+    poisoner: Share
+    poison_factor: Annotated[int, Field(ge=-100, le=100)]
+
+
+class NetworkKeys(_Keys):
+    """The network whose wall time a cohort's run reports."""
+
+    latency_ms: Annotated[float, Field(ge=0, le=60_000)]
+    bandwidth_mbit: Annotated[float, Field(gt=0, le=1e6)]
+    poll_s: Annotated[float, Field(ge=0, le=3600)]
+    timeout_s: Annotated[float, Field(ge=0, le=86_400)]
+
+
 class RunKeys(_Keys):
     """Where the run folder goes."""
 
@@ -108,8 +129,10 @@ class ConfigTree(_Keys):
     noise: NoiseKeys
     masks: Masks
     evaluation: EvaluationKeys
-    runtime: Literal["in_process", "flower", "loopback"]
+    runtime: Literal["in_process", "cohort", "flower", "loopback"]
     kernel: Kernel
+    events: EventKeys
+    network: NetworkKeys
     compare: bool
     run: RunKeys
     sweep: SweepKeys

@@ -20,6 +20,7 @@ from fedcredit.dictionary.schema import DataDictionary, InstitutionType, load_di
 from fedcredit.errors import CheckError, ConfigError
 from simulations.federation import Institution
 from simulations.partition import Part, PooledTable
+from simulations.resampling import resampled
 
 POOLED = "pooled"
 _KEY = b"simulated institution key (not secret)"
@@ -27,7 +28,10 @@ _KEY = b"simulated institution key (not secret)"
 
 @dataclass(frozen=True, slots=True)
 class DataSpec:
-    """Which table: ``uci_credit``, ``uci_credit_flat``, or ``file`` with a path, a dictionary and perhaps a mapping."""
+    """Which table: ``uci_credit``, ``uci_credit_flat``, ``uci_resampled`` to a number of rows by a seed, or ``file``.
+
+    A file has a path, a dictionary and perhaps a mapping.
+    """
 
     source: str
     path: str | None = None
@@ -36,6 +40,8 @@ class DataSpec:
     split_column: str | None = None
     unit: str = "record"
     max_records_per_person: int = 1
+    rows: int | None = None
+    seed: int = 0
 
 
 def load(spec: DataSpec) -> tuple[DataDictionary, PooledTable]:
@@ -55,7 +61,8 @@ def load(spec: DataSpec) -> tuple[DataDictionary, PooledTable]:
     if problems:
         raise CheckError(problems)
     quantised = quantise_table(pooled, POOLED, mapping, source.read(mapping.columns))
-    return dictionary, _pool(spec, source, quantised)
+    table = _pool(spec, source, quantised)
+    return dictionary, table if spec.rows is None else resampled(table, spec.rows, spec.seed)
 
 
 def pooled_dictionary(dictionary: DataDictionary, blocks: tuple[str, ...] | None = None) -> DataDictionary:
@@ -74,9 +81,19 @@ def pooled_dictionary(dictionary: DataDictionary, blocks: tuple[str, ...] | None
 
 
 def institutions_of(
-    dictionary: DataDictionary, table: PooledTable, parts: list[Part], names: list[tuple[str, str]]
+    dictionary: DataDictionary,
+    table: PooledTable,
+    parts: list[Part],
+    names: list[tuple[str, str]],
+    *,
+    fingerprints: bool = True,
 ) -> tuple[Institution, ...]:
     """Hand each institution its rows, with the columns that its type owns.
+
+    Parameters
+    ----------
+    fingerprints
+        Whether each data set says what it holds, by which a ledger freezes it; else it is 32 zero bytes.
 
     Raises
     ------
@@ -91,7 +108,7 @@ def institutions_of(
             f"set federation.{strangers[0]}s=0 or declare the type."
         )
     return tuple(
-        Institution(name, kind, _dataset(dictionary, table, part, kind))
+        Institution(name, kind, _dataset(dictionary, table, part, kind, fingerprints=fingerprints))
         for (name, kind), part in zip(names, parts, strict=True)
     )
 
@@ -110,14 +127,16 @@ def _open(spec: DataSpec) -> tuple[DataDictionary, Source]:
     match spec.source:
         case "uci_credit":
             return uci_dictionary(), TableSource(load_uci())
-        case "uci_credit_flat":
+        case "uci_credit_flat" | "uci_resampled":
             return uci_dictionary(flat=True), TableSource(load_uci())
         case "file" if spec.path is not None and spec.dictionary is not None:
             return load_dictionary(spec.dictionary), open_source(spec_of(spec.path))
         case "file":
             raise ConfigError("data=file needs data.path and data.dictionary.")
         case other:
-            raise ConfigError(f"data.source={other!r} is unknown; choose uci_credit, uci_credit_flat or file.")
+            raise ConfigError(
+                f"data.source={other!r} is unknown; choose uci_credit, uci_credit_flat, uci_resampled or file."
+            )
 
 
 def _pool(spec: DataSpec, source: Source, quantised: Quantised) -> PooledTable:
@@ -130,8 +149,10 @@ def _pool(spec: DataSpec, source: Source, quantised: Quantised) -> PooledTable:
     return PooledTable(quantised.cells[part], quantised.bad[part], own, column, per_person=spec.unit == "person")
 
 
-def _dataset(dictionary: DataDictionary, table: PooledTable, part: Part, kind: str) -> Dataset:
+def _dataset(dictionary: DataDictionary, table: PooledTable, part: Part, kind: str, *, fingerprints: bool) -> Dataset:
     train, evaluate = (rows_of(dictionary, table, rows, kind) for rows in (part.train, part.test))
+    if not fingerprints:
+        return Dataset(kind, train, evaluate, bytes(32))
     everything = np.concatenate([part.train, part.test])
     both = rows_of(dictionary, table, everything, kind)
     ids = [table.ids[index] for index in everything]

@@ -5,6 +5,7 @@ from sklearn.metrics import roc_curve
 
 from fedcredit.evaluation.summary import FederatedMetrics
 from simulations.comparisons import ALL_COLUMNS
+from simulations.exact import exact
 from simulations.federation import Institution
 from simulations.figures import (
     InstitutionAuc,
@@ -15,7 +16,7 @@ from simulations.figures import (
     roc_figure,
 )
 from simulations.page import PageFigure
-from simulations.run import Comparison, Finished, exact
+from simulations.run import Comparison, Finished
 
 
 def figures_of(finished: Finished, institutions: tuple[Institution, ...]) -> list[PageFigure]:

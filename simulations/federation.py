@@ -34,6 +34,7 @@ from server.coordinator import Coordinator
 from simulations.central_noise import central_noise_of
 from simulations.placement import mask_label
 from simulations.seeded_bits import SeededBitSource, seeded_identity
+from simulations.virtual_clock import VirtualTime
 
 NoiseLabel = Literal["os", "seeded (simulation)", "none"]
 COORDINATOR = "coordinator"
@@ -77,11 +78,12 @@ class JobSpec:
 
 @dataclass(frozen=True, slots=True)
 class JobOutcome:
-    """A finished job."""
+    """A finished job, and what it would take over a network where that was simulated."""
 
     plan: Plan
     progress: Progress
     statements: Mapping[str, PrivacyStatement]
+    virtual: VirtualTime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,23 +132,28 @@ def custodian_of(
     plan, key = federation.plan, federation.keys[institution.id]
     accountant = accountant_for(plan.privacy, plan.phases.train.sampling_rate)
     account = Account(institution.id, plan.privacy.unit.value, accountant)
-    site = Site(
+    return Custodian(
+        site_of(federation, institution, spec),
+        Ledger.create(ledger_path, key, account),
+        new_noise_key=_noise_key(spec, institution.id),
+        noise_law=_noise_law(federation, institution),
+    )
+
+
+def site_of(federation: Federation, institution: Institution, spec: JobSpec) -> Site:
+    """What one institution's custodian knows."""
+    plan = federation.plan
+    return Site(
         institution=institution.id,
         kind=institution.kind,
         dictionary=federation.dictionary,
         data=institution.data,
-        key=key,
+        key=federation.keys[institution.id],
         roster=plan.roster,
         coordinators={COORDINATOR: federation.coordinator_key.public},
         policy=_policy(federation, spec),
         modules=allowed_modules(plan),
         kernel=spec.kernel,
-    )
-    return Custodian(
-        site,
-        Ledger.create(ledger_path, key, account),
-        new_noise_key=_noise_key(spec, institution.id),
-        noise_law=_noise_law(federation, institution),
     )
 
 

@@ -7,10 +7,10 @@ any custodian exists.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
 
 from fedcredit.errors import ConfigError
 
@@ -33,6 +33,8 @@ class PooledTable:
         Shape (n,): raw values to split by (``split: column``), or None.
     per_person
         Whether all rows of an id are one unit of privacy.
+    held_out
+        Shape (n,): test rows, where they were chosen with the table; None where a split chooses them.
     """
 
     cells: NDArray[np.uint16]
@@ -40,6 +42,7 @@ class PooledTable:
     ids: tuple[bytes, ...]
     column: NDArray[np.object_] | None = None
     per_person: bool = False
+    held_out: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,12 @@ def train_and_test(table: PooledTable, seed: int) -> tuple[NDArray[np.int64], ND
     ConfigError
         If a class has too few rows to be split.
     """
+    if table.held_out is not None:
+        return np.flatnonzero(~table.held_out), np.flatnonzero(table.held_out)
     owners = _owners(table)
     first = _first_rows(owners)
+    # Imported where it is needed: it takes as long as a thousand institutions' first round.
+    train_test_split = import_module("sklearn.model_selection").train_test_split
     try:
         train, test = train_test_split(first, test_size=TEST_FRACTION, random_state=seed, stratify=table.bad[first])
     except ValueError as error:
@@ -90,9 +97,10 @@ def deal(table: PooledTable, n_institutions: int, split: SplitSpec, seed: int) -
     shares = _dirichlet_shares(n_institutions, split.alpha, generator) if split.kind == "dirichlet" else None
     owners = _owners(table)
     first = _first_rows(owners)
+    alone = first.size == owners.size
     parts = [
         [
-            _with_companions(owners, chosen)
+            chosen if alone else _with_companions(owners, chosen)
             for chosen in _deal_rows(table, rows[np.isin(rows, first)], n_institutions, split, shares, generator)
         ]
         for rows in (train, test)
@@ -107,6 +115,8 @@ def deal(table: PooledTable, n_institutions: int, split: SplitSpec, seed: int) -
 
 def _owners(table: PooledTable) -> NDArray[np.int64]:
     """Whose each row is, by the first row of its id; shape (n,)."""
+    if len(set(table.ids)) == len(table.ids):
+        return np.arange(len(table.ids))
     seen: dict[bytes, int] = {}
     return np.array([seen.setdefault(unit, row) for row, unit in enumerate(table.ids)], dtype=np.int64)
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from fedcredit.errors import DataError
 from fedcredit.privacy.statement import PrivacyStatement
 from simulations.placement import MaskLabel
+from simulations.virtual_clock import VirtualTime
 
 Noise = Literal["os", "seeded (simulation)", "none"]
 
@@ -82,6 +83,8 @@ class RunResult:
         Whether the joint job's vectors were masked.
     seconds_start, seconds_total
         Until the first phase, and until the end.
+    virtual
+        What the job would take over a network, where that was simulated.
     """
 
     joint: ModelResult
@@ -96,6 +99,7 @@ class RunResult:
     masks: MaskLabel
     seconds_start: float
     seconds_total: float
+    virtual: VirtualTime | None = None
 
     def to_json(self) -> str:
         """Return `metrics.json`, with a newline at the end.
@@ -119,6 +123,7 @@ class RunResult:
             "placement": self.placement,
             "masks": self.masks,
             "seconds": {"start": self.seconds_start, "total": self.seconds_total},
+            "virtual": None if self.virtual is None else asdict(self.virtual),
         }
         return json.dumps(tree, indent=2, allow_nan=False) + "\n"
 
@@ -147,6 +152,7 @@ class RunResult:
                 masks=tree["masks"],
                 seconds_start=tree["seconds"]["start"],
                 seconds_total=tree["seconds"]["total"],
+                virtual=VirtualTime(**tree["virtual"]) if tree.get("virtual") else None,
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise DataError(f"This is not the metrics.json of a run ({error}); run the simulation again.") from error

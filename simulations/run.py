@@ -4,14 +4,15 @@ Nothing here trains or adds noise; it starts jobs and reads what they released.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
 
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.evaluation.summary import FederatedMetrics
@@ -21,12 +22,13 @@ from fedcredit.job.store import Decided
 from fedcredit.plan import Plan
 from fedcredit.planning import accountant_for
 from fedcredit.privacy import pld
-from fedcredit.privacy.statement import planned_cost, statement
-from simulations.comparisons import ALL_COLUMNS, Scores, run_alone, run_pooled, run_same_type, score_outcome, views
+from fedcredit.privacy.statement import PrivacyStatement, planned_cost, statement
+from simulations.cohort_run import run_cohort
+from simulations.comparisons import ALL_COLUMNS, Run, Scores, run_alone, run_pooled, run_same_type, score_outcome, views
 from simulations.dataset import institutions_of
 from simulations.federation import Federation, JobOutcome, JobSpec, found, noise_label, run_in_process
 from simulations.partition import PooledTable, deal, institution_ids, train_and_test
-from simulations.placement import mask_label
+from simulations.placement import Masks, mask_label
 from simulations.plan_words import coordinator_sees, joint_note, plan_notes
 from simulations.results import (
     Federated,
@@ -83,7 +85,8 @@ def prepare(settings: Settings, dictionary: DataDictionary, table: PooledTable, 
     """
     names = list(institution_ids(settings.banks, settings.hospitals))
     parts = deal(table, len(names), settings.split, settings.seed)
-    institutions = institutions_of(dictionary, table, parts, names)
+    # A cohort's books name no data, and a thousand fingerprints take longer than its training.
+    institutions = institutions_of(dictionary, table, parts, names, fingerprints=settings.runtime != "cohort")
     return Prepared(settings, dictionary, table, found(dictionary, institutions, settings.job), started)
 
 
@@ -116,11 +119,13 @@ def execute(
     begun = time.monotonic()
     outcome = runner(prepared.federation, settings.job, folder, on_decided)
     comparison = _compare(prepared, outcome, on_comparison or (lambda _: None))
+    # Imported at the end: scikit-learn takes as long to load as a thousand institutions to train.
+    exact: Callable[[NDArray[np.uint8], Scores], Metrics] = import_module("simulations.exact").exact
     released = federated_metrics(outcome.plan, prepared.dictionary, outcome.progress)
     result = RunResult(
-        joint=_model_result(comparison.labels, comparison.joint),
-        same_type=_model_result(comparison.labels, comparison.same_type),
-        pooled=_model_result(comparison.labels, comparison.pooled),
+        joint=_model_result(exact, comparison.labels, comparison.joint),
+        same_type=_model_result(exact, comparison.labels, comparison.same_type),
+        pooled=_model_result(exact, comparison.labels, comparison.pooled),
         alone={
             name: ModelResult(own := exact(comparison.labels, scores), {kind: own})
             for name, (kind, scores) in comparison.alone.items()
@@ -133,6 +138,7 @@ def execute(
         masks=mask_label(outcome.plan.privacy.masks, len(outcome.plan.members)),
         seconds_start=round(begun - prepared.started, 3),
         seconds_total=round(time.monotonic() - prepared.started, 3),
+        virtual=outcome.virtual,
     )
     return Finished(result, outcome, released, comparison)
 
@@ -141,7 +147,7 @@ def plan_summary(prepared: Prepared) -> PlanSummary:
     """What each institution will spend, before anything is charged."""
     plan = prepared.federation.plan
     return PlanSummary(
-        institutions=tuple(_institution_plan(prepared, plan, member.id) for member in plan.roster.members),
+        institutions=_institution_plans(prepared, plan),
         n_colluders=plan.privacy.colluders,
         coordinator_sees=coordinator_sees(plan),
         notes=plan_notes(plan, prepared.dictionary, prepared.settings.placement) + joint_note(epsilons_joint(plan)),
@@ -160,19 +166,6 @@ def epsilons_joint(plan: Plan) -> dict[str, float | None]:
     return {member.id: of_kind[member.kind] for member in plan.roster.members}
 
 
-def exact(labels: NDArray[np.uint8], scores: Scores) -> Metrics:
-    """Exact AUC, KS and Brier on rows; only a simulation can compute them."""
-    if labels.size == 0 or labels.min() == labels.max():
-        return Metrics(None, None, None, int(labels.size))
-    false_positive, true_positive, _ = roc_curve(labels, scores.pd)
-    return Metrics(
-        auc=float(roc_auc_score(labels, scores.pd)),
-        ks=float(np.max(true_positive - false_positive)),
-        brier=float(brier_score_loss(labels, scores.pd)),
-        n_test=int(labels.size),
-    )
-
-
 def _compare(prepared: Prepared, outcome: JobOutcome, announce: Callable[[str], None]) -> Comparison:
     dictionary, table, spec = prepared.dictionary, prepared.table, prepared.settings.job
     train, test = train_and_test(table, prepared.settings.seed)
@@ -180,25 +173,33 @@ def _compare(prepared: Prepared, outcome: JobOutcome, announce: Callable[[str], 
     if not prepared.settings.compare:
         return Comparison(table.bad[test], joint, {}, {}, {})
     institutions = prepared.federation.institutions
+    by_cohort = prepared.settings.runtime == "cohort"
+    run: Run = run_cohort if by_cohort else run_in_process
+    masks: Masks = "off" if by_cohort else prepared.settings.masks
     kinds = tuple(dict.fromkeys(one.kind for one in institutions))
     same_type: dict[str, Scores] = {}
     for kind in kinds:
         announce(f"same type: {kind}")
-        rival = run_same_type(dictionary, institutions, kind, spec, prepared.settings.masks)
+        rival = run_same_type(dictionary, institutions, kind, spec, masks, run)
         same_type[kind] = score_outcome(dictionary, rival, table, test)[kind]
     same_type[ALL_COLUMNS] = same_type[kinds[0]]
     alone: dict[str, tuple[str, Scores]] = {}
     for one in institutions:
         announce(f"alone: {one.id}")
-        alone[one.id] = (one.kind, score_outcome(dictionary, run_alone(dictionary, one, spec), table, test)[one.kind])
+        alone[one.id] = (
+            one.kind,
+            score_outcome(dictionary, run_alone(dictionary, one, spec, run), table, test)[one.kind],
+        )
     pooled: dict[str, Scores] = {}
     for view in views(dictionary):
         announce(f"pooled: {view} columns")
-        pooled[view] = run_pooled(dictionary, table, train, test, view, spec)[1]
+        pooled[view] = run_pooled(dictionary, table, train, test, view, spec, run)[1]
     return Comparison(table.bad[test], joint, same_type, pooled, alone)
 
 
-def _model_result(labels: NDArray[np.uint8], scores: dict[str, Scores]) -> ModelResult:
+def _model_result(
+    exact: Callable[[NDArray[np.uint8], Scores], Metrics], labels: NDArray[np.uint8], scores: dict[str, Scores]
+) -> ModelResult:
     by_view = {view: exact(labels, one) for view, one in scores.items()}
     return ModelResult(by_view.get(ALL_COLUMNS, Metrics(None, None, None, 0)), by_view)
 
@@ -209,11 +210,16 @@ def _federated(released: FederatedMetrics | None) -> Federated:
     return Federated(released.auc, released.auc_low, released.auc_high, released.ks, released.brier)
 
 
-def _institution_plan(prepared: Prepared, plan: Plan, institution: str) -> InstitutionPlan:
-    member = next(one for one in plan.roster.members if one.id == institution)
+def _institution_plans(prepared: Prepared, plan: Plan) -> tuple[InstitutionPlan, ...]:
+    """In roster order; institutions of one type own the same columns and plan to spend the same."""
     accountant = accountant_for(plan.privacy, plan.phases.train.sampling_rate)
-    numbers = statement(plan, member.kind, accountant, planned_cost(plan, member.kind, accountant), Fraction(0))
-    columns: dict[str, int] = {}
-    for feature in prepared.dictionary.owned_features(member.kind):
-        columns[feature.block] = columns.get(feature.block, 0) + 1
-    return InstitutionPlan(member.id, member.kind, member.public_size, columns, numbers)
+    columns: dict[str, dict[str, int]] = {}
+    numbers: dict[str, PrivacyStatement] = {}
+    for kind in dict.fromkeys(member.kind for member in plan.roster.members):
+        columns[kind] = dict(Counter(feature.block for feature in prepared.dictionary.owned_features(kind)))
+        planned = planned_cost(plan, kind, accountant)
+        numbers[kind] = statement(plan, kind, accountant, planned, Fraction(0))
+    return tuple(
+        InstitutionPlan(one.id, one.kind, one.public_size, columns[one.kind], numbers[one.kind])
+        for one in plan.roster.members
+    )

@@ -9,6 +9,7 @@ import io
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, Self
@@ -24,8 +25,6 @@ from fedcredit.models.points import PointsRow, points_table
 from fedcredit.verify.run_files import RELEASED, STORE
 from fedcredit.wire.canonical import canonical_json
 from server.results import write_files
-from simulations.drawings import figures_of
-from simulations.page import UCI_LIMITS, Points, RunPage, render_page
 from simulations.results import PlanSummary
 from simulations.run import Finished, Prepared
 
@@ -83,20 +82,10 @@ class RunFolder:
         outcome = finished.outcome
         released = family_of(outcome.plan.model.family).release(outcome.progress.state)
         rows = points_table(released)
-        figures = figures_of(finished, prepared.federation.institutions)
-        page = RunPage(
-            title="Joint credit scorecard: one simulated run",
-            created=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
-            data=f"{prepared.dictionary.title}. {prepared.dictionary.source} Licence: {prepared.dictionary.licence}",
-            settings=_flat("", {key: value for key, value in config.items() if key not in ("hydra", "run")}),
-            plan=summary,
-            result=finished.result,
-            released=finished.released,
-            figures=figures,
-            points=[Points(row.feature, row.label, row.points) for row in rows],
-            points_scale=rows[0].scale_sentence if rows else "",
-            joint_weight=0.0,
-            limits=UCI_LIMITS if prepared.settings.data.source.startswith("uci") else (),
+        # Imported at the end: what draws takes as long to load as a thousand institutions to train.
+        page: str
+        page, figures = import_module("simulations.run_page").page_and_figures(
+            config, prepared, summary, finished, rows
         )
         (self.path / "figures").mkdir()
         for figure in figures:
@@ -110,7 +99,7 @@ class RunFolder:
             "model.json": canonical_json(released).decode(),
             "points.csv": _csv(rows),
             "metrics.json": finished.result.to_json(),
-            "index.html": render_page(page),
+            "index.html": page,
         }
         for name, text in texts.items():
             (self.path / name).write_text(text, encoding="utf-8")
@@ -135,13 +124,3 @@ def _csv(rows: tuple[PointsRow, ...]) -> str:
     for row in rows:
         writer.writerow([row.feature, row.bin, row.label, row.woe, row.iv, row.coefficient, row.points])
     return target.getvalue()
-
-
-def _flat(prefix: str, tree: Any) -> dict[str, str]:  # noqa: ANN401  (a plain tree)
-    if not isinstance(tree, Mapping):
-        return {prefix: str(tree)}
-    return {
-        key: value
-        for name, branch in tree.items()
-        for key, value in _flat(f"{prefix}.{name}".lstrip("."), branch).items()
-    }

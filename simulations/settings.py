@@ -4,7 +4,7 @@ The only place that reads the configuration tree.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,14 @@ from fedcredit.planning import BudgetShares, evaluation_noise_stddev
 from fedcredit.privacy import gdp
 from fedcredit.privacy.shares import fewest_members
 from fedcredit.roster import FEWEST_MEMBERS
+from simulations.circumstances import Circumstances
+from simulations.cohort_events import EventSpec
 from simulations.config_tree import ConfigTree, PrivacyKeys, first_problem, parse_config
 from simulations.dataset import DataSpec
 from simulations.federation import JobSpec
 from simulations.partition import TEST_FRACTION, SplitSpec
 from simulations.placement import AUTO, Masks, local_steps_of, masks_for, placement_for
+from simulations.virtual_clock import NetworkSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Settings:
     masks: Masks
     seed: int
     runtime: str
+    circumstances: Circumstances
     compare: bool
     run_dir: Path | None
 
@@ -92,6 +96,7 @@ def read_settings(config: Mapping[str, Any], n_rows: int) -> Settings:
         masks=tree.masks,
         seed=tree.seed,
         runtime=tree.runtime,
+        circumstances=_circumstances(tree),
         compare=tree.compare,
         run_dir=run_dir(config),
     )
@@ -114,6 +119,8 @@ def data_spec(config: Mapping[str, Any]) -> DataSpec:
         split_column=tree.federation.split_column,
         unit=tree.privacy.unit,
         max_records_per_person=tree.privacy.max_records_per_person,
+        rows=_rows(tree),
+        seed=tree.seed,
     )
 
 
@@ -135,7 +142,7 @@ def _privacy_terms(tree: ConfigTree, n_rows: int, local_steps: int) -> PrivacyTe
         gdp.check_delta(delta, n_rows)
     elif epsilon is not None or delta is not None:
         raise ConfigError("privacy=none has no epsilon and no delta; remove them, or use privacy=auto.")
-    chosen = {"placement": placement, "epsilon": epsilon, "delta": delta, "masks": _masks(tree.masks, n_institutions)}
+    chosen = {"placement": placement, "epsilon": epsilon, "delta": delta, "masks": _masks(tree, n_institutions)}
     terms = {**privacy.model_dump(exclude={"shares"}), **chosen}
     try:
         return PrivacyTerms.model_validate(terms)
@@ -160,13 +167,32 @@ def _placement(privacy: PrivacyKeys, n_institutions: int, local_steps: int) -> P
     return Placement(privacy.placement)
 
 
-def _masks(asked: Masks, n_institutions: int) -> bool:
+def _masks(tree: ConfigTree, n_institutions: int) -> bool:
+    asked = tree.masks
+    if tree.runtime == "cohort":
+        if asked == "on":
+            raise ConfigError("masks=on is not for runtime=cohort, which has none; use runtime=in_process.")
+        return False
     if asked == "on" and n_institutions < FEWEST_MEMBERS:
         raise ConfigError(
             f"masks=on needs {FEWEST_MEMBERS} institutions or more, got {n_institutions}: between two, each can work "
             "out the other's vector from the sum; add institutions or use masks=auto."
         )
     return masks_for(asked, n_institutions)
+
+
+def _circumstances(tree: ConfigTree) -> Circumstances:
+    events = EventSpec(**tree.events.model_dump())
+    if tree.runtime != "cohort" and replace(events, poison_factor=-1) != EventSpec():
+        raise ConfigError("events are drawn for runtime=cohort only; set it, or leave events at 0.")
+    return Circumstances(events, NetworkSpec(**tree.network.model_dump()), tree.seed)
+
+
+def _rows(tree: ConfigTree) -> int | None:
+    wanted = tree.data.source == "uci_resampled"
+    if wanted != (tree.data.rows is not None):
+        raise ConfigError("data.rows is for data=uci_resampled, and it needs it; set or remove it.")
+    return tree.data.rows
 
 
 def _model(model: Mapping[str, Any]) -> ModelSpec:

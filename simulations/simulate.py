@@ -13,11 +13,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fedcredit.errors import ConfigError
 from simulations.dataset import load
-from simulations.flower_runner import runner_of
 from simulations.present import Audience, Silence
 from simulations.results import RunResult
 from simulations.run import execute, plan_summary, prepare
 from simulations.run_folder import RunFolder
+from simulations.runners import runner_for
 from simulations.settings import data_spec, read_settings, run_dir
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[1] / "configs"
@@ -105,9 +105,7 @@ def run_config(config: Mapping[str, Any], started: float, audience: Audience) ->
     summary = plan_summary(prepared)
     audience.planned(summary, settings.job.model.rounds)
     with folder:
-        finished = execute(
-            prepared, folder.path, audience.decided, audience.comparing, runner=runner_of(settings.runtime)
-        )
+        finished = execute(prepared, folder.path, audience.decided, audience.comparing, runner=runner_for(settings))
         folder.write(config, prepared, summary, finished)
     audience.finished(finished.result)
     return finished.result, folder.final

@@ -99,7 +99,8 @@ def results_table(result: RunResult) -> Group:
         table.add_section()
         for index, (label, cells) in enumerate(view_rows(result, view)):
             table.add_row(view if index == 0 else "", label, *cells)
-    return Group(table, Text("* trained without privacy\n" + federated_sentence(result)))
+    virtual = "" if result.virtual is None else "\n" + result.virtual.sentence()
+    return Group(table, Text("* trained without privacy\n" + federated_sentence(result) + virtual))
 
 
 def sweep_table(points: Sequence[SweepPoint]) -> Group:

@@ -17,7 +17,8 @@ from fedcredit.data.rows import Rows, single
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import PrivacyError
 from fedcredit.evaluation import phase
-from fedcredit.models.family import family_of
+from fedcredit.models.binned_kernel import binned_kernel_of
+from fedcredit.models.family import Kernel, family_of
 from fedcredit.plan import Plan
 from fedcredit.privacy import poisson
 from fedcredit.privacy.bits import BitSource
@@ -67,18 +68,43 @@ def public_rows(dictionary: DataDictionary, kind: str) -> Rows:
     return single(np.concatenate([cells, cells]), bad)
 
 
-def _sums(site: Site, plan: Plan, role: Role, model: bytes, rows: Rows) -> NDArray[np.int64]:
-    terms, dictionary, kind = plan.phases.of(role), site.dictionary, site.kind
+def exact_sums(
+    plan: Plan, dictionary: DataDictionary, kind: str, kernel: Kernel, request: tuple[Role, bytes], rows: Rows
+) -> NDArray[np.int64]:
+    """Exact lattice sums of the rows of any number of institutions of one type; a custodian has one.
+
+    Parameters
+    ----------
+    request
+        Role, and model bytes.
+
+    Returns
+    -------
+    ndarray of int64, shape (m, vector_length)
+
+    Raises
+    ------
+    WireError
+        If the model's bytes do not fit the plan.
+    PrivacyError
+        If the model family does not keep to the plan's vector.
+    """
+    role, model = request
+    terms = plan.phases.of(role)
     match role:
         case Role.PREFLIGHT:
-            sums = preflight.count(dictionary, kind, rows) * terms.scale
+            sums = preflight.count(dictionary, kind, rows, binned_kernel_of(kernel).class_counts) * terms.scale
         case Role.TRAIN:
-            sums = family_of(plan.model.family, site.kernel).contribute(plan.model, dictionary, kind, model, rows)
+            sums = family_of(plan.model.family, kernel).contribute(plan.model, dictionary, kind, model, rows)
         case Role.EVALUATE:
-            sums = phase.count(plan.model, dictionary, plan.evaluation, kind, model, rows) * terms.scale
-    if sums.shape != (1, terms.vector_length) or sums.dtype != np.int64:
+            sums = phase.count(plan.model, dictionary, plan.evaluation, kind, model, rows, kernel) * terms.scale
+    if sums.shape != (rows.n_institutions, terms.vector_length) or sums.dtype != np.int64:
         raise PrivacyError(f"{role.name} gave {sums.dtype} sums of shape {sums.shape}; the model family is at fault.")
-    vector: NDArray[np.int64] = sums[0]
+    return sums
+
+
+def _sums(site: Site, plan: Plan, role: Role, model: bytes, rows: Rows) -> NDArray[np.int64]:
+    vector: NDArray[np.int64] = exact_sums(plan, site.dictionary, site.kind, site.kernel, (role, model), rows)[0]
     return vector
 
 

@@ -21,6 +21,7 @@ from fedcredit.dictionary.problems import validation_problems
 from fedcredit.dictionary.schema import DataDictionary, load_dictionary
 from fedcredit.dictionary.strict_yaml import parse_yaml
 from fedcredit.errors import ConfigError
+from fedcredit.models.binned_kernel import binned_kernel_of
 from fedcredit.models.mlp_kernel import clipped_sums_of
 from fedcredit.models.module_spec import ImportPath, SourceHash
 from fedcredit.roster import Roster
@@ -153,7 +154,8 @@ def load_site(file: SiteFile, read: Callable[[DataOrder], Dataset] | None = None
     ConfigError, DataError
         If a file is unusable, or the table lacks a declared column. No value of a record is looked at.
     """
-    clipped_sums_of(file.kernel)  # what it lacks is said now, and not in a job
+    for kernel_of in (clipped_sums_of, binned_kernel_of):
+        kernel_of(file.kernel)  # what it lacks is said now, and not in a job
     policy = load_policy(file.policy) if file.policy is not None else _not_private(file)
     key, roster = SigningKey.load(file.identity_key), load_roster(file.roster)
     for problem in membership_problems(file, roster, key):

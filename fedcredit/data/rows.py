@@ -6,6 +6,7 @@ deployed custodian is the case of one institution, a simulation the case of thou
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 from fedcredit.data.units import Units
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import DataError
+
+Cells: TypeAlias = NDArray[np.unsignedinteger]
+"""Grid cells, in an unsigned type that holds them: a custodian's are uint16, a simulation takes the smallest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class Rows:
         Shape (n,): whose row it is, persons counted from 0 and none left out; None where each row is a unit of its own.
     """
 
-    cells: NDArray[np.uint16]
+    cells: Cells
     bad: NDArray[np.uint8]
     offsets: NDArray[np.int64]
     persons: NDArray[np.int64] | None = None
@@ -97,7 +101,7 @@ class Dataset:
     units: Units | None = None
 
 
-def single(cells: NDArray[np.uint16], bad: NDArray[np.uint8], persons: NDArray[np.int64] | None = None) -> Rows:
+def single(cells: Cells, bad: NDArray[np.uint8], persons: NDArray[np.int64] | None = None) -> Rows:
     """Return the rows of one institution."""
     return Rows(cells, bad, np.array([0, len(bad)], dtype=np.int64), persons)
 
@@ -154,9 +158,9 @@ def validate_rows(rows: Rows, dictionary: DataDictionary, kind: str) -> None:
     """
     n_cells = np.array([f.n_cells for f in dictionary.owned_features(kind)], dtype=np.int64)
     n = rows.bad.shape[0] if rows.bad.ndim == 1 else -1
-    if rows.cells.dtype != np.uint16 or rows.bad.dtype != np.uint8 or rows.offsets.dtype != np.int64:
+    if rows.cells.dtype not in (np.uint8, np.uint16) or rows.bad.dtype != np.uint8 or rows.offsets.dtype != np.int64:
         found = f"{rows.cells.dtype}, {rows.bad.dtype}, {rows.offsets.dtype}"
-        raise DataError(f"cells, bad and offsets must be uint16, uint8 and int64, got {found}")
+        raise DataError(f"cells, bad and offsets must be uint8 or uint16, uint8 and int64, got {found}")
     if rows.cells.shape != (n, len(n_cells)):
         raise DataError(
             f"cells of a {kind!r} with {n} rows must have shape ({n}, {len(n_cells)}), got {rows.cells.shape}"

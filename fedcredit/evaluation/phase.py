@@ -16,7 +16,7 @@ from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import ConfigError, WireError
 from fedcredit.evaluation.histogram import accumulate
 from fedcredit.evaluation.score_grid import ScoreGrid, bin_of, score_bins
-from fedcredit.models.family import family_of
+from fedcredit.models.family import Kernel, family_of
 from fedcredit.models.specs import ModelSpec
 from fedcredit.plan import EvaluationTerms
 
@@ -91,8 +91,14 @@ def count(
     kind: str,
     payload: bytes,
     rows: Rows,
+    kernel: Kernel = "numpy",
 ) -> NDArray[np.int64]:
     """Exact score histograms of each institution's rows.
+
+    Parameters
+    ----------
+    kernel
+        What scores the rows; the integers are the same.
 
     Returns
     -------
@@ -107,7 +113,7 @@ def count(
     scored = decode(payload)
     if scored.high - scored.low < evaluation.score_bins:
         raise WireError(f"{evaluation.score_bins} score bins do not fit between {scored.low} and {scored.high}.")
-    margins = family_of(spec.family).margins(spec, dictionary, kind, scored.model, rows.cells)
+    margins = family_of(spec.family, kernel).margins(spec, dictionary, kind, scored.model, rows.cells)
     bins = bin_of(scored.grid(evaluation), margins)
     parts = []
     for grouping, size in zip(evaluation.groupings, group_sizes(dictionary, evaluation), strict=True):

@@ -1,5 +1,6 @@
 """Who may speak in a job, and what counts as an answer: members of the plan's roster, each under its pinned key."""
 
+from collections import Counter
 from dataclasses import dataclass
 from math import isqrt
 from typing import TypeAlias
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from fedcredit.custodian.guard import CAPACITY
 from fedcredit.errors import RefusalError
 from fedcredit.plan import Plan, plan_digest
+from fedcredit.roster import Member
 from fedcredit.secure_aggregation.transcript import transcript_digest
 from fedcredit.wire.canonical import digest, parse_json
 from fedcredit.wire.envelope import envelope_hash, open_envelope
@@ -116,7 +118,7 @@ def answers(plan: Plan, institution: str, asked: Question, reply: Message) -> bo
                 and (reply.plan_hash, reply.roster_hash, reply.model_hash) == asked.hashes
                 and len(reply.vector) == 8 * plan.phases.of(request.role).vector_length
                 and _head(institution, reply).holds(_identity_key(plan, institution))
-                and (plan.privacy.masks or _within(vector_of(reply), _limit(plan, institution, reply.role)))
+                and (plan.privacy.masks or _is_plausible(plan, institution, reply))
             )
         case ReleaseRequest(), Receipt():
             return (reply.plan_hash, reply.model_hash) == asked.hashes and _is_statement(reply.statement)
@@ -148,7 +150,12 @@ def plausible_sum(plan: Plan, members: tuple[str, ...], role: Role, total: NDArr
 
     It is not where masks did not cancel: then it is uniform over 64 bits.
     """
-    return _within(total, sum(_limit(plan, name, role) for name in members))
+    asked = frozenset(members)
+    present = [member for member in plan.roster.members if member.id in asked]
+    # Members of one type and size have one limit; of a thousand, most do.
+    alike = {(member.kind, member.public_size): member for member in present}
+    times = Counter((member.kind, member.public_size) for member in present)
+    return _within(total, sum(n * largest_plausible(plan, alike[one], role) for one, n in times.items()))
 
 
 def _head(institution: str, sent: Contribution) -> Head:
@@ -160,13 +167,17 @@ def _identity_key(plan: Plan, institution: str) -> bytes:
     return b"" if member is None else bytes.fromhex(member.public_key)
 
 
-def _limit(plan: Plan, institution: str, role: Role) -> int:
-    member, terms = plan.roster.member(institution), plan.phases.of(role)
-    if member is None:
-        return 0
+def largest_plausible(plan: Plan, member: Member, role: Role) -> int:
+    """The largest number in a vector that a member's public size and the plan's noise can give."""
+    terms = plan.phases.of(role)
     from_rows = _MOST_TIMES_PUBLIC_SIZE * member.public_size * (isqrt(terms.sensitivity_squared[member.kind]) + 1)
     of_steps = terms.local_steps * (from_rows + 40 * isqrt(terms.noise_variance[member.kind]))
-    return min(of_steps, CAPACITY // len(plan.members))
+    return min(of_steps, CAPACITY // len(plan.roster.members))
+
+
+def _is_plausible(plan: Plan, institution: str, sent: Contribution) -> bool:
+    member = plan.roster.member(institution)
+    return member is not None and _within(vector_of(sent), largest_plausible(plan, member, sent.role))
 
 
 def _within(vector: NDArray[np.int64], limit: int) -> bool:

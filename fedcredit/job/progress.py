@@ -19,6 +19,7 @@ from fedcredit.ownership import owned_coordinates
 from fedcredit.plan import Placement, Plan
 from fedcredit.preflight import Preflight
 from fedcredit.privacy.shares import own_noise_variance
+from fedcredit.roster import Member
 from fedcredit.wire.canonical import canonical_json
 from fedcredit.wire.messages import Role
 
@@ -177,7 +178,8 @@ def scored_model(plan: Plan, progress: Progress) -> evaluation.ScoredModel:
 def owned_by(plan: Plan, dictionary: DataDictionary, role: Role, members: tuple[str, ...]) -> NDArray[np.bool_]:
     """Coordinates that at least one of the members owns; the others' sums hold noise and nothing else."""
     owned = np.zeros(plan.phases.of(role).vector_length, dtype=np.bool_)
-    for kind in {member.kind for member in plan.roster.members if member.id in members}:
+    asked = frozenset(members)
+    for kind in {member.kind for member in plan.roster.members if member.id in asked}:
         owned |= owned_coordinates(plan, dictionary, role, kind)
     return owned
 
@@ -189,12 +191,13 @@ def noise_variance(plan: Plan, dictionary: DataDictionary, role: Role, members: 
     """
     terms, placement = plan.phases.of(role), plan.privacy.placement
     total = np.zeros(terms.vector_length)
-    for member in plan.roster.members:
-        if member.id in members:
-            own = owned_coordinates(plan, dictionary, role, member.kind) * float(
-                terms.noise_variance[member.kind] * terms.local_steps
-            )
-            total = total + own if placement is Placement.LOCAL else np.maximum(total, own)
+    own_of = {
+        kind: owned_coordinates(plan, dictionary, role, kind) * float(variance * terms.local_steps)
+        for kind, variance in terms.noise_variance.items()
+    }
+    for member in _present(plan, members):
+        own = own_of[member.kind]
+        total = total + own if placement is Placement.LOCAL else np.maximum(total, own)
     if placement is Placement.DISTRIBUTED:
         share = own_noise_variance(plan, plan.roster.members[0].kind, role, len(members))
         return np.where(total > 0, float(share) * len(members), 0.0)
@@ -215,11 +218,16 @@ def _train_noise(plan: Plan, dictionary: DataDictionary, members: tuple[str, ...
 
 def _train_records(plan: Plan, dictionary: DataDictionary, members: tuple[str, ...]) -> NDArray[np.float64]:
     records = np.zeros(plan.phases.train.vector_length)
-    for member in plan.roster.members:
-        if member.id in members:
-            owned = owned_coordinates(plan, dictionary, Role.TRAIN, member.kind)
-            records += owned * plan.training_records(member.id)
+    owned = {kind: owned_coordinates(plan, dictionary, Role.TRAIN, kind) for kind in dictionary.kinds}
+    for member in _present(plan, members):
+        records += owned[member.kind] * plan.training_records_of(member)
     return records
+
+
+def _present(plan: Plan, members: tuple[str, ...]) -> list[Member]:
+    """Members still in the job, in roster order."""
+    asked = frozenset(members)
+    return [member for member in plan.roster.members if member.id in asked]
 
 
 def _score_range(released: Preflight | None) -> tuple[float, float]:

@@ -4,19 +4,36 @@ A record's residual stands in one bin of every owned feature and in its type's i
 of the sums; so custodians run one piece of code for all of them.
 """
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcredit.data.rows import Rows
+from fedcredit.data.rows import Cells, Rows
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.models import scorecard_model
+from fedcredit.models.binned_kernel import NUMPY, BinnedKernel, binned_kernel_of
 from fedcredit.models.binned_spec import BinnedSpec
 from fedcredit.models.family import TrainTerms
 from fedcredit.models.scorecard_layout import layout
 
 
+@dataclass(frozen=True)
 class BinnedFamily:
-    """The custodian's part of `fedcredit.models.family.Family`."""
+    """The custodian's part of `fedcredit.models.family.Family`, and `CompiledFamily`.
+
+    Attributes
+    ----------
+    kernel
+        What computes an institution's sums and scores.
+    """
+
+    kernel: BinnedKernel = NUMPY
+
+    def compiled(self) -> Self:
+        """The same integers by compiled code."""
+        return type(self)(binned_kernel_of("compiled"))
 
     def terms(self, spec: BinnedSpec, dictionary: DataDictionary) -> TrainTerms:
         """Vector length, scale and sensitivity: one residual in J_own + 1 coordinates."""
@@ -36,11 +53,11 @@ class BinnedFamily:
     ) -> NDArray[np.int64]:
         """Exact integer sums of each institution's rows; shape (m, vector_length)."""
         received = scorecard_model.decode(spec, dictionary, model)
-        return scorecard_model.contribute(spec, dictionary, kind, received, rows)
+        return scorecard_model.contribute(spec, dictionary, kind, received, rows, self.kernel)
 
     def margins(
-        self, spec: BinnedSpec, dictionary: DataDictionary, view: str, model: bytes, cells: NDArray[np.uint16]
+        self, spec: BinnedSpec, dictionary: DataDictionary, view: str, model: bytes, cells: Cells
     ) -> NDArray[np.int64]:
         """Log-odds of bad in units of 1/1024 logit; shape (n,)."""
         received = scorecard_model.decode(spec, dictionary, model)
-        return scorecard_model.margins(spec, dictionary, view, received, cells)
+        return scorecard_model.margins(spec, dictionary, view, received, cells, self.kernel)

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcredit.data.rows import Rows
+from fedcredit.data.rows import Cells, Rows
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import ConfigError
 from fedcredit.models.specs import ModelSpec
@@ -121,7 +121,7 @@ class Family(Protocol):
         ...
 
     def margins(
-        self, spec: ModelSpec, dictionary: DataDictionary, view: str, model: bytes, cells: NDArray[np.uint16]
+        self, spec: ModelSpec, dictionary: DataDictionary, view: str, model: bytes, cells: Cells
     ) -> NDArray[np.int64]:
         """Log-odds of the bad class in units of 1/1024 logit, from the columns that type `view` owns; shape (n,)."""
         ...
@@ -201,5 +201,5 @@ def family_of(name: str, kernel: Kernel = "numpy") -> Family:
     if kernel == "numpy":
         return family
     if not isinstance(family, CompiledFamily):
-        raise ConfigError(f"kernel=compiled is for perceptrons; for model family {name!r} set kernel=numpy.")
+        raise ConfigError(f"model family {name!r} has no compiled code; set kernel=numpy.")
     return family.compiled()

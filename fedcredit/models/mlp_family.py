@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcredit.data.rows import Rows
+from fedcredit.data.rows import Cells, Rows
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import ConfigError
 from fedcredit.models.family import TrainTerms
@@ -113,7 +113,7 @@ class MlpFamily(NetworkFamily[MlpSpec, MlpModel]):
         return sums
 
     def margins(
-        self, spec: MlpSpec, dictionary: DataDictionary, view: str, model: bytes, cells: NDArray[np.uint16]
+        self, spec: MlpSpec, dictionary: DataDictionary, view: str, model: bytes, cells: Cells
     ) -> NDArray[np.int64]:
         """Log-odds of the bad class in units of 1/1024 logit; shape (n,).
 

@@ -17,6 +17,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcredit.data.rows import Cells
 from fedcredit.dictionary.schema import DataDictionary, Feature
 from fedcredit.models.descent_spec import INPUT_SCALE
 from fedcredit.models.mlp_layout import input_columns, n_inputs
@@ -90,7 +91,7 @@ def design(
     dictionary: DataDictionary,
     kind: str,
     values: tuple[NDArray[np.int16], ...],
-    cells: NDArray[np.uint16],
+    cells: Cells,
 ) -> NDArray[np.float64]:
     """Inputs of each record in input units, zeros where its institution type owns nothing.
 

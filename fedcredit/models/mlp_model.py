@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcredit.data.rows import Cells
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.models import network_model
 from fedcredit.models.mlp_gradients import forward
@@ -37,9 +38,7 @@ def decode(spec: MlpSpec, dictionary: DataDictionary, data: bytes) -> MlpModel:
     return MlpModel(model.values, model.units)
 
 
-def margins(
-    spec: MlpSpec, dictionary: DataDictionary, view: str, model: MlpModel, cells: NDArray[np.uint16]
-) -> NDArray[np.int64]:
+def margins(spec: MlpSpec, dictionary: DataDictionary, view: str, model: MlpModel, cells: Cells) -> NDArray[np.int64]:
     """Log-odds of the bad class in margin units; shape (n,)."""
     inputs = design(spec, dictionary, view, model.values, cells).T
     _, logits = forward(model.layers(spec, dictionary), inputs)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcredit.data.rows import Rows
+from fedcredit.data.rows import Cells, Rows
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.models.descent import WEIGHT_SCALE
 from fedcredit.models.descent_spec import INPUT_SCALE
@@ -85,7 +85,7 @@ class ModuleFamily(NetworkFamily[ModuleSpec, NetworkModel]):
         return sums
 
     def margins(
-        self, spec: ModuleSpec, dictionary: DataDictionary, view: str, model: bytes, cells: NDArray[np.uint16]
+        self, spec: ModuleSpec, dictionary: DataDictionary, view: str, model: bytes, cells: Cells
     ) -> NDArray[np.int64]:
         """Log-odds of the bad class in units of 1/1024 logit; shape (n,).
 
@@ -133,9 +133,7 @@ def _network(spec: ModuleSpec, dictionary: DataDictionary) -> Network:
     return network_of(spec, n_inputs(dictionary))
 
 
-def _records(
-    dictionary: DataDictionary, kind: str, model: NetworkModel, cells: NDArray[np.uint16]
-) -> Iterator[NDArray[np.float64]]:
+def _records(dictionary: DataDictionary, kind: str, model: NetworkModel, cells: Cells) -> Iterator[NDArray[np.float64]]:
     """Inputs of each record; shape (n_inputs,) each."""
     for start in range(0, len(cells), _CHUNK_RECORDS):
         yield from inputs_of(dictionary, kind, model.values, cells[start : start + _CHUNK_RECORDS])

@@ -7,6 +7,7 @@ a record's institution owns nothing.
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcredit.data.rows import Cells
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.models.descent_spec import INPUT_SCALE
 
@@ -17,7 +18,7 @@ def n_inputs(dictionary: DataDictionary) -> int:
 
 
 def inputs_of(
-    dictionary: DataDictionary, kind: str, values: tuple[NDArray[np.int16], ...], cells: NDArray[np.uint16]
+    dictionary: DataDictionary, kind: str, values: tuple[NDArray[np.int16], ...], cells: Cells
 ) -> NDArray[np.float64]:
     """Inputs of each record.
 

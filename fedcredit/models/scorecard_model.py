@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedcredit.data.rows import Rows
+from fedcredit.data.rows import Cells, Rows
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import WireError
+from fedcredit.models.binned_kernel import NUMPY, BinnedKernel
 from fedcredit.models.binned_spec import BinnedSpec
-from fedcredit.models.residual_table import residual_table, residuals
+from fedcredit.models.binned_tables import tables_of
 from fedcredit.models.scorecard_layout import layout
 from fedcredit.models.scorecard_spec import MARGIN_LIMIT, WEIGHT_SCALE
 
@@ -76,7 +77,12 @@ def decode(spec: BinnedSpec, dictionary: DataDictionary, model: bytes) -> Scorec
 
 
 def margins(
-    spec: BinnedSpec, dictionary: DataDictionary, kind: str, model: ScorecardModel, cells: NDArray[np.uint16]
+    spec: BinnedSpec,
+    dictionary: DataDictionary,
+    kind: str,
+    model: ScorecardModel,
+    cells: Cells,
+    kernel: BinnedKernel = NUMPY,
 ) -> NDArray[np.int64]:
     """Exact log-odds of bad from one institution type's columns, in units of 1/1024 logit.
 
@@ -84,45 +90,39 @@ def margins(
     ----------
     cells
         Shape (n, J_own): grid cells of the type's features, in dictionary order.
+    kernel
+        What adds the weights up; the integers are the same.
 
     Returns
     -------
     NDArray[np.int64]
         Shape (n,).
     """
-    plan = layout(spec.max_bins, dictionary)
-    total = np.full(len(cells), model.weights[plan.first_intercept + dictionary.kinds.index(kind)], dtype=np.int64)
-    for column, feature in enumerate(dictionary.owned(kind)):
-        per_cell = model.weights[plan.slots[feature]][model.bin_of_cell[feature]]
-        total += per_cell[cells[:, column]]
-    return total
+    return kernel.margins(tables_of(spec, dictionary, kind, model.bin_of_cell, model.weights), cells)
 
 
 def contribute(
-    spec: BinnedSpec, dictionary: DataDictionary, kind: str, model: ScorecardModel, rows: Rows
+    spec: BinnedSpec,
+    dictionary: DataDictionary,
+    kind: str,
+    model: ScorecardModel,
+    rows: Rows,
+    kernel: BinnedKernel = NUMPY,
 ) -> NDArray[np.int64]:
     """Sum the integer residuals of each institution's records over the cells that they fall into.
 
     A record adds its residual q, |q| <= s, to one coordinate per owned feature and to its type's intercept, so
     zeroing it out changes the vector by exactly ``q**2 * (J_own + 1)`` in squared L2 norm.
 
+    Parameters
+    ----------
+    kernel
+        What computes the sums; the integers are the same.
+
     Returns
     -------
     NDArray[np.int64]
         Shape (m, layout length); zeros where the type owns nothing.
     """
-    plan = layout(spec.max_bins, dictionary)
-    m = rows.n_institutions
-    # Sums stay below 2**53 (2**12 per record, far fewer than 2**41 records): float64 holds them exactly.
-    score = margins(spec, dictionary, kind, model, rows.cells)
-    q = residuals(residual_table(spec.residual_scale), score, rows.bad).astype(np.float64)
-    institution = np.repeat(np.arange(m), np.diff(rows.offsets))
-    sums = np.zeros((m, plan.length), dtype=np.int64)
-    for column, feature in enumerate(dictionary.owned(kind)):
-        slots = plan.slots[feature]
-        size = slots.stop - slots.start
-        place = institution * size + model.bin_of_cell[feature][rows.cells[:, column]]
-        sums[:, slots] = np.bincount(place, weights=q, minlength=m * size).astype(np.int64).reshape(m, size)
-    intercept = plan.first_intercept + dictionary.kinds.index(kind)
-    sums[:, intercept] = np.bincount(institution, weights=q, minlength=m).astype(np.int64)
-    return sums
+    tables = tables_of(spec, dictionary, kind, model.bin_of_cell, model.weights)
+    return kernel.residual_sums(tables, spec.residual_scale, rows.cells, rows.bad, rows.offsets)

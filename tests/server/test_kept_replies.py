@@ -152,7 +152,7 @@ def test_replies_whose_sum_is_none_are_asked_for_again(consortium, members, path
     assert len(rows(path)) == 2
     last = replies_of(driver, members, "hospital-1")
     with monkeypatch.context() as patch:
-        patch.setattr("server.coordinator.plausible_sum", lambda *_: False)
+        patch.setattr("server.deciding.plausible_sum", lambda *_: False)
         with pytest.raises(JobError, match="out of range"):
             driver.take(last)
     assert rows(path) == []

@@ -81,7 +81,6 @@ VALUES = {
     "compare=maybe": "valid boolean",
     "runtime=cloud": "'in_process', 'flower' or 'loopback'",
     "kernel=fast": "'numpy' or 'compiled'",
-    "kernel=compiled": "for model family 'scorecard' set kernel=numpy",
     "run.dir=7": "run.dir=7",
     "data.path=7": "data.path=7",
     "evaluation.groupings=type": "valid list",

@@ -137,8 +137,8 @@ def test_a_family_has_the_same_sums_by_either_kernel(spec):
 
 
 def test_a_family_without_compiled_code_says_so():
-    with pytest.raises(ConfigError, match="model family 'scorecard' set kernel=numpy"):
-        family_of("scorecard", "compiled")
+    with pytest.raises(ConfigError, match="model family 'module' has no compiled code; set kernel=numpy"):
+        family_of("module", "compiled")
 
 
 @pytest.mark.parametrize(("name", "old"), [("SHAVED", 0.5), ("TANH_CELLS", 256), ("VALUE_BITS", 21)])

@@ -1,0 +1,135 @@
+"""What computes the sums and counts of binned models: NumPy anywhere, or code compiled for this machine.
+
+Both take the rows of many institutions at once and give one vector for each; a custodian has one institution, a
+simulation thousands. Both give the same integers, so neither plan nor model says which it was. Whoever asks for
+compiled code and cannot have it is told so; nothing falls back. Compiled code is first tried against NumPy on public
+numbers: code kept from another version is refused.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcredit.data.rows import Cells
+from fedcredit.errors import ConfigError
+from fedcredit.models import binned_numpy
+from fedcredit.models.binned_tables import BinnedTables
+from fedcredit.models.class_counts import ClassCounts, by_numpy
+from fedcredit.models.family import Kernel
+from fedcredit.models.scorecard_spec import MARGIN_LIMIT
+
+# Public rows on which kernels are compared, and institutions among them: two have none.
+_ROWS, _CELLS = 311, (7, 40, 200, 2)
+_OFFSETS = (0, 0, 5, 120, 120, 311)
+
+
+class Margins(Protocol):
+    """Log-odds of bad of every record, in units of 1/1024 logit."""
+
+    def __call__(self, tables: BinnedTables, cells: Cells) -> NDArray[np.int64]:
+        """Exact sums of the intercept and each cell's weight; shape (n,)."""
+        ...
+
+
+class ResidualSums(Protocol):
+    """Sums of integer residuals over the coordinates that records fall into."""
+
+    def __call__(
+        self,
+        tables: BinnedTables,
+        scale: int,
+        cells: Cells,
+        bad: NDArray[np.uint8],
+        offsets: NDArray[np.int64],
+    ) -> NDArray[np.int64]:
+        """One vector per institution; shape (m, length).
+
+        Parameters
+        ----------
+        scale
+            Lattice units per unit of residual, at most 4096.
+        cells, bad, offsets
+            As in `fedcredit.data.rows.Rows`; cells may be of any unsigned type, and lie in a mapped file.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BinnedKernel:
+    """The three functions that touch records."""
+
+    margins: Margins
+    residual_sums: ResidualSums
+    class_counts: ClassCounts
+
+
+NUMPY = BinnedKernel(binned_numpy.margins, binned_numpy.residual_sums, by_numpy)
+
+
+@lru_cache(maxsize=2)
+def binned_kernel_of(kernel: Kernel) -> BinnedKernel:
+    """A kernel; compiled code is compiled, or read from a cache, when it is first asked for.
+
+    Raises
+    ------
+    ConfigError
+        If there is no compiler, it has nowhere to keep what it compiled, or gives other integers.
+    """
+    if kernel == "numpy":
+        return NUMPY
+    if find_spec("numba") is None:
+        raise ConfigError("kernel=compiled needs numba; run: pip install 'fedcredit[fast]', or set kernel=numpy.")
+    try:
+        module = import_module("fedcredit.models.binned_compiled")
+    except RuntimeError as error:
+        raise ConfigError(
+            f"kernel=compiled cannot keep compiled code: {error}; name a folder of this user's own in NUMBA_CACHE_DIR."
+        ) from error
+    compiled = BinnedKernel(module.margins, module.residual_sums, module.class_counts)
+    if not _agree(compiled, NUMPY):
+        raise ConfigError(
+            "kernel=compiled gives other integers than NumPy on this machine; remove what numba kept (*.nbi, *.nbc) in "
+            "__pycache__ beside fedcredit/models/binned_compiled.py or in NUMBA_CACHE_DIR), or set kernel=numpy."
+        )
+    return compiled
+
+
+def _agree(one: BinnedKernel, other: BinnedKernel) -> bool:
+    """Whether both give the same integers on public numbers, in both types of cells."""
+    tables, offsets = _public_tables(), np.array(_OFFSETS, dtype=np.int64)
+    bad = (np.arange(_ROWS) % 3 == 0).astype(np.uint8)
+    wide = (_numbers(_ROWS * len(_CELLS)).reshape(_ROWS, -1) % np.array(_CELLS)).astype(np.uint16)
+
+    def found(kernel: BinnedKernel, cells: Cells) -> list[NDArray[np.int64]]:
+        return [
+            kernel.margins(tables, cells),
+            kernel.residual_sums(tables, 4096, cells, bad, offsets),
+            kernel.class_counts(_CELLS, cells, bad, offsets),
+        ]
+
+    expected = found(other, wide)
+    return all(
+        np.array_equal(own, same)
+        for cells in (wide, wide.astype(np.uint8))
+        for own, same in zip(found(one, cells), expected, strict=True)
+    )
+
+
+def _public_tables() -> BinnedTables:
+    """Three cells to a bin, and weights so large that some margins lie beyond the residual table."""
+    starts = np.cumsum([0, *_CELLS])
+    bins = [np.arange(size) // 3 for size in _CELLS]
+    first = np.cumsum([0, *(int(own.max()) + 1 for own in bins)])
+    places = np.concatenate([own + start for own, start in zip(bins, first[:-1], strict=True)])
+    weights = _numbers(len(places)) % (2 * MARGIN_LIMIT + 1) - MARGIN_LIMIT
+    return BinnedTables(starts, weights, places, 17, int(first[-1]), int(first[-1]) + 1)
+
+
+def _numbers(count: int) -> NDArray[np.int64]:
+    """Whole numbers of no particular order."""
+    return (np.arange(count, dtype=np.int64) * 2_654_435_761 + 12_289) % 1_000_003

@@ -47,6 +47,9 @@ def main() -> None:
         _run(asked, folders)
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(f"error: {sentence_of(error)}")
+    except KeyboardInterrupt:
+        kept = f"; finished points are kept, and run.dir={folders[0]} goes on with them" if folders else ""
+        sys.exit(f"interrupted{kept}.")
     except CheckError as error:
         raise SystemExit("\n".join(f"problem: {problem}" for problem in error.problems)) from error
     except FedcreditError as error:

@@ -159,9 +159,7 @@ def _axis(column: str, values: list[Cell]) -> Axis | None:
     if column == DEALING:
         return Axis(column, "how rows are dealt", tuple(sorted({str(value) for value in values}, key=_evenness)))
     known = {value for value in values if value is not None}
-    if column == PLACEMENT or not all(
-        isinstance(value, int | float) and not isinstance(value, bool) for value in known
-    ):
+    if any(isinstance(value, bool | str) for value in known):
         return None
     numbers = sorted(float(value) for value in known if isinstance(value, int | float))
     label = {EPSILON: "ε of the whole job", "settings.federation.alpha": "Dirichlet α (smaller is more uneven)"}

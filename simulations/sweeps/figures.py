@@ -32,7 +32,10 @@ STYLES: tuple[tuple[str, "Line", str], ...] = (
 )
 Line = str | tuple[int, tuple[int, ...]]
 # Line, and the mark that stands for it where positions have no order.
-RIVALS: dict[str, tuple[Line, str]] = {"pooled, no privacy": ((0, (6, 2)), "_"), "alone, no privacy": ((0, (1, 2)), "x")}
+RIVALS: dict[str, tuple[Line, str]] = {
+    "pooled, no privacy": ((0, (6, 2)), "_"),
+    "alone, no privacy": ((0, (1, 2)), "x"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +118,9 @@ def _panel(axes: Axes, axis: Axis, curves: Sequence[Curve]) -> None:
     for curve in curves:
         if curve.label in RIVALS:
             line, marker = RIVALS[curve.label]
-            style = {"linestyle": "none", "marker": marker, "markersize": 11} if axis.ticks else {"linestyle": line}
-            axes.plot(curve.x, curve.mean, color=INK, linewidth=1.2, label=curve.label, **style)
+            shape = ("none", marker) if axis.ticks else (line, "none")
+            axes.plot(curve.x, curve.mean, color=INK, linewidth=1.2, markersize=11, label=curve.label,
+                      linestyle=shape[0], marker=shape[1])  # fmt: skip
     if any(mean < 0 for curve in curves for mean in curve.mean):
         axes.axhline(0, color=INK, linewidth=0.8)
     _ticks(axes, axis, curves)
@@ -135,12 +139,12 @@ def _draw(axes: Axes, curve: Curve, x: Floats, line: Line, style: dict[str, Any]
 
 def _shifted(x: Sequence[float], axis: Axis, shift: float) -> Floats:
     """Move a curve's marks a little, so that the error bars of several do not hide each other."""
-    values = np.array(x)
-    if axis.ticks or values.size < 2:
-        return values + shift if axis.ticks else values
-    if axis.logarithmic:
-        return values * (values.max() / values.min()) ** shift
-    return values + shift * np.ptp(values)
+    values: Floats = np.array(x, dtype=np.float64)
+    if axis.logarithmic and values.size > 1:
+        values *= (x[-1] / x[0]) ** shift
+    elif axis.ticks or values.size > 1:
+        values += shift * (1.0 if axis.ticks else x[-1] - x[0])
+    return values
 
 
 def _ticks(axes: Axes, axis: Axis, curves: Sequence[Curve]) -> None:

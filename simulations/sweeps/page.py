@@ -70,9 +70,8 @@ def groups_of(rows: Sequence[Row]) -> dict[str, list[Row]]:
     names = dimensions(rows)
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        groups.setdefault(", ".join(_told(name, row) for name in names if _told(name, row)) or "all runs", []).append(
-            row
-        )
+        label = ", ".join(told for name in names if (told := _told(name, row)))
+        groups.setdefault(label or "all runs", []).append(row)
     return groups
 
 

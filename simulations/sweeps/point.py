@@ -11,7 +11,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ from fedcredit.errors import CheckError, ConfigError, FedcreditError
 from fedcredit.wire.canonical import canonical_json
 from simulations.config_tree import parse_config
 from simulations.dataset import DataSpec, load
-from simulations.flower_runner import runner_of
 from simulations.partition import PooledTable
 from simulations.results import RunResult
 from simulations.run import Prepared, execute, prepare
+from simulations.runners import runner_for
 from simulations.settings import data_spec, read_settings
 
 NOT_SETTINGS = ("run", "sweep", "hydra")
@@ -187,19 +187,23 @@ def run_point(config: Mapping[str, Any]) -> FinishedPoint:
     )
 
 
-@lru_cache(maxsize=8)
 def table_of(spec: DataSpec) -> tuple[DataDictionary, PooledTable]:
-    """Load a table once per process."""
+    """Load a table once per process, whatever the seed unless the seed draws its rows."""
+    return _loaded(spec if spec.rows is not None else replace(spec, seed=0))
+
+
+@lru_cache(maxsize=8)
+def _loaded(spec: DataSpec) -> tuple[DataDictionary, PooledTable]:
     return load(spec)
 
 
 def _result(prepared: Prepared) -> RunResult:
     """Function calls need no files; Flower's runtimes do, and theirs go when the point is done."""
-    runtime = prepared.settings.runtime
-    if runtime == "in_process":
-        return execute(prepared, None).result
+    run = runner_for(prepared.settings)
+    if prepared.settings.runtime in ("in_process", "cohort"):
+        return execute(prepared, None, runner=run).result
     with tempfile.TemporaryDirectory(prefix="fedcredit-") as scratch:
-        return execute(prepared, Path(scratch), runner=runner_of(runtime)).result
+        return execute(prepared, Path(scratch), runner=run).result
 
 
 def _file_hashes(config: Mapping[str, Any]) -> dict[str, str]:

@@ -5,6 +5,7 @@ passes between them is a configuration and text.
 """
 
 import os
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -36,7 +37,10 @@ def in_processes(configs: Sequence[Mapping[str, Any]], workers: int | None) -> I
         os.environ.setdefault(name, "1")
     context = get_context("forkserver")
     context.set_forkserver_preload([point_module.__name__])
-    pool = ProcessPoolExecutor(min(workers or cores(), len(configs)), mp_context=context)
+    n_processes = min(workers or cores(), len(configs))
+    pool = ProcessPoolExecutor(
+        min(workers or cores(), len(configs)), mp_context=context, initializer=_leave_interrupts_to_the_first
+    )
     try:
         tasks = {pool.submit(answer, config): index for index, config in enumerate(configs)}
         for task in as_completed(tasks):
@@ -48,6 +52,11 @@ def in_processes(configs: Sequence[Mapping[str, Any]], workers: int | None) -> I
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _leave_interrupts_to_the_first() -> None:
+    """Ctrl-C reaches every process; the first one ends the sweep, and the others finish what they have begun."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def cores() -> int:

@@ -45,12 +45,8 @@ def sweep(configs: Sequence[Mapping[str, Any]], folder: Path, console: Console) 
     console.print(f"sweep: {len(points)} points, {len(points) - len(missing)} of them finished before")
     for point in missing:
         _checked(point)
-    try:
-        for point, finished in _told(_finished(missing, parse_config(configs[0]).sweep), len(missing), console):
-            target.write(point, finished)
-    except KeyboardInterrupt:
-        console.print("interrupted; the same command with the same run.dir goes on.")
-        raise
+    for point, finished in _told(_finished(missing, parse_config(configs[0]).sweep), len(missing), console):
+        target.write(point, finished)
     console.print(sweep_table(summary_of(target.write_tables().values())))
     console.print(f"sweep: {target.path}", soft_wrap=True)
 

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -14,47 +15,53 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
 
 from fedcredit.errors import CheckError, FedcreditError
 from simulations.present import Narrator
-from simulations.results import RunResult
 from simulations.simulate import CONFIG_FOLDER, plain, run_config, sentence_of
+from simulations.sweeps.sweep import sweep
 
 
 def main() -> None:
     """Run what the command line asks for."""
     # Hydra then raises what is wrong with an override instead of printing a report of its own.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    asked: list[Any] = []
+    folders: list[Path] = []
+
+    @hydra.main(version_base="1.3", config_path=str(CONFIG_FOLDER), config_name="simulation")
+    def job(config: DictConfig) -> None:
+        # Hydra would go on with a sweep after any exception of a run but SystemExit.
+        try:
+            tree = plain(config)
+        except FedcreditError as error:
+            raise SystemExit(f"error: {error}") from error
+        asked.append(tree)
+        hydra_config = HydraConfig.get()
+        if hydra_config.mode is RunMode.MULTIRUN:
+            folders.append(Path(tree["run"]["dir"] or hydra_config.sweep.dir))
+
     try:
-        _job()
+        job()
+        _run(asked, folders)
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(f"error: {sentence_of(error)}")
-
-
-@hydra.main(version_base="1.3", config_path=str(CONFIG_FOLDER), config_name="simulation")
-def _job(config: DictConfig) -> RunResult:
-    # Hydra would go on with a sweep after any exception of a run but SystemExit.
-    try:
-        return _run(config, time.monotonic())
+    except KeyboardInterrupt:
+        kept = f"; finished points are kept, and run.dir={folders[0]} goes on with them" if folders else ""
+        sys.exit(f"interrupted{kept}.")
     except CheckError as error:
         raise SystemExit("\n".join(f"problem: {problem}" for problem in error.problems)) from error
     except FedcreditError as error:
-        raise SystemExit(f"error: {_place()}{error}") from error
+        raise SystemExit(f"error: {error}") from error
 
 
-def _place() -> str:
-    hydra_config = HydraConfig.get()
-    return f"run {hydra_config.job.num} of the sweep: " if hydra_config.mode is RunMode.MULTIRUN else ""
-
-
-def _run(config: DictConfig, started: float) -> RunResult:
-    tree, hydra_config = plain(config), HydraConfig.get()
-    if hydra_config.mode is RunMode.MULTIRUN:
-        tree["run"]["dir"] = str(Path(tree["run"]["dir"] or hydra_config.sweep.dir) / str(hydra_config.job.num))
-        print(f"run {hydra_config.job.num} of the sweep: {' '.join(hydra_config.overrides.task)}")
-    result, folder = run_config(tree, started, Narrator())
-    print(f"run: {folder}")
-    return result
+def _run(asked: list[Any], folders: list[Path]) -> None:
+    if folders:
+        sweep(asked, folders[0], Console(highlight=False))
+    elif asked:  # nothing is asked by --help and the like
+        _, folder = run_config(asked[0], time.monotonic(), Narrator())
+        print(f"run: {folder}")
 
 
 if __name__ == "__main__":

@@ -118,6 +118,14 @@ class RunKeys(_Keys):
     dir: Annotated[str, Field(min_length=1)] | None
 
 
+class SweepKeys(_Keys):
+    """How the points of a sweep are run."""
+
+    launcher: Literal["processes", "ray"]
+    workers: Annotated[int, Field(ge=1)] | None
+    address: Annotated[str, Field(min_length=1)] | None
+
+
 class ConfigTree(_Keys):
     """The whole tree; `model` is checked by its family."""
 
@@ -136,6 +144,7 @@ class ConfigTree(_Keys):
     network: NetworkKeys
     compare: bool
     run: RunKeys
+    sweep: SweepKeys
 
 
 def parse_config(config: Mapping[str, Any]) -> ConfigTree:

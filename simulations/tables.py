@@ -110,15 +110,20 @@ def sweep_table(points: Sequence[SweepPoint]) -> Group:
     for name in (*settings, "seeds"):
         table.add_column(name.replace(".", ".\n"), justify="right", no_wrap=True)
     table.add_column("columns", no_wrap=True)
-    for name in _SWEEP_AUC:
+    models = [name for name, read in _SWEEP_AUC.items() if _has_any(points, read)]
+    for name in models:
         table.add_column(name, justify="right", no_wrap=True)
     for point in points:
         shown = [point.settings.get(name, "") for name in settings]
         table.add_section()
         for view in views_of(point.runs[0]):
-            cells = [mean_and_sd([read(run, view) for run in point.runs]) for read in _SWEEP_AUC.values()]
+            cells = [mean_and_sd([_SWEEP_AUC[name](run, view) for run in point.runs]) for name in models]
             table.add_row(*shown, str(len(point.runs)), view, *cells)
     return Group(table, Text("* trained without privacy"))
+
+
+def _has_any(points: Sequence[SweepPoint], read: Callable[[RunResult, str], float | None]) -> bool:
+    return any(read(run, view) is not None for point in points for run in point.runs for view in views_of(run))
 
 
 def views_of(result: RunResult) -> list[str]:

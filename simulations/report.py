@@ -1,0 +1,119 @@
+"""``python -m simulations.report SWEEP``: what a sweep found, as figures (SVG and PNG) and one page.
+
+What is drawn follows from what varied: a curve over every quantity that has an order, and each institution's gain over
+training alone.
+"""
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedcredit.errors import FedcreditError
+from simulations.run_folder import STAMP
+from simulations.sweeps.curves import Picture, Row, axes_of, derived, named, pictures
+from simulations.sweeps.figures import Drawing, curve_figure, gain_figure
+from simulations.sweeps.page import (
+    MOST_NAMED,
+    SweepPage,
+    Table,
+    gain_table,
+    gains_of,
+    groups_of,
+    institution_table,
+    render,
+    settings_told,
+    utility_table,
+)
+from simulations.sweeps.rows import institution_rows, row_of
+from simulations.sweeps.store import SweepFolder
+
+MOST_DRAWN = 16
+"""Most settings whose gains are drawn row by row, and most columns of a table by institution."""
+_FIGURES = {"auc": ("AUC", "AUC on the test records"), "gain": ("Gain over alone", "gain in AUC over training alone")}
+
+
+def report(folder: Path) -> Path:
+    """Write ``report/index.html`` and ``report/figures/`` into a sweep's folder, and return the page's path.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds no finished point.
+    """
+    points = SweepFolder(folder).points()
+    rows: list[Row] = [*derived([row_of(name, point) for name, point in points.items()])]
+    members: list[Row] = [
+        *derived(
+            [{**row_of(name, point), **one} for name, point in points.items() for one in institution_rows(name, point)]
+        )
+    ]
+    groups = groups_of(rows)
+    by_setting = groups_of(members)
+    drawings = [*_curves(rows), *_gains(by_setting)]
+    varied, same = settings_told(rows)
+    page = SweepPage(
+        "Sweep: " + (", ".join(varied) or "one setting"), varied, same, len(rows), len(groups), drawings,
+        [utility_table(groups), *_gain_tables(by_setting)],
+    )  # fmt: skip
+    target = folder / "report"
+    (target / "figures").mkdir(parents=True, exist_ok=True)
+    (target / "NOT_PRIVATE.txt").write_text(STAMP, encoding="utf-8")
+    for drawing in drawings:
+        drawing.write(target / "figures")
+    (target / "index.html").write_text(render(page), encoding="utf-8")
+    return target / "index.html"
+
+
+def _curves(rows: list[Row]) -> list[Drawing]:
+    return [
+        curve_figure(picture, _file_name(figure, picture), _heading(title, picture), y_label)
+        for axis in axes_of(rows)
+        for figure, (title, y_label) in _FIGURES.items()
+        for picture in pictures(rows, axis, figure)
+        if any(picture.panels.values())
+    ]
+
+
+def _gains(by_setting: dict[str, list[Row]]) -> list[Drawing]:
+    gains = gains_of(by_setting)
+    shown = gains[:MOST_DRAWN]
+    left_out = f"; {len(gains) - len(shown)} more settings are in the table" if len(gains) > len(shown) else ""
+    heading = f"Gain of each institution over training alone{left_out}"
+    return [gain_figure(shown, "institutions", heading)] if shown else []
+
+
+def _gain_tables(by_setting: dict[str, list[Row]]) -> list[Table]:
+    gains = gains_of(by_setting)
+    if not gains:
+        return []
+    names = {str(row["institution"]) for rows in by_setting.values() for row in rows}
+    named_too = len(names) <= MOST_NAMED and len(by_setting) <= MOST_DRAWN
+    return [gain_table(gains), *([institution_table(by_setting)] if named_too else [])]
+
+
+def _heading(title: str, picture: Picture) -> str:
+    where = ", ".join(named(name, value) for name, value in picture.where.items())
+    return f"{title} by {picture.axis.label}" + (f"; {where}" if where else "")
+
+
+def _file_name(figure: str, picture: Picture) -> str:
+    words = [figure, "by", picture.axis.column.rpartition(".")[2]]
+    words += [f"{name.rpartition('.')[2]}-{value}" for name, value in picture.where.items()]
+    return re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(words)).strip("-").lower()
+
+
+def _command(
+    sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, as `python -m simulations -m` printed it.")],
+) -> None:
+    """Draw what a sweep found: curves, gains and one HTML page, into SWEEP/report."""
+    try:
+        typer.echo(f"report: {report(sweep).absolute()}")
+    except FedcreditError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    typer.run(_command)

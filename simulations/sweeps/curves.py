@@ -1,0 +1,213 @@
+"""From a sweep's tidy rows to curves: what varied, what stands on the axis, mean and spread over the seeds.
+
+An axis is a quantity that varied: ε, the number of institutions, how unevenly rows are dealt, or any other number.
+Curves of one picture differ in one more setting (the placement of noise, where it varied); each value of all others
+has a picture of its own.
+"""
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from simulations.sweeps.rows import Cell
+from simulations.sweeps.summary import SEEDS, varied
+
+Row = Mapping[str, Cell]
+PLACEMENT = "noise"
+EPSILON = "settings.privacy.epsilon"
+INSTITUTIONS = "run.institutions"
+DEALING = "rows dealt"
+_DEALT = ("settings.federation.split", "settings.federation.alpha", "settings.federation.split_column")
+_MEMBERS = ("settings.federation.banks", "settings.federation.hospitals")
+_PLACED = ("settings.privacy.placement",)
+_SOURCES = {"uci_credit": "columns by type", "uci_credit_flat": "all columns everywhere"}
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """What stands on the x axis.
+
+    Attributes
+    ----------
+    column
+        Of the rows.
+    label
+        In words.
+    ticks
+        Names of the positions 0, 1, …, or empty for a numeric axis.
+    logarithmic
+        Whether steps are ratios.
+    """
+
+    column: str
+    label: str
+    ticks: tuple[str, ...] = ()
+    logarithmic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Mean and sample standard deviation over the seeds; `flat` where it has no x of its own (no noise, no ε)."""
+
+    label: str
+    x: tuple[float, ...]
+    mean: tuple[float, ...]
+    stddev: tuple[float, ...]
+    flat: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One axis and one value of all other settings; curves per view."""
+
+    axis: Axis
+    where: Mapping[str, Cell]
+    panels: Mapping[str, tuple[Curve, ...]]
+
+
+def derived(rows: Sequence[Row]) -> list[dict[str, Cell]]:
+    """Rows whose varied settings are told in the reader's terms.
+
+    The placement is the one that took part (``auto`` chooses); institution numbers become one column; split, α, column
+    and the owners of the blocks become `DEALING`, unless α alone varied.
+    """
+    names = set(varied([dict(row) for row in rows]))
+    dealt = names & {*_DEALT, "settings.data.source"}
+    by_name = bool(dealt - {"settings.federation.alpha"})
+    members = {tuple(row[name] for name in _MEMBERS) for row in rows}
+    mixed = len(members) > len({row[INSTITUTIONS] for row in rows})
+    return [_derived(row, names, by_name=by_name, mixed=mixed) for row in rows]
+
+
+def dimensions(rows: Sequence[Row]) -> list[str]:
+    """Columns that vary, in the order in which they are asked to be an axis."""
+    names = dict.fromkeys([EPSILON, DEALING, INSTITUTIONS, *(name for row in rows for name in row), PLACEMENT])
+    derived_names = (DEALING, INSTITUTIONS, PLACEMENT)
+    asked = [name for name in names if name in derived_names or (name.startswith("settings.") and name not in SEEDS)]
+    return [name for name in asked if len({row.get(name) for row in rows if name != EPSILON or row.get(name)}) > 1]
+
+
+def axes_of(rows: Sequence[Row]) -> list[Axis]:
+    """Every varied quantity that has an order."""
+    return [axis for name in dimensions(rows) if (axis := _axis(name, [row.get(name) for row in rows])) is not None]
+
+
+def pictures(rows: Sequence[Row], axis: Axis, figure: str) -> list[Picture]:
+    """Curves of one figure (``auc`` or ``gain``) along an axis."""
+    others = [name for name in dimensions(rows) if name != axis.column]
+    series = PLACEMENT if PLACEMENT in others else (others[0] if others else None)
+    kept = [name for name in others if name != series]
+    facets: dict[tuple[Cell, ...], list[Row]] = {}
+    for row in rows:
+        facets.setdefault(tuple(row.get(name) for name in kept), []).append(row)
+    return [
+        Picture(
+            axis,
+            dict(zip(kept, values, strict=True)),
+            {view: tuple(_curves(chosen, axis, series, view, figure)) for view in views(rows)},
+        )
+        for values, chosen in facets.items()
+        if len({row.get(axis.column) for row in chosen}) > 1
+    ]
+
+
+def views(rows: Sequence[Row]) -> list[str]:
+    """Institution types whose columns the joint model was scored with."""
+    names = dict.fromkeys(name.split(".")[1] for row in rows for name in row if name.startswith("alone."))
+    return list(names)
+
+
+def mean_and_sd(values: Iterable[Cell]) -> tuple[float, float] | None:
+    """Mean and sample standard deviation of what is known; None of nothing."""
+    known = [float(value) for value in values if isinstance(value, int | float)]
+    return (statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else 0.0) if known else None
+
+
+def named(column: str, value: Cell) -> str:
+    """A setting in a legend or heading: ``rounds 20``; a placement or a dealing speaks for itself."""
+    text = "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    if column == DEALING:
+        return text
+    return f"{text} noise" if column == PLACEMENT else f"{label_of(column)} {text}"
+
+
+def label_of(column: str) -> str:
+    """A column in words."""
+    known = {EPSILON: "ε", INSTITUTIONS: "institutions", "settings.federation.alpha": "Dirichlet α"}
+    return known.get(column, column.removeprefix("settings.").replace("federation.", "").replace("model.", ""))
+
+
+def _derived(row: Row, names: set[str], *, by_name: bool, mixed: bool) -> dict[str, Cell]:
+    hidden = {*_PLACED, *_MEMBERS, "settings.privacy.delta"} | ({*_DEALT, "settings.data.source"} if by_name else set())
+    kept = {name: value for name, value in row.items() if name not in hidden}
+    kept[PLACEMENT] = row["run.placement"]
+    if mixed:
+        kept["settings.banks : hospitals"] = " : ".join(str(row[name]) for name in _MEMBERS)
+    if by_name:
+        kept[DEALING] = _dealing(row, with_source="settings.data.source" in names)
+    return kept
+
+
+def _dealing(row: Row, *, with_source: bool) -> str:
+    split, alpha, column = (row[name] for name in _DEALT)
+    words = {"dirichlet": f"Dirichlet α = {alpha:g}", "column": f"by {column}"}.get(str(split), str(split))
+    source = str(row["settings.data.source"])
+    return f"{words}, {_SOURCES.get(source, source)}" if with_source else words
+
+
+def _axis(column: str, values: list[Cell]) -> Axis | None:
+    if column == DEALING:
+        return Axis(column, "how rows are dealt", tuple(sorted({str(value) for value in values}, key=_evenness)))
+    known = {value for value in values if value is not None}
+    if any(isinstance(value, bool | str) for value in known):
+        return None
+    numbers = sorted(float(value) for value in known if isinstance(value, int | float))
+    label = {EPSILON: "ε of the whole job", "settings.federation.alpha": "Dirichlet α (smaller is more uneven)"}
+    ratio = numbers[0] > 0 and numbers[-1] >= 4 * numbers[0]
+    return Axis(column, label.get(column, label_of(column)), (), ratio)
+
+
+def _evenness(dealing: str) -> tuple[int, float, str]:
+    """Even dealings first, then ever smaller α, then columns."""
+    if dealing.startswith("iid"):
+        return 0, 0.0, dealing
+    alpha = dealing.removeprefix("Dirichlet α = ").split(",")[0]
+    return (1, -float(alpha), dealing) if dealing.startswith("Dirichlet") else (2, 0.0, dealing)
+
+
+def _curves(rows: Sequence[Row], axis: Axis, series: str | None, view: str, figure: str) -> Iterable[Curve]:
+    column = f"joint.{view}.auc" if figure == "auc" else f"gain.{view}.auc"
+    by_series: dict[Cell, list[Row]] = {}
+    for row in rows:
+        by_series.setdefault(row.get(series) if series else None, []).append(row)
+    for value in sorted(by_series, key=_numbers_first):
+        label = named(series, value) if series else "joint"
+        label = "joint, no noise" if label == "none noise" else label
+        yield from _curve(label, by_series[value], axis, column)
+    if figure == "auc":
+        yield from _curve("pooled, no privacy", rows, axis, f"pooled.{view}.auc")
+        yield from _curve("alone, no privacy", rows, axis, f"alone.{view}.auc")
+
+
+def _curve(label: str, rows: Sequence[Row], axis: Axis, column: str) -> Iterable[Curve]:
+    by_x: dict[float, list[Cell]] = {}
+    for row in rows:
+        if (x := _position(axis, row.get(axis.column))) is not None:
+            by_x.setdefault(x, []).append(row.get(column))
+    points = [(x, both) for x in sorted(by_x) if (both := mean_and_sd(by_x[x])) is not None]
+    if points:
+        means, stddevs = zip(*(both for _, both in points), strict=True)
+        yield Curve(label, tuple(x for x, _ in points), means, stddevs)
+    elif not by_x and (both := mean_and_sd(row.get(column) for row in rows)) is not None:
+        yield Curve(label, (), (both[0],), (both[1],), flat=True)
+
+
+def _position(axis: Axis, value: Cell) -> float | None:
+    if axis.ticks:
+        return float(axis.ticks.index(str(value)))
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _numbers_first(value: Cell) -> tuple[bool, float, str]:
+    number = isinstance(value, int | float)
+    return not number, float(value) if isinstance(value, int | float) else 0.0, str(value)

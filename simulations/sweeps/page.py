@@ -1,0 +1,197 @@
+"""The page of a sweep: one self-contained HTML file with the figures, the tables behind them and what they cannot say.
+
+No script, no network. Every text is escaped by the template engine; only the SVG that `figures` drew is trusted.
+"""
+
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from simulations.sweeps.curves import EPSILON, PLACEMENT, Row, dimensions, label_of, mean_and_sd, named, views
+from simulations.sweeps.figures import INK, Drawing, Gains
+from simulations.sweeps.rows import Cell
+
+_TEMPLATES = Path(__file__).parents[1] / "templates"
+_MODELS = {"joint": "joint", "same_type": "same type", "alone": "alone*", "pooled": "pooled*"}
+MOST_NAMED = 60
+"""Most institutions that are listed one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Headings and rows of text."""
+
+    heading: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPage:
+    """What the page shows.
+
+    Attributes
+    ----------
+    varied
+        Each setting that varied, in words, with its values.
+    same
+        Settings that all runs share.
+    n_runs, n_settings
+        Runs, and settings that are told apart once seeds are left out.
+    """
+
+    title: str
+    varied: Mapping[str, str]
+    same: Mapping[str, str]
+    n_runs: int
+    n_settings: int
+    drawings: Sequence[Drawing]
+    tables: Sequence[Table]
+
+
+def render(page: SweepPage) -> str:
+    """Return the page as HTML text."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    figures = [(drawing, Markup(_inline(drawing))) for drawing in page.drawings]  # noqa: S704  (drawn by us)
+    return environment.get_template("sweep.html.jinja").render(page=page, figures=figures)
+
+
+def groups_of(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows that differ in a seed only, by what tells them apart; in the rows' order."""
+    names = dimensions(rows)
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        label = ", ".join(told for name in names if (told := _told(name, row)))
+        groups.setdefault(label or "all runs", []).append(row)
+    return groups
+
+
+def utility_table(groups: Mapping[str, Sequence[Row]]) -> Table:
+    """Test AUC of every model under every setting, mean ± standard deviation over the seeds."""
+    rows = [row for group in groups.values() for row in group]
+    columns = {
+        f"{words}, {view}": f"{model}.{view}.auc"
+        for view in views(rows)
+        for model, words in _MODELS.items()
+        if any(row.get(f"{model}.{view}.auc") is not None for row in rows)
+    }
+    body = [
+        (label, str(len(group)), *(_pm(mean_and_sd(row.get(name) for row in group)) for name in columns.values()))
+        for label, group in groups.items()
+    ]
+    return Table(
+        "AUC on the test records",
+        ("setting", "runs", *columns),
+        tuple(body),
+        "Exact, mean ± standard deviation over the seeds. The word after the comma is the type whose columns are used. "
+        "* trained without privacy; alone is the mean over the institutions of that type.",
+    )
+
+
+def gains_of(institutions: Mapping[str, Sequence[Row]]) -> list[Gains]:
+    """Each institution's gain, mean over the seeds, under every setting that has one."""
+    found = []
+    for label, rows in institutions.items():
+        by_kind: dict[str, list[float]] = {}
+        for (kind, _), values in _by_institution(rows, "gain.auc").items():
+            by_kind.setdefault(kind, []).append(statistics.fmean(values))
+        if by_kind:
+            found.append(Gains(label, {kind: tuple(values) for kind, values in by_kind.items()}))
+    return found
+
+
+def gain_table(gains: Sequence[Gains]) -> Table:
+    """How many institutions gain, and by how much."""
+    body = [
+        (
+            one.label,
+            kind,
+            f"{sum(value > 0 for value in values)} of {len(values)}",
+            *(f"{figure(values):+.4f}" for figure in (min, statistics.median, max, statistics.fmean)),
+        )
+        for one in gains
+        for kind, values in one.by_kind.items()
+    ]
+    return Table(
+        "What institutions gain over training alone",
+        ("setting", "type", "gain", "least", "median", "most", "mean"),
+        tuple(body),
+        "Joint model's AUC less the institution's own, which is trained without any privacy; both on the whole test "
+        "set with the institution's columns.",
+    )
+
+
+def institution_table(institutions: Mapping[str, Sequence[Row]]) -> Table:
+    """Every institution by name: its AUC alone, and what it gains under each setting."""
+    alone: dict[str, list[float]] = {}
+    gained: dict[str, dict[str, str]] = {}
+    for label, rows in institutions.items():
+        for (_, name), values in _by_institution(rows, "alone.auc").items():
+            alone.setdefault(name, []).extend(values)
+        for (_, name), values in _by_institution(rows, "gain.auc").items():
+            gained.setdefault(name, {})[label] = _pm(mean_and_sd(values), signed=True)
+    body = [
+        (name, _pm(mean_and_sd(values)), *(gained.get(name, {}).get(label, "") for label in institutions))
+        for name, values in alone.items()
+    ]
+    return Table(
+        "Each institution's gain",
+        ("institution", "AUC alone", *institutions),
+        tuple(body),
+        "Gain in AUC of the joint model over the institution's own; mean ± standard deviation over the seeds.",
+    )
+
+
+def _by_institution(rows: Sequence[Row], column: str) -> dict[tuple[str, str], list[float]]:
+    found: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        if isinstance(value := row.get(column), float):
+            found.setdefault((str(row["kind"]), str(row["institution"])), []).append(value)
+    return found
+
+
+def _told(name: str, row: Row) -> str:
+    if name == EPSILON and row.get(name) is None:
+        return ""
+    if name == PLACEMENT and row.get(name) == "none":
+        return "no noise"
+    return named(name, row.get(name))
+
+
+def settings_told(rows: Sequence[Row]) -> tuple[dict[str, str], dict[str, str]]:
+    """What varied, with its values, and what all runs share."""
+    names = dimensions(rows)
+    varied = {label_of(name): ", ".join(dict.fromkeys(_value(row.get(name)) for row in rows)) for name in names}
+    same = {
+        name.removeprefix("settings."): _value(value)
+        for name, value in rows[0].items()
+        if name.startswith("settings.") and name not in names and all(row.get(name) == value for row in rows)
+    }
+    return varied, same
+
+
+def _value(value: Cell) -> str:
+    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _pm(both: tuple[float, float] | None, *, signed: bool = False) -> str:
+    if both is None:
+        return ""
+    return f"{both[0]:+.4f} ± {both[1]:.4f}" if signed else f"{both[0]:.4f} ± {both[1]:.4f}"
+
+
+def _inline(drawing: Drawing) -> str:
+    """Return the SVG for embedding: the page's text colour, and ids of its own."""
+    body = re.sub(r"<metadata>.*?</metadata>", "", drawing.svg[drawing.svg.index("<svg") :], flags=re.DOTALL)
+    body = re.sub(r'\bid="', f'id="{drawing.name}-', body)
+    body = body.replace("url(#", f"url(#{drawing.name}-").replace('xlink:href="#', f'xlink:href="#{drawing.name}-')
+    return body.replace(INK, "currentColor").replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)

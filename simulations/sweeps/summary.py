@@ -1,0 +1,31 @@
+"""Points of a sweep that differ in a seed only, together."""
+
+import json
+from collections.abc import Iterable
+
+from simulations.results import RunResult, SweepPoint
+from simulations.sweeps.point import FinishedPoint
+from simulations.sweeps.rows import Cell, flat_settings
+
+SEEDS = ("settings.seed", "settings.noise.seed")
+
+
+def summary_of(points: Iterable[FinishedPoint]) -> list[SweepPoint]:
+    """Group points that differ in a seed only; of the settings, keep those that vary."""
+    taken = [(flat_settings(point.settings), point.result) for point in points]
+    names = varied([settings for settings, _ in taken])
+    groups: dict[str, tuple[dict[str, str], list[RunResult]]] = {}
+    for settings, result in taken:
+        shown = {name.removeprefix("settings."): _text(settings[name]) for name in names if name in settings}
+        groups.setdefault(json.dumps(shown), (shown, []))[1].append(result)
+    return [SweepPoint(settings, tuple(results)) for settings, results in groups.values()]
+
+
+def varied(rows: list[dict[str, Cell]]) -> list[str]:
+    """Names of the settings that differ between rows, seeds left out; a row that lacks one differs."""
+    names = dict.fromkeys(name for row in rows for name in row if name.startswith("settings.") and name not in SEEDS)
+    return [name for name in names if len({(row.get(name), name in row) for row in rows}) > 1]
+
+
+def _text(value: Cell) -> str:
+    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -137,7 +137,7 @@ def _join(federation, custodian: Custodian):
 def test_the_experiment_joins_both_views_within_its_budget(tmp_path: Path):
     folder = tmp_path / "run"
     table = own_table.overrides(own_table.write(tmp_path / "table.csv", own_table.rows(3000)))
-    few = ["privacy.epsilon=8", "+model.rounds=4", "noise.seed=3", f"run.dir={folder}"]
+    few = ["privacy.epsilon=8", "+model.rounds=4", "federation.hospitals=1", "noise.seed=3", f"run.dir={folder}"]
     result = simulate(["experiment=uci_joint", *table, *few])
     assert result.joint.by_view["all"] != result.joint.by_view["bank"]
     assert result.joint.by_view["all"].auc > 0.6

@@ -56,11 +56,7 @@ def contract_problems(document: Mapping[str, Any]) -> list[str]:
     blocks = [b for b in _items(document.get("blocks")) if isinstance(b, str)]
     features = [f for f in _items(document.get("features")) if isinstance(f, Mapping)]
     types = document.get("institution_types")
-    owns = {
-        str(kind): _items(entry.get("owns"))
-        for kind, entry in (types.items() if isinstance(types, Mapping) else ())
-        if isinstance(entry, Mapping)
-    }
+    owns = {kind: _items(entry.get("owns")) for kind, entry in _mappings(types)}
     names = [str(f["name"]) for f in features if f.get("name")]
     used = {f.get("block") for f in features}
     owned = {block for listed in owns.values() for block in listed}
@@ -79,6 +75,12 @@ def contract_problems(document: Mapping[str, Any]) -> list[str]:
     ]
     out += [
         f"{kind}: owns the block {b!r} twice; list it once" for kind, listed in owns.items() for b in _twice(listed)
+    ]
+    out += [
+        f"{kind}: thin_when_missing names {name!r}, which it does not own; name features of its own blocks"
+        for kind, entry in _mappings(types)
+        for name in _items(entry.get("thin_when_missing"))
+        if name not in {f.get("name") for f in features if f.get("block") in owns[kind]}
     ]
     out += [f"no feature is in the block {b!r}; remove the block" for b in blocks if features and b not in used]
     out += [f"no institution type owns the block {b!r}; give it an owner" for b in blocks if owns and b not in owned]
@@ -140,6 +142,11 @@ def _atom_problems(
         low, high = limits
         out += [f"the atom {a:g} is outside the range [{low:g}, {high:g}]" for a in atoms if not low <= a <= high]
     return out
+
+
+def _mappings(value: object) -> list[tuple[str, Mapping[str, Any]]]:
+    entries = value.items() if isinstance(value, Mapping) else ()
+    return [(str(name), entry) for name, entry in entries if isinstance(entry, Mapping)]
 
 
 def _items(value: object) -> list[Any]:

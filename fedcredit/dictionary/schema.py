@@ -19,9 +19,11 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -98,6 +100,7 @@ class CategoriesGrid(Strict):
 NumericGrid = SignedLogGrid | LinearGrid | IntegersGrid | EdgesGrid
 Grid = Annotated[NumericGrid | CategoriesGrid, Field(discriminator="kind")]
 FeatureType = Literal["number", "integer", "category"]
+_LINKING = ("consent", "thin_when_missing")
 Monotone = Literal["none", "increasing", "decreasing"]
 DataClass = Literal["public", "private", "sensitive", "sensitive-health"]
 
@@ -187,6 +190,17 @@ class Target(Strict):
     """Length of the window in which the outcome is observed."""
 
 
+class Consent(Strict):
+    """The column that says whether a person's rows may be linked with another institution's.
+
+    A token names the wording that the person agreed to. Whoever has no token, or another one, has not agreed.
+    """
+
+    column: Text
+    granted: Annotated[tuple[Code, ...], Field(min_length=1)]
+    """Tokens that allow linking."""
+
+
 class InstitutionType(Strict):
     """A kind of institution: the blocks that it holds and the outcome that it observes."""
 
@@ -194,6 +208,16 @@ class InstitutionType(Strict):
     target: Target
     id_column: str | None = None
     """Usual name of the column with the person's (or the row's) id."""
+    consent: Consent | None = None
+    """Where consent to linking stands; None where no row may be linked."""
+    thin_when_missing: tuple[Name, ...] = ()
+    """Features of the type's own: a person of whom none is known has a thin file; empty where files are all thick."""
+
+    @model_serializer(mode="wrap")
+    def _only_declared(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A dictionary that declares neither keeps the digest that it had before either existed.
+        written: dict[str, Any] = dump(self)
+        return {name: value for name, value in written.items() if value or name not in _LINKING}
 
 
 class DataDictionary(Strict):

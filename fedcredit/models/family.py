@@ -185,6 +185,7 @@ _MODULES = {
     "mlp": "fedcredit.models.mlp_family",
     "additive": "fedcredit.models.additive_family",
     "module": "fedcredit.models.module_family",
+    "joint": "fedcredit.models.joint_family",
 }
 
 

@@ -9,8 +9,9 @@ from fedcredit.wire.messages import Role
 
 _RESIDUALS = "in each bin of each feature and per institution type, the sum of (predicted - observed) over the records"
 _GRADIENTS = "per weight, the sum of the records' clipped gradients"
+_LINKED = "good and bad linked training records in each bin of own view, other block and file"
 TRAINED: Mapping[str, str] = MappingProxyType(
-    {"scorecard": _RESIDUALS, "additive": _RESIDUALS, "mlp": _GRADIENTS, "module": _GRADIENTS}
+    {"scorecard": _RESIDUALS, "additive": _RESIDUALS, "mlp": _GRADIENTS, "module": _GRADIENTS, "joint": _LINKED}
 )
 """By model family, what a training round sums."""
 

@@ -1,0 +1,1 @@
+"""Linked rows: persons of whom two institutions know something, joined at one of them with the person's consent."""

@@ -1,0 +1,249 @@
+"""The joint view in a simulation: a linked job after the base job, within one budget.
+
+The base job gives the released model; linked rows are scored with it; a second, ordinary job over the institutions that
+hold linked rows fits the joint view. Both jobs are charged to the same population, so their costs must add up to the
+target: a public share of it is the linked job's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedcredit.data.roles import content_fingerprint
+from fedcredit.data.rows import Dataset, Rows, single
+from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.errors import ConfigError, PrivacyError
+from fedcredit.linked.dictionary import linked_dictionary
+from fedcredit.linked.scores import block_steps, file_codes, linked_cells, own_view
+from fedcredit.models.family import family_of
+from fedcredit.models.joint_release import JointView, read_joint_view
+from fedcredit.models.joint_spec import JointSpec
+from fedcredit.plan import Placement, Plan, PrivacyTerms
+from fedcredit.planning import BudgetShares, accountant_for
+from fedcredit.privacy.accounting import GaussianAccountant
+from fedcredit.privacy.statement import planned_cost
+from fedcredit.wire.canonical import canonical_json, digest
+from simulations.comparisons import Scores, privacy_of_fewer
+from simulations.federation import Institution, JobOutcome, JobSpec, found, run_in_process
+from simulations.placement import Masks
+
+SHARES = BudgetShares(preflight=15, train=69, evaluate=6)
+"""Of the linked job: its one message is worth more rounds than preflight, which places its bins."""
+
+_KEY = b"simulated institution key (not secret)"
+_EPSILON_STEPS = 10**6
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedRows:
+    """Customers of one institution of whom another one knows something, and who consent.
+
+    Attributes
+    ----------
+    own
+        Shape (n, J_own): grid cells of the holder's features, in the base dictionary's order.
+    other
+        Shape (n, J_other): grid cells of the other type's features.
+    bad
+        Shape (n,): the holder's own outcome.
+    """
+
+    own: NDArray[np.uint16]
+    other: NDArray[np.uint16]
+    bad: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedInstitution:
+    """One institution's linked rows in the two roles, which are those of the base job."""
+
+    id: str
+    train: LinkedRows
+    evaluate: LinkedRows
+
+
+@dataclass(frozen=True, slots=True)
+class JointOutcome:
+    """A fitted joint view.
+
+    Attributes
+    ----------
+    base, linked
+        Dictionaries of the two jobs.
+    kind, other
+        Whose customers are scored, and whose block is added.
+    released
+        JSON value of the base model.
+    job
+        The linked job.
+    """
+
+    base: DataDictionary
+    linked: DataDictionary
+    kind: str
+    other: str
+    released: Mapping[str, Any]
+    job: JobOutcome
+
+    @property
+    def view(self) -> JointView:
+        """The released joint view."""
+        return read_joint_view(family_of(self.job.plan.model.family).release(self.job.progress.state))
+
+    def score(self, own: NDArray[np.uint16], other: NDArray[np.uint16]) -> Scores:
+        """Score linked persons; the shapes are those of `LinkedRows`."""
+        family = family_of(self.job.plan.model.family)
+        cells = cells_of(self.base, self.linked, self.released, self.kind, self.other, own, other)
+        margins = family.margins(
+            self.job.plan.model, self.linked, self.kind, family.final(self.job.progress.state), cells
+        )
+        return Scores(1.0 / (1.0 + np.exp(-margins / 1024.0)))
+
+
+def split_budget(privacy: PrivacyTerms, percent: int) -> tuple[PrivacyTerms, PrivacyTerms]:
+    """Terms of the base and of the linked job, whose costs together meet the target.
+
+    Parameters
+    ----------
+    percent
+        The linked job's share of the whole cost.
+
+    Raises
+    ------
+    PrivacyError
+        If the share leaves one of the jobs nothing.
+    """
+    if not 1 <= percent <= 99:
+        raise PrivacyError(f"the linked job's share of the cost must be 1 to 99 percent, got {percent}.")
+    epsilon, delta = privacy.epsilon, privacy.delta
+    if epsilon is None or delta is None:
+        return privacy, privacy
+    accountant = GaussianAccountant.for_target(epsilon, delta)
+    base, linked = (
+        _largest_epsilon(accountant, epsilon, delta, share) for share in ((100 - percent), percent)
+    )
+    return privacy.model_copy(update={"epsilon": base}), privacy.model_copy(update={"epsilon": linked})
+
+
+def run_joint(
+    base: DataDictionary,
+    outcome: JobOutcome,
+    institutions: tuple[LinkedInstitution, ...],
+    kinds: tuple[str, str],
+    spec: JobSpec,
+    masks: Masks = "auto",
+) -> JointOutcome:
+    """Fit the joint view over linked rows.
+
+    Parameters
+    ----------
+    outcome
+        The finished base job.
+    kinds
+        Whose customers are scored, and whose block is added.
+    spec
+        The linked job: a model of family ``joint`` (or any other over the linked dictionary), and the terms that
+        `split_budget` gave.
+
+    Raises
+    ------
+    ConfigError, PrivacyError
+        If the job cannot be planned.
+    """
+    kind, other = kinds
+    released = family_of(outcome.plan.model.family).release(outcome.progress.state)
+    linked = linked_dictionary(base, kind, other, digest("model", canonical_json(released)))
+    members = tuple(
+        Institution(one.id, kind, _dataset(base, linked, released, kinds, one)) for one in institutions
+    )
+    own = replace(spec, privacy=privacy_of_fewer(spec, len(members), masks))
+    job = run_in_process(found(linked, members, own), own)
+    return JointOutcome(base, linked, kind, other, released, job)
+
+
+def require_within(target: PrivacyTerms, kind: str, *plans: Plan) -> None:
+    """Check that some plans' costs for one institution type meet a target together.
+
+    Raises
+    ------
+    PrivacyError
+        If they do not.
+    """
+    if target.placement is Placement.NONE or target.epsilon is None or target.delta is None:
+        return
+    accountant = GaussianAccountant.for_target(target.epsilon, target.delta)
+    cost = sum(planned_cost(plan, kind, accountant) for plan in plans)
+    if cost > accountant.budget:
+        raise PrivacyError(
+            f"the base and the linked job together cost a {kind} more than epsilon {target.epsilon}; split it anew."
+        )
+
+
+def linked_spec(job: JobSpec, privacy: PrivacyTerms, model: JointSpec) -> JobSpec:
+    """The linked job that follows a base job: its own model and budget shares, everything else the same.
+
+    Raises
+    ------
+    ConfigError
+        If the base job is sampled: its ledger counts by another unit than shares of mu².
+    """
+    if not isinstance(accountant_for(job.privacy, _rate(job)), GaussianAccountant) and job.privacy.epsilon:
+        raise ConfigError(
+            f"a joint view after a sampled base job of family {job.model.family!r} is not supported; use a family of "
+            "whole batches."
+        )
+    return replace(job, name="linked", model=model, privacy=privacy, shares=SHARES, kernel="numpy")
+
+
+def cells_of(
+    base: DataDictionary,
+    linked: DataDictionary,
+    released: Mapping[str, Any],
+    kind: str,
+    other: str,
+    own: NDArray[np.uint16],
+    others: NDArray[np.uint16],
+) -> NDArray[np.uint16]:
+    """Grid cells of linked rows under the linked dictionary; shape (n, 3)."""
+    return linked_cells(
+        linked,
+        own_view(released, base, kind, own),
+        block_steps(released, base, kind, other, others),
+        file_codes(base, kind, own),
+    )
+
+
+def _rate(job: JobSpec) -> float:
+    return float(getattr(job.model, "sampling_rate", 1.0))
+
+
+def _largest_epsilon(accountant: GaussianAccountant, epsilon: float, delta: float, percent: int) -> float:
+    """The largest epsilon, in millionths, whose cost is at most a share of the accountant's budget."""
+    share = accountant.budget * percent / 100
+    steps = int(epsilon * _EPSILON_STEPS)
+    low = 0
+    while steps - low > 1:
+        middle = (low + steps) // 2
+        low, steps = (middle, steps) if accountant.target(middle / _EPSILON_STEPS, delta) <= share else (low, middle)
+    return low / _EPSILON_STEPS
+
+
+def _dataset(
+    base: DataDictionary,
+    linked: DataDictionary,
+    released: Mapping[str, Any],
+    kinds: tuple[str, str],
+    one: LinkedInstitution,
+) -> Dataset:
+    train, evaluate = (_rows(base, linked, released, kinds, part) for part in (one.train, one.evaluate))
+    cells, bad = np.concatenate([train.cells, evaluate.cells]), np.concatenate([train.bad, evaluate.bad])
+    return Dataset(kinds[0], train, evaluate, content_fingerprint(_KEY, cells, bad, None))
+
+
+def _rows(
+    base: DataDictionary, linked: DataDictionary, released: Mapping[str, Any], kinds: tuple[str, str], part: LinkedRows
+) -> Rows:
+    return single(cells_of(base, linked, released, *kinds, part.own, part.other), part.bad)

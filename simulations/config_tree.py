@@ -31,10 +31,11 @@ class _Keys(BaseModel):
 class DataKeys(_Keys):
     """Which table."""
 
-    source: Literal["uci_credit", "uci_credit_flat", "file"]
+    source: Literal["uci_credit", "uci_credit_flat", "file", "synthetic"]
     path: str | None
     dictionary: str | None
     mapping: str | None
+    population: dict[str, bool | int | float | str | list[bool | int | float | str]] | None = None
 
 
 class SharesKeys(_Keys):

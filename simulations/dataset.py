@@ -27,7 +27,10 @@ _KEY = b"simulated institution key (not secret)"
 
 @dataclass(frozen=True, slots=True)
 class DataSpec:
-    """Which table: ``uci_credit``, ``uci_credit_flat``, or ``file`` with a path, a dictionary and perhaps a mapping."""
+    """Which table: ``uci_credit``, ``uci_credit_flat``, or ``file`` with a path, a dictionary and perhaps a mapping.
+
+    ``synthetic`` is drawn, not read: `simulations.population`.
+    """
 
     source: str
     path: str | None = None
@@ -114,10 +117,14 @@ def _open(spec: DataSpec) -> tuple[DataDictionary, Source]:
             return uci_dictionary(flat=True), TableSource(load_uci())
         case "file" if spec.path is not None and spec.dictionary is not None:
             return load_dictionary(spec.dictionary), open_source(spec_of(spec.path))
+        case "synthetic":
+            raise ConfigError("data=synthetic has no table to read; its populations run with runtime=in_process.")
         case "file":
             raise ConfigError("data=file needs data.path and data.dictionary.")
         case other:
-            raise ConfigError(f"data.source={other!r} is unknown; choose uci_credit, uci_credit_flat or file.")
+            raise ConfigError(
+                f"data.source={other!r} is unknown; choose uci_credit, uci_credit_flat, file or synthetic."
+            )
 
 
 def _pool(spec: DataSpec, source: Source, quantised: Quantised) -> PooledTable:

@@ -122,9 +122,7 @@ def split_budget(privacy: PrivacyTerms, percent: int) -> tuple[PrivacyTerms, Pri
     if epsilon is None or delta is None:
         return privacy, privacy
     accountant = GaussianAccountant.for_target(epsilon, delta)
-    base, linked = (
-        _largest_epsilon(accountant, epsilon, delta, share) for share in ((100 - percent), percent)
-    )
+    base, linked = (_largest_epsilon(accountant, epsilon, delta, share) for share in ((100 - percent), percent))
     return privacy.model_copy(update={"epsilon": base}), privacy.model_copy(update={"epsilon": linked})
 
 
@@ -156,9 +154,7 @@ def run_joint(
     kind, other = kinds
     released = family_of(outcome.plan.model.family).release(outcome.progress.state)
     linked = linked_dictionary(base, kind, other, digest("model", canonical_json(released)))
-    members = tuple(
-        Institution(one.id, kind, _dataset(base, linked, released, kinds, one)) for one in institutions
-    )
+    members = tuple(Institution(one.id, kind, _dataset(base, linked, released, kinds, one)) for one in institutions)
     own = replace(spec, privacy=privacy_of_fewer(spec, len(members), masks))
     job = run_in_process(found(linked, members, own), own)
     return JointOutcome(base, linked, kind, other, released, job)

@@ -51,6 +51,15 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Split:
+    """A table with the row numbers of training and test; exists only in a simulation."""
+
+    table: PooledTable
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
 class SplitSpec:
     """How to deal: `kind` is ``iid``, ``dirichlet`` (skewed by label with concentration `alpha` > 0) or ``column``."""
 

@@ -11,6 +11,9 @@ from fedcredit.dictionary.schema import DataDictionary, parse_dictionary
 from simulations.population.drawing import SYNTHETIC, Population
 
 SEGMENTS = ("region", "rural", "thin_file", "micro_business")
+CONSENT = "linking-v1"
+"""Token of those who let bank and hospital link their rows."""
+
 _METADATA = {b"SYNTHETIC": SYNTHETIC.encode()}
 _DICTIONARY = "dictionary.yaml"
 
@@ -69,7 +72,8 @@ def truth_table(population: Population) -> pa.Table:
 
 def _table(population: Population, rows: NDArray[np.int64], names: list[str]) -> pa.Table:
     columns = {name: _column(population.columns[name][rows]) for name in names}
-    return _stamped({"person_id": population.ids(rows), **columns, "consent": population.places.consent[rows]})
+    consent = np.where(population.places.consent[rows], CONSENT, "")
+    return _stamped({"person_id": population.ids(rows), **columns, "consent": _column(consent)})
 
 
 def _column(values: NDArray[Any]) -> Any:  # noqa: ANN401  (an Arrow array)

@@ -1,9 +1,10 @@
 """Logistic regression on released counts: the weights know how much of each count is noise.
 
 A cell holds noisy numbers of goods and bads. Its residual ``bad - (good + bad) p`` is linear in them, so noise moves it
-without bias; its variance is that of sampling plus that of the noise. Each cell is weighted by the share of its
-variance that is sampling (the optimal estimating function for that variance), and a Gaussian prior takes over where
-nothing is left: under heavy noise the answer is the prior's. All of it is post-processing of one release.
+without bias; its variance is that of sampling plus that of the noise. Each cell is weighted by the inverse of that
+variance (the optimal estimating function), and a Gaussian prior takes over where nothing is left: under heavy noise the
+answer is the prior's. A cell stands for all scores inside it, so its probability is a mean over nodes: the probability
+at the mean score would be off wherever a cell is wide. All of it is post-processing of one release.
 
 Arithmetic is elementwise NumPy in a fixed order, without BLAS, as everywhere at the coordinator.
 
@@ -31,7 +32,9 @@ class CellCounts:
     Attributes
     ----------
     design
-        Shape (C, P): what each coefficient is multiplied by.
+        Shape (C, M, P): at each of a cell's M nodes, what each coefficient is multiplied by.
+    shares
+        Shape (C, M): which share of the cell's records each node stands for; sums to 1 over nodes.
     good, bad
         Shape (C,): released counts in records; may be negative.
     expected
@@ -41,6 +44,7 @@ class CellCounts:
     """
 
     design: Floats
+    shares: Floats
     good: Floats
     bad: Floats
     expected: Floats
@@ -60,6 +64,25 @@ class Coefficients:
         return np.sqrt(np.diagonal(self.covariance))
 
 
+@dataclass(frozen=True, slots=True)
+class Residuals:
+    """What the counts say against some coefficients.
+
+    Attributes
+    ----------
+    value
+        Shape (C,): bads beyond those that were to be expected.
+    variance
+        Shape (C,): of `value`, from sampling and noise.
+    slope
+        Shape (C, P): expected bads per unit of each coefficient.
+    """
+
+    value: Floats
+    variance: Floats
+    slope: Floats
+
+
 def fit(cells: CellCounts, prior_mean: Floats, prior_precision: Floats) -> Coefficients:
     """Find the coefficients that the counts and the prior agree on.
 
@@ -75,32 +98,32 @@ def fit(cells: CellCounts, prior_mean: Floats, prior_precision: Floats) -> Coeff
     """
     values = prior_mean.copy()
     for _ in range(_MOST_STEPS):
-        score, information = _equations(cells, values)
+        score, information = _equations(residuals(cells, values))
         step = solve(information + prior_precision, (score - product(prior_precision, values - prior_mean))[:, None])
         largest = float(np.max(np.abs(step)))
         values = values + step[:, 0] / max(1.0, largest)
         if largest < _CLOSE:
             break
-    information = _equations(cells, values)[1]
+    information = _equations(residuals(cells, values))[1]
     return Coefficients(values, solve(information + prior_precision, np.eye(len(values))))
 
 
-def sampling_share(cells: CellCounts, probability: Floats) -> tuple[Floats, Floats]:
-    """Per cell the curvature ``n p (1 - p)``, and which share of the residual's variance it is; shapes (C,)."""
-    curvature = cells.expected * probability * (1 - probability)
-    noise = cells.noise_variance * (probability**2 + (1 - probability) ** 2)
-    return curvature, curvature / np.maximum(curvature + noise, 1e-12)
+def residuals(cells: CellCounts, values: Floats) -> Residuals:
+    """Compare the released counts with what the coefficients predict."""
+    logits = np.clip(np.add.reduce(cells.design * values, axis=2), -30.0, 30.0)
+    at_node = 1.0 / (1.0 + np.exp(-logits))
+    p = np.add.reduce(cells.shares * at_node, axis=1)
+    weight = cells.expected[:, None] * cells.shares * at_node * (1 - at_node)
+    noise = cells.noise_variance * (p**2 + (1 - p) ** 2)
+    return Residuals(
+        cells.bad - (cells.good + cells.bad) * p,
+        np.maximum(cells.expected * p * (1 - p) + noise, 1e-12),
+        np.add.reduce(weight[:, :, None] * cells.design, axis=1),
+    )
 
 
-def probabilities(design: Floats, values: Floats) -> Floats:
-    """Probability of bad in each cell; shape (C,)."""
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(product(design, values), -30.0, 30.0))))
-
-
-def _equations(cells: CellCounts, values: Floats) -> tuple[Floats, Floats]:
-    p = probabilities(cells.design, values)
-    curvature, share = sampling_share(cells, p)
-    residual = share * (cells.bad - (cells.good + cells.bad) * p)
-    score = np.add.reduce(residual[:, None] * cells.design, axis=0)
-    weighted = (share * curvature)[:, None] * cells.design
-    return score, np.add.reduce(weighted[:, :, None] * cells.design[:, None, :], axis=0)
+def _equations(found: Residuals) -> tuple[Floats, Floats]:
+    """Estimating function and its expected slope; shapes (P,) and (P, P)."""
+    weighted = found.slope / found.variance[:, None]
+    score = np.add.reduce(weighted * found.value[:, None], axis=0)
+    return score, np.add.reduce(weighted[:, :, None] * found.slope[:, None, :], axis=0)

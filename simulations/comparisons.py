@@ -52,8 +52,8 @@ def score_outcome(
 ) -> dict[str, Scores]:
     """Score the test set in every view that the job's institutions can serve.
 
-    No linked rows exist, so lambda = 0: a person known to both types is scored with the first type's view, and `all` is
-    that view.
+    Without linked rows lambda = 0: a person known to both types is scored with the first type's view, and `all` is that
+    view. A joint view (`simulations.joint_view`) takes its place where one was fitted.
     """
     model = family_of(outcome.plan.model.family).final(outcome.progress.state)
     kinds = tuple(dict.fromkeys(member.kind for member in outcome.plan.roster.members))

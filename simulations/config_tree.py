@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from fedcredit.errors import ConfigError
 from fedcredit.models.family import Kernel
+from fedcredit.models.joint_spec import Fit
 from simulations.placement import Masks
 
 MAX_SEED = 2**32 - 1
@@ -77,6 +78,13 @@ class NoiseKeys(_Keys):
     seed: Annotated[int, Field(ge=0)] | None
 
 
+class LinkedKeys(_Keys):
+    """The linked job that fits a joint view; 0 percent of the cost where no linked rows are declared."""
+
+    percent: Annotated[int, Field(ge=0, le=50)]
+    fit: Fit
+
+
 class EvaluationKeys(_Keys):
     """The released score histogram."""
 
@@ -97,6 +105,7 @@ class ConfigTree(_Keys):
     model: dict[str, Any]
     privacy: PrivacyKeys
     federation: FederationKeys
+    linked: LinkedKeys
     seed: Seed
     noise: NoiseKeys
     masks: Masks

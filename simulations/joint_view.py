@@ -5,8 +5,10 @@ hold linked rows fits the joint view. Both jobs are charged to the same populati
 target: a public share of it is the linked job's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,10 +26,11 @@ from fedcredit.models.joint_spec import JointSpec
 from fedcredit.plan import Placement, Plan, PrivacyTerms
 from fedcredit.planning import BudgetShares, accountant_for
 from fedcredit.privacy.accounting import GaussianAccountant
-from fedcredit.privacy.statement import planned_cost
+from fedcredit.privacy.statement import PrivacyStatement, planned_cost
 from fedcredit.wire.canonical import canonical_json, digest
 from simulations.comparisons import Scores, privacy_of_fewer
 from simulations.federation import Institution, JobOutcome, JobSpec, found, run_in_process
+from simulations.partition import Part, PooledTable
 from simulations.placement import Masks
 
 SHARES = BudgetShares(preflight=15, train=69, evaluate=6)
@@ -132,7 +135,9 @@ def run_joint(
     institutions: tuple[LinkedInstitution, ...],
     kinds: tuple[str, str],
     spec: JobSpec,
+    *,
     masks: Masks = "auto",
+    folder: Path | None = None,
 ) -> JointOutcome:
     """Fit the joint view over linked rows.
 
@@ -145,6 +150,10 @@ def run_joint(
     spec
         The linked job: a model of family ``joint`` (or any other over the linked dictionary), and the terms that
         `split_budget` gave.
+    masks
+        As asked for.
+    folder
+        Where ledgers and the job store go; None keeps them in memory.
 
     Raises
     ------
@@ -156,7 +165,9 @@ def run_joint(
     linked = linked_dictionary(base, kind, other, digest("model", canonical_json(released)))
     members = tuple(Institution(one.id, kind, _dataset(base, linked, released, kinds, one)) for one in institutions)
     own = replace(spec, privacy=privacy_of_fewer(spec, len(members), masks))
-    job = run_in_process(found(linked, members, own), own)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    job = run_in_process(found(linked, members, own), own, folder=folder)
     return JointOutcome(base, linked, kind, other, released, job)
 
 
@@ -209,6 +220,80 @@ def cells_of(
         own_view(released, base, kind, own),
         block_steps(released, base, kind, other, others),
         file_codes(base, kind, own),
+    )
+
+
+def kinds_of(dictionary: DataDictionary) -> tuple[str, str]:
+    """Whose customers get a joint view, and whose block is added: the first two types of a dictionary.
+
+    Raises
+    ------
+    ConfigError
+        If there are not two.
+    """
+    if len(dictionary.kinds) < 2:
+        raise ConfigError(
+            f"dictionary {dictionary.name!r} has one institution type; a joint view needs two. Set linked.percent=0."
+        )
+    return dictionary.kinds[0], dictionary.kinds[1]
+
+
+def link_all(
+    dictionary: DataDictionary, table: PooledTable, parts: Sequence[Part], names: Sequence[tuple[str, str]]
+) -> tuple[LinkedInstitution, ...]:
+    """Link every row of the first type's institutions with the second type's columns of the same row."""
+    kind, other = kinds_of(dictionary)
+    own, others = list(dictionary.owned(kind)), list(dictionary.owned(other))
+
+    def rows(chosen: NDArray[np.int64]) -> LinkedRows:
+        cells = table.cells[chosen]
+        return LinkedRows(cells[:, own], cells[:, others], table.bad[chosen])
+
+    return tuple(
+        LinkedInstitution(name, rows(part.train), rows(part.test))
+        for (name, of_kind), part in zip(names, parts, strict=True)
+        if of_kind == kind
+    )
+
+
+def added_up(
+    base: Mapping[str, PrivacyStatement], linked: Mapping[str, PrivacyStatement]
+) -> dict[str, PrivacyStatement]:
+    """What each institution spent in both jobs together; costs in mu² add up."""
+    return {name: _sum(one, linked[name]) if name in linked else one for name, one in base.items()}
+
+
+def linked_note(linked: JobSpec | None, target: PrivacyTerms, n_institutions: int) -> tuple[str, ...]:
+    """What a reader of the plan has to know of the linked job, if there is one."""
+    if linked is None:
+        return ()
+    rows = f"A linked job over the consented linked rows of {n_institutions} institutions follows and fits a joint view"
+    if linked.privacy.epsilon is None:
+        return (f"{rows}.",)
+    return (f"{rows}; its ε is {linked.privacy.epsilon:.3g}, and both jobs together keep ε = {target.epsilon:g}.",)
+
+
+def _sum(first: PrivacyStatement, second: PrivacyStatement) -> PrivacyStatement:
+    delta = first.delta
+    if delta is None:
+        return first
+
+    def added(mine: float | None, theirs: float | None) -> float | None:
+        if mine is None or theirs is None:
+            return None
+        costs = [GaussianAccountant.for_target(epsilon, delta).budget for epsilon in (mine, theirs) if epsilon]
+        total = sum(costs, Fraction(0))
+        return GaussianAccountant(total).epsilon(total, delta) if total else 0.0
+
+    return replace(
+        first,
+        epsilon_outsider=added(first.epsilon_outsider, second.epsilon_outsider),
+        epsilon_t=added(first.epsilon_t, second.epsilon_t),
+        epsilon_all_others=added(first.epsilon_all_others, second.epsilon_all_others),
+        epsilon_one_colludes=added(first.epsilon_one_colludes, second.epsilon_one_colludes),
+        epsilon_half_collude=added(first.epsilon_half_collude, second.epsilon_half_collude),
+        epsilon_planned=added(first.epsilon_planned, second.epsilon_planned),
+        epsilon_spent=added(first.epsilon_spent, second.epsilon_spent),
     )
 
 

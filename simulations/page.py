@@ -46,6 +46,10 @@ _NO_JOINT_VIEW = (
     "No view that joins both institution types' columns for one person was validated: λ = 0, since no "
     "consented linked rows were declared. Each customer is scored with the columns of one type."
 )
+_JOINT_VIEW = (
+    "The column “all” is a joint view: own view and other block, weighed by λ = {:.2f} where enough is known of a "
+    "person. It was fitted on linked rows of this table, in which every customer is taken to consent."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ class RunPage:
     points_scale
         What the points mean, one sentence; empty without points.
     joint_weight
-        λ of the joint view; 0 where none was fitted.
+        λ of the joint view for persons with a thick file; None where none was fitted.
     limits
         Limits of the data, one sentence each.
     """
@@ -114,7 +118,7 @@ class RunPage:
     figures: Sequence[PageFigure]
     points: Sequence[Points]
     points_scale: str
-    joint_weight: float
+    joint_weight: float | None
     limits: Sequence[str]
 
 
@@ -154,9 +158,15 @@ def render_page(page: RunPage) -> str:
         views=[(view, tables.view_rows(page.result, view)) for view in tables.views_of(page.result)],
         figures=[(figure, Markup(inline_svg(figure.drawing, figure.name))) for figure in page.figures],  # noqa: S704 (drawn by us)
         points=_points_blocks(page.points),
-        limits=[*page.limits, *([_NO_JOINT_VIEW] if page.joint_weight == 0 else []), *_ALWAYS_LIMITS],
+        limits=[*page.limits, *_joint_view_limits(page.joint_weight), *_ALWAYS_LIMITS],
         federated=tables.federated_sentence(page.result),
     )
+
+
+def _joint_view_limits(weight: float | None) -> list[str]:
+    if weight is None:
+        return [_NO_JOINT_VIEW]
+    return [_JOINT_VIEW.format(weight)]
 
 
 def _participants(page: RunPage) -> list[tuple[str, str, str, str, list[str]]]:

@@ -5,7 +5,7 @@ Nothing here trains or adds noise; it starts jobs and reads what they released.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,6 +25,16 @@ from fedcredit.privacy.statement import planned_cost, statement
 from simulations.comparisons import ALL_COLUMNS, Scores, run_alone, run_pooled, run_same_type, score_outcome, views
 from simulations.dataset import institutions_of
 from simulations.federation import Federation, JobOutcome, JobSpec, found, noise_label, run_in_process
+from simulations.joint_view import (
+    JointOutcome,
+    LinkedInstitution,
+    added_up,
+    kinds_of,
+    link_all,
+    linked_note,
+    require_within,
+    run_joint,
+)
 from simulations.partition import PooledTable, deal, institution_ids, train_and_test
 from simulations.placement import mask_label
 from simulations.plan_words import coordinator_sees, joint_note, plan_notes
@@ -50,6 +60,7 @@ class Prepared:
     table: PooledTable
     federation: Federation
     started: float
+    linked: tuple[LinkedInstitution, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +82,7 @@ class Finished:
     outcome: JobOutcome
     released: FederatedMetrics | None
     comparison: Comparison
+    joint_view: JointOutcome | None = None
 
 
 def prepare(settings: Settings, dictionary: DataDictionary, table: PooledTable, started: float) -> Prepared:
@@ -84,7 +96,8 @@ def prepare(settings: Settings, dictionary: DataDictionary, table: PooledTable, 
     names = list(institution_ids(settings.banks, settings.hospitals))
     parts = deal(table, len(names), settings.split, settings.seed)
     institutions = institutions_of(dictionary, table, parts, names)
-    return Prepared(settings, dictionary, table, found(dictionary, institutions, settings.job), started)
+    linked = link_all(dictionary, table, parts, names) if settings.linked is not None else ()
+    return Prepared(settings, dictionary, table, found(dictionary, institutions, settings.job), started, linked)
 
 
 def in_process(
@@ -114,8 +127,10 @@ def execute(
     """
     settings = prepared.settings
     begun = time.monotonic()
+    announce = on_comparison or (lambda _: None)
     outcome = runner(prepared.federation, settings.job, folder, on_decided)
-    comparison = _compare(prepared, outcome, on_comparison or (lambda _: None))
+    joint_view = _joint_view(prepared, outcome, folder, announce)
+    comparison = _compare(prepared, outcome, joint_view, announce)
     released = federated_metrics(outcome.plan, prepared.dictionary, outcome.progress)
     result = RunResult(
         joint=_model_result(comparison.labels, comparison.joint),
@@ -126,7 +141,7 @@ def execute(
             for name, (kind, scores) in comparison.alone.items()
         },
         federated=_federated(released),
-        privacy=outcome.statements,
+        privacy=outcome.statements if joint_view is None else added_up(outcome.statements, joint_view.job.statements),
         epsilon_joint=epsilons_joint(outcome.plan),
         noise=noise_label(settings.job),
         placement=outcome.plan.privacy.placement.value,
@@ -134,7 +149,7 @@ def execute(
         seconds_start=round(begun - prepared.started, 3),
         seconds_total=round(time.monotonic() - prepared.started, 3),
     )
-    return Finished(result, outcome, released, comparison)
+    return Finished(result, outcome, released, comparison, joint_view)
 
 
 def plan_summary(prepared: Prepared) -> PlanSummary:
@@ -144,7 +159,11 @@ def plan_summary(prepared: Prepared) -> PlanSummary:
         institutions=tuple(_institution_plan(prepared, plan, member.id) for member in plan.roster.members),
         n_colluders=plan.privacy.colluders,
         coordinator_sees=coordinator_sees(plan),
-        notes=plan_notes(plan, prepared.dictionary, prepared.settings.placement) + joint_note(epsilons_joint(plan)),
+        notes=(
+            *plan_notes(plan, prepared.dictionary, prepared.settings.placement),
+            *joint_note(epsilons_joint(plan)),
+            *linked_note(prepared.settings.linked, prepared.settings.target, len(prepared.linked)),
+        ),
     )
 
 
@@ -173,10 +192,34 @@ def exact(labels: NDArray[np.uint8], scores: Scores) -> Metrics:
     )
 
 
-def _compare(prepared: Prepared, outcome: JobOutcome, announce: Callable[[str], None]) -> Comparison:
-    dictionary, table, spec = prepared.dictionary, prepared.table, prepared.settings.job
+def _joint_view(
+    prepared: Prepared, outcome: JobOutcome, folder: Path | None, announce: Callable[[str], None]
+) -> JointOutcome | None:
+    """Fit the joint view, where linked rows are declared."""
+    settings = prepared.settings
+    if settings.linked is None:
+        return None
+    announce("joint view")
+    place = folder / "linked" if folder else None
+    found = run_joint(
+        prepared.dictionary, outcome, prepared.linked, kinds_of(prepared.dictionary), settings.linked, folder=place
+    )
+    require_within(settings.target, found.kind, outcome.plan, found.job.plan)
+    return found
+
+
+def _compare(
+    prepared: Prepared, outcome: JobOutcome, joint_view: JointOutcome | None, announce: Callable[[str], None]
+) -> Comparison:
+    dictionary, table = prepared.dictionary, prepared.table
+    spec = replace(prepared.settings.job, privacy=prepared.settings.target)
     train, test = train_and_test(table, prepared.settings.seed)
     joint = score_outcome(dictionary, outcome, table, test)
+    if joint_view is not None:
+        own, other = (
+            table.cells[test][:, list(dictionary.owned(kind))] for kind in (joint_view.kind, joint_view.other)
+        )
+        joint[ALL_COLUMNS] = joint_view.score(own, other)
     if not prepared.settings.compare:
         return Comparison(table.bad[test], joint, {}, {}, {})
     institutions = prepared.federation.institutions

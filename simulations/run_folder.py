@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import yaml
 
+from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import ConfigError
 from fedcredit.job.released import released_files
 from fedcredit.job.store import JobStore
@@ -25,6 +26,7 @@ from fedcredit.verify.run_files import RELEASED, STORE
 from fedcredit.wire.canonical import canonical_json
 from server.results import write_files
 from simulations.drawings import figures_of
+from simulations.federation import JobOutcome
 from simulations.page import UCI_LIMITS, Points, RunPage, render_page
 from simulations.results import PlanSummary
 from simulations.run import Finished, Prepared
@@ -95,7 +97,7 @@ class RunFolder:
             figures=figures,
             points=[Points(row.feature, row.label, row.points) for row in rows],
             points_scale=rows[0].scale_sentence if rows else "",
-            joint_weight=0.0,
+            joint_weight=_joint_weight(finished),
             limits=UCI_LIMITS if prepared.settings.data.source.startswith("uci") else (),
         )
         (self.path / "figures").mkdir()
@@ -116,16 +118,26 @@ class RunFolder:
             (self.path / name).write_text(text, encoding="utf-8")
         for name, content in weight_files(released).items():
             (self.path / name).write_bytes(content)
-        self._release(prepared, finished)
+        _release(self.path, prepared.dictionary, outcome)
+        if finished.joint_view is not None:
+            _release(self.path / "linked", finished.joint_view.linked, finished.joint_view.job)
 
-    def _release(self, prepared: Prepared, finished: Finished) -> None:
-        """Write what a deployed coordinator would, for `fedcredit verify`; over Flower it is there already."""
-        outcome, folder = finished.outcome, self.path / RELEASED
-        if folder.exists():
-            return
-        with JobStore(self.path / STORE, outcome.plan.to_bytes()) as store:
-            receipts = store.packets("release")
-        write_files(folder, released_files(outcome.plan, prepared.dictionary, outcome.progress, receipts))
+
+def _release(place: Path, dictionary: DataDictionary, outcome: JobOutcome) -> None:
+    """Write what a deployed coordinator would, for `fedcredit verify`; over Flower it is there already."""
+    folder = place / RELEASED
+    if folder.exists():
+        return
+    with JobStore(place / STORE, outcome.plan.to_bytes()) as store:
+        receipts = store.packets("release")
+    write_files(folder, released_files(outcome.plan, dictionary, outcome.progress, receipts))
+
+
+def _joint_weight(finished: Finished) -> float | None:
+    if finished.joint_view is None:
+        return None
+    view = finished.joint_view.view
+    return view.files["thick"].weight / view.weight_scale
 
 
 def _csv(rows: tuple[PointsRow, ...]) -> str:

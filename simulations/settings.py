@@ -4,7 +4,7 @@ The only place that reads the configuration tree.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from fedcredit.errors import ConfigError
 from fedcredit.evaluation.score_grid import default_n_bins
 from fedcredit.models.family import family_of
+from fedcredit.models.joint_spec import JointSpec
 from fedcredit.models.module_source import read_source, require_neural
 from fedcredit.models.specs import ModelSpec
 from fedcredit.plan import EvaluationTerms, Placement, PrivacyTerms
@@ -23,6 +24,7 @@ from fedcredit.roster import FEWEST_MEMBERS
 from simulations.config_tree import ConfigTree, PrivacyKeys, first_problem, parse_config
 from simulations.dataset import DataSpec
 from simulations.federation import JobSpec
+from simulations.joint_view import linked_spec, split_budget
 from simulations.partition import TEST_FRACTION, SplitSpec
 from simulations.placement import AUTO, Masks, local_steps_of, masks_for, placement_for
 
@@ -35,6 +37,10 @@ class Settings:
     ----------
     job
         The joint job; comparisons derive theirs from it.
+    linked
+        The linked job that follows it, or None where no linked rows are declared.
+    target
+        The terms that both jobs meet together; those of `job` where it is alone.
     placement, masks
         As asked for, ``auto`` included; `job` holds what follows from the number of institutions.
     run_dir
@@ -46,6 +52,8 @@ class Settings:
     hospitals: int
     split: SplitSpec
     job: JobSpec
+    linked: JobSpec | None
+    target: PrivacyTerms
     placement: str
     masks: Masks
     seed: int
@@ -74,20 +82,24 @@ def read_settings(config: Mapping[str, Any], n_rows: int) -> Settings:
     model = _model(tree.model)
     _check_kernel(tree, model)
     privacy = _privacy_terms(tree, n_rows, local_steps_of(model))
+    job = JobSpec(
+        name="joint",
+        model=model,
+        privacy=privacy,
+        shares=shares,
+        evaluation=_evaluation(tree, n_rows, privacy, shares),
+        noise_seed=tree.noise.seed,
+        kernel=tree.kernel,
+    )
+    base, linked = _jobs(tree, job)
     return Settings(
         data=data_spec(config),
         banks=tree.federation.banks,
         hospitals=tree.federation.hospitals,
         split=SplitSpec(tree.federation.split, tree.federation.alpha),
-        job=JobSpec(
-            name="joint",
-            model=model,
-            privacy=privacy,
-            shares=shares,
-            evaluation=_evaluation(tree, n_rows, privacy, shares),
-            noise_seed=tree.noise.seed,
-            kernel=tree.kernel,
-        ),
+        job=base,
+        linked=linked,
+        target=privacy,
         placement=tree.privacy.placement,
         masks=tree.masks,
         seed=tree.seed,
@@ -95,6 +107,16 @@ def read_settings(config: Mapping[str, Any], n_rows: int) -> Settings:
         compare=tree.compare,
         run_dir=run_dir(config),
     )
+
+
+def _jobs(tree: ConfigTree, job: JobSpec) -> tuple[JobSpec, JobSpec | None]:
+    """The base job, and the linked one if any; together they cost what the one asked for would."""
+    if tree.linked.percent == 0:
+        return job, None
+    if tree.runtime != "in_process":
+        raise ConfigError(f"linked.percent={tree.linked.percent} needs runtime=in_process, got {tree.runtime}.")
+    base, linked = split_budget(job.privacy, tree.linked.percent)
+    return replace(job, privacy=base), linked_spec(job, linked, JointSpec(fit=tree.linked.fit))
 
 
 def data_spec(config: Mapping[str, Any]) -> DataSpec:

@@ -57,7 +57,8 @@ def block_steps(
     found = explain(released, dictionary, other, cells)
     block_of = {feature.name: feature.block for feature in dictionary.features}
     chosen = [block_of[name] in blocks for name in found.features]
-    return np.rint(np.add.reduce(found.values[:, chosen], axis=1) / OTHER_STEP).astype(np.int64)
+    added: Floats = np.add.reduce(found.values[:, chosen], axis=1)
+    return np.rint(added / OTHER_STEP).astype(np.int64)
 
 
 def file_codes(dictionary: DataDictionary, kind: str, cells: NDArray[np.uint16]) -> NDArray[np.int64]:
@@ -84,7 +85,9 @@ def linked_cells(
     """
     columns = [
         quantise_numbers(values, feature.cuts, *feature.range)
-        for values, feature in zip((own, steps * OTHER_STEP), linked.features, strict=False)
+        for values, feature in zip(
+            (own, np.asarray(steps * OTHER_STEP, dtype=np.float64)), linked.features, strict=False
+        )
         if feature.range is not None
     ]
     return np.column_stack([*columns, quantise_codes(files, len(FILES))])

@@ -12,10 +12,14 @@ from numpy.typing import NDArray
 from fedcredit.binning import base_rate
 from fedcredit.errors import WireError
 from fedcredit.models.joint_layout import JointLayout
+from fedcredit.models.scorecard_spec import WEIGHT_SCALE
 from fedcredit.models.step_filter import smooth
 from fedcredit.preflight import Preflight
 
 Floats = NDArray[np.float64]
+N_NODES = 5
+"""Scores by which a bin is represented."""
+
 _FEWEST = 2
 # Correlation of the densities of neighbouring grid cells, which are a small part of the scores' spread.
 _NEIGHBOUR_CORRELATION = 0.95
@@ -53,29 +57,44 @@ def decode(plan: JointLayout, model: bytes) -> JointBins:
     return JointBins(own, other)
 
 
-def density(counts: Floats, noise_stddev: float) -> Floats:
+def density(counts: Floats, noise_stddev: float, records: float) -> Floats:
     """Records in each value cell, smoothed as far as there is noise; shape (n_cells - 1,), not negative.
 
     Parameters
     ----------
     counts
         Shape (n_cells, 2): released goods and bads of each grid cell, the missing one last.
+    records
+        Public number of records, to which noisy counts are lowered: setting negative ones to 0 alone would fill the
+        empty ends of the scale.
     """
     totals = counts[:-1].sum(axis=1)
     noise = 2 * noise_stddev**2
     if not noise:
-        return np.maximum(totals, 0.0)
+        return np.asarray(np.maximum(totals, 0.0))
     signal = max(float(np.add.reduce(totals**2)) / len(totals) - noise, noise / 100)
     place = np.arange(len(totals))
     covariance = signal * _NEIGHBOUR_CORRELATION ** np.abs(place[:, None] - place)
-    return np.maximum(smooth(totals, np.full(len(totals), noise), covariance), 0.0)
+    return _lowered(smooth(totals, np.full(len(totals), noise), covariance), records)
 
 
-def number_of_bins(most: int, records: float, rate: float, noise_variance: float) -> int:
-    """How many bins of each score tell the most about the weight of one beside the other.
+def _lowered(values: Floats, total: float) -> Floats:
+    """The nearest values that are not negative and sum to `total`: all lowered by one number, and cut at 0."""
+    falling = np.sort(values)[::-1]
+    excess = (np.cumsum(falling) - total) / np.arange(1, len(values) + 1)
+    held = np.flatnonzero(falling > excess)
+    return np.asarray(np.maximum(values - excess[held[-1] if len(held) else 0], 0.0))
+
+
+def numbers_of_bins(most: tuple[int, int], records: float, rate: float, noise_variance: float) -> tuple[int, int]:
+    """How many bins of own view and other block tell the most about the weight of the other block.
+
+    The own view takes twice as many: what it says within a wide bin would be taken for the other block's.
 
     Parameters
     ----------
+    most
+        The layout's numbers.
     records
         Public number of records.
     rate
@@ -83,21 +102,25 @@ def number_of_bins(most: int, records: float, rate: float, noise_variance: float
     noise_variance
         Of one released count.
     """
+    choices = [(min(2 * k, most[0]), k) for k in range(_FEWEST, most[1] + 1)]
 
-    def told(bins: int) -> float:
-        curvature = records * rate * (1 - rate) / bins**2
+    def told(bins: tuple[int, int]) -> float:
+        curvature = records * rate * (1 - rate) / (bins[0] * bins[1])
         noise = noise_variance * (rate**2 + (1 - rate) ** 2)
         # Equal bins of a normal score keep about 1 - K^-1.5 of its variance.
-        return float((1 - bins**-1.5) ** 2 * curvature / max(curvature + noise, 1e-12))
+        kept = (1 - bins[0] ** -1.5) * (1 - bins[1] ** -1.5)
+        return float(kept * curvature / max(curvature + noise, 1e-12))
 
-    return max(range(_FEWEST, most + 1), key=told)
+    return max(choices, key=told)
 
 
 def equal_bins(mass: Floats, n_bins: int) -> NDArray[np.int64]:
     """Grid cell to bin, about equal in mass; shape (len(mass) + 1,), the missing cell last, with the middle bin."""
     total = float(np.add.reduce(mass))
     reached = np.cumsum(mass) - mass / 2
-    bins = np.minimum((reached * n_bins / max(total, 1e-12)).astype(np.int64), n_bins - 1)
+    wanted = np.minimum((reached * n_bins / max(total, 1e-12)).astype(np.int64), n_bins - 1)
+    # A cell that holds more than one bin's share leaves a number out.
+    bins = np.unique(wanted, return_inverse=True)[1].astype(np.int64)
     return np.append(bins, bins[int(np.searchsorted(reached, total / 2).clip(0, len(bins) - 1))])
 
 
@@ -112,17 +135,19 @@ def choose(plan: JointLayout, preflight: Preflight, records: float, noise_stddev
         Of one count of that message, in records.
     """
     rate = base_rate(preflight.counts[2])
-    masses = [density(preflight.counts[i], preflight.noise_stddev[i]) for i in (0, 1)]
-    own, other = (
-        equal_bins(mass, number_of_bins(most, records, rate, noise_stddev**2))
-        for mass, most in zip(masses, plan.shape[:2], strict=True)
-    )
+    masses = [density(preflight.counts[i], preflight.noise_stddev[i], records) for i in (0, 1)]
+    numbers = numbers_of_bins((plan.shape[0], plan.shape[1]), records, rate, noise_stddev**2)
+    own, other = (equal_bins(mass, number) for mass, number in zip(masses, numbers, strict=True))
     return JointBins(own, other)
 
 
-def bin_values(mass: Floats, bins: NDArray[np.int64], values: NDArray[np.int64]) -> Floats:
-    """Mean score of each bin, in logits; shape (B,). A bin without mass stands at the middle of its cells."""
-    weight = np.append(mass, 0.0)
-    weight = np.where(np.bincount(bins, weights=weight)[bins] > 0, weight, 1.0)
-    sums = np.bincount(bins, weights=weight * values / 1024)
-    return np.asarray(sums / np.maximum(np.bincount(bins, weights=weight), 1e-12))
+def bin_nodes(mass: Floats, bins: NDArray[np.int64], values: NDArray[np.int64]) -> Floats:
+    """Scores that stand for each bin's records, each for the same share of them; logits, shape (B, `N_NODES`)."""
+    weight, logits = mass, values[:-1] / WEIGHT_SCALE
+    out = []
+    for label in range(int(bins.max()) + 1):
+        inside = bins[:-1] == label
+        here = weight[inside] if np.add.reduce(weight[inside]) > 0 else np.ones(int(inside.sum()))
+        reached = (np.cumsum(here) - here / 2) / np.add.reduce(here)
+        out.append(np.interp((np.arange(N_NODES) + 0.5) / N_NODES, reached, logits[inside]))
+    return np.stack(out)

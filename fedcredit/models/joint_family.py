@@ -15,7 +15,7 @@ from fedcredit.data.rows import Rows
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.models import joint_model
 from fedcredit.models.family import TrainTerms
-from fedcredit.models.joint_bins import JointBins, bin_values, choose, density
+from fedcredit.models.joint_bins import JointBins, bin_nodes, choose, density
 from fedcredit.models.joint_bins import decode as decode_bins
 from fedcredit.models.joint_fit import JointFit, LinkedCounts, fit_joint
 from fedcredit.models.joint_layout import layout
@@ -51,8 +51,8 @@ class JointState:
     def released(self) -> LinkedCounts:
         """Counts in the bins in use; before the message all are 0, and the fit is its prior."""
         plan = layout(self.spec, self.dictionary)
-        own = bin_values(self.masses[0], self.bins.own, plan.own_values)
-        other = bin_values(self.masses[1], self.bins.other, plan.other_values)
+        own = bin_nodes(self.masses[0], self.bins.own, plan.own_values)
+        other = bin_nodes(self.masses[1], self.bins.other, plan.other_values)
         sums = np.zeros(plan.length) if self.sums is None else self.sums / COUNT_SCALE
         counts = sums.reshape(plan.shape)[: len(own), : len(other)]
         return LinkedCounts(own, other, counts, self.noise_stddev**2)
@@ -88,7 +88,7 @@ class JointFamily:
         """Bins from the released preflight."""
         noise = float(noise_stddev[0])
         bins = choose(layout(spec, dictionary), preflight, float(records[0]), noise)
-        own, other = (density(preflight.counts[i], preflight.noise_stddev[i]) for i in (0, 1))
+        own, other = (density(preflight.counts[i], preflight.noise_stddev[i], float(records[0])) for i in (0, 1))
         return JointState(spec, dictionary, bins, (own, other), noise)
 
     def broadcast(self, state: JointState) -> bytes:

@@ -8,13 +8,10 @@ all others. The surface corrects the sum smoothly where the two scores overlap; 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fedcredit.count_regression import CellCounts, fit, probabilities, sampling_share
+from fedcredit.count_regression import CellCounts, Floats, fit, residuals
 from fedcredit.models.joint_spec import FILES, Fit
 from fedcredit.models.step_filter import smooth
-
-Floats = NDArray[np.float64]
 
 # Of intercept, slope and λ, in logits and logits per logit.
 _PRIOR_MEAN = np.array([0.0, 1.0, 0.0])
@@ -34,7 +31,7 @@ class LinkedCounts:
     Attributes
     ----------
     own, other
-        Mean scores of the bins in logits; shapes (K1,) and (K2,).
+        Scores that stand for each bin's records, in logits; shapes (K1, nodes) and (K2, nodes).
     counts
         Shape (K1, K2, files, 2): goods and bads.
     noise_variance
@@ -67,19 +64,23 @@ class JointFit:
 def fit_joint(how: Fit, released: LinkedCounts) -> JointFit:
     """Fit the joint view to released counts; free post-processing."""
     expected = _expected(released)
-    total = max(float(np.add.reduce(expected, axis=None)), 1e-12)
-    centre = float(np.add.reduce(np.add.reduce(expected, axis=(1, 2)) * released.own)) / total
+    centre = _centre(released, expected)
     common = _design(released, centre)
-    design = common if how == "one" else _with_files(common, released)
+    design = common if how == "one" else _with_files(common)
+    n_cells, size = len(FILES) * released.counts[..., 0, 0].size, design.shape[-1]
     cells = CellCounts(
-        design,
+        design.reshape(n_cells, -1, size),
+        np.full(
+            (n_cells, released.own.shape[1] * released.other.shape[1]),
+            1 / (released.own.shape[1] * released.other.shape[1]),
+        ),
         released.counts[..., 0].ravel(),
         released.counts[..., 1].ravel(),
         expected.ravel(),
         released.noise_variance,
     )
-    found = fit(cells, *_prior(design.shape[1], centre))
-    maps = np.stack([_of_file(index, design.shape[1], centre) for index in range(len(FILES))])
+    found = fit(cells, *_prior(size, centre))
+    maps = np.stack([_of_file(index, size, centre) for index in range(len(FILES))])
     coefficients = np.add.reduce(maps * found.values, axis=2)
     spread = np.add.reduce(maps[:, :, :, None] * found.covariance * maps[:, :, None, :], axis=(2, 3))
     coefficients[:, 2] = np.clip(coefficients[:, 2], 0.0, _MOST_WEIGHT)
@@ -91,26 +92,37 @@ def _expected(released: LinkedCounts) -> Floats:
     """Records per cell; under noise from the margins of each file, which average it; shape (K1, K2, files)."""
     totals = released.counts.sum(axis=3)
     if not released.noise_variance:
-        return np.maximum(totals, 0.0)
+        return np.asarray(np.maximum(totals, 0.0))
     by_own, by_other = np.maximum(totals.sum(axis=1), 0.0), np.maximum(totals.sum(axis=0), 0.0)
     by_file = np.maximum(totals.sum(axis=(0, 1)), 0.0)
     shares = by_own[:, None, :] / np.maximum(by_own.sum(axis=0), 1e-12)
     return np.asarray(by_file * shares * (by_other / np.maximum(by_other.sum(axis=0), 1e-12))[None, :, :])
 
 
+def _centre(released: LinkedCounts, expected: Floats) -> float:
+    """Mean own view of the linked records."""
+    of_bin = np.add.reduce(expected, axis=(1, 2))
+    total = float(np.add.reduce(of_bin))
+    return float(np.add.reduce(of_bin * released.own.mean(axis=1))) / total if total > 0 else 0.0
+
+
 def _design(released: LinkedCounts, centre: float) -> Floats:
-    """Columns 1, own - centre, other; shape (C, 3)."""
-    shape = released.counts.shape[:3]
-    own = np.broadcast_to((released.own - centre)[:, None, None], shape)
-    other = np.broadcast_to(released.other[None, :, None], shape)
-    return np.stack([np.ones(shape), own, other], axis=-1).reshape(-1, 3)
+    """Columns 1, own - centre, other at every node; shape (K1, K2, files, nodes, nodes, 3)."""
+    (k1, nodes), k2 = released.own.shape, len(released.other)
+    shape = (k1, k2, len(FILES), nodes, released.other.shape[1])
+    own = np.broadcast_to((released.own - centre)[:, None, None, :, None], shape)
+    other = np.broadcast_to(released.other[None, :, None, None, :], shape)
+    return np.stack([np.ones(shape), own, other], axis=-1)
 
 
-def _with_files(common: Floats, released: LinkedCounts) -> Floats:
-    """The common columns, then the same for each file alone; shape (C, 3 + 3 files)."""
-    n_files = released.counts.shape[2]
-    of_file = np.tile(np.arange(n_files), len(common) // n_files)
-    return np.concatenate([common, *(common * (of_file == index)[:, None] for index in range(n_files))], axis=1)
+def _with_files(common: Floats) -> Floats:
+    """The common columns, then the same for each file alone; last axis 3 + 3 files."""
+    alone = []
+    for index in range(len(FILES)):
+        part = np.zeros_like(common)
+        part[:, :, index] = common[:, :, index]
+        alone.append(part)
+    return np.concatenate([common, *alone], axis=-1)
 
 
 def _prior(size: int, centre: float) -> tuple[Floats, Floats]:
@@ -134,13 +146,14 @@ def _of_file(index: int, size: int, centre: float) -> Floats:
 def _surface(released: LinkedCounts, cells: CellCounts, values: Floats) -> Floats:
     """Smoothed residuals of both files together, in logits; shape (K1, K2)."""
     shape = released.counts.shape[:3]
-    p = probabilities(cells.design, values)
-    curvature, share = sampling_share(cells, p)
-    residual = cells.bad - (cells.good + cells.bad) * p
-    information = np.add.reduce((share * curvature).reshape(shape), axis=2).ravel()
-    seen = np.add.reduce((share * residual).reshape(shape), axis=2).ravel()
+    found = residuals(cells, values)
+    per_logit = found.slope[:, 0]
+    information = np.add.reduce((per_logit**2 / found.variance).reshape(shape), axis=2).ravel()
+    seen = np.add.reduce((per_logit * found.value / found.variance).reshape(shape), axis=2).ravel()
     known = np.maximum(information, 1e-9)
-    own, other = (np.ravel(part) for part in np.meshgrid(released.own, released.other, indexing="ij"))
+    own, other = (
+        np.ravel(part) for part in np.meshgrid(released.own.mean(axis=1), released.other.mean(axis=1), indexing="ij")
+    )
     apart = np.abs(own[:, None] - own) + np.abs(other[:, None] - other)
     covariance = _SURFACE_STDDEV**2 * np.exp(-apart / _SURFACE_REACH)
     return smooth(seen / known, 1 / known, covariance).reshape(shape[:2])

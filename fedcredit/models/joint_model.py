@@ -72,11 +72,13 @@ def margins(plan: JointLayout, model: JointModel, cells: NDArray[np.uint16]) -> 
         Shape (n, 3): grid cells of own view, other block and file.
     """
     own, other = cells[:, 0], cells[:, 1]
-    intercept, slope, weight = model.coefficients[_file(cells)].T
-    scores = slope * plan.own_values[own] + weight * plan.other_values[other]
-    # A right shift rounds down on every machine alike.
-    linear = intercept + ((scores + WEIGHT_SCALE // 2) >> (WEIGHT_SCALE.bit_length() - 1))
-    return np.asarray(linear + model.surface[model.bins.own[own], model.bins.other[other]])
+    of_file: Integers = model.coefficients[_file(cells)]
+    intercept, slope, weight = of_file[:, 0], of_file[:, 1], of_file[:, 2]
+    scores: Integers = slope * plan.own_values[own] + weight * plan.other_values[other]
+    # Whole-number division rounds down on every machine alike.
+    linear: Integers = intercept + (scores + WEIGHT_SCALE // 2) // WEIGHT_SCALE
+    correction: Integers = model.surface[model.bins.own[own], model.bins.other[other]]
+    return linear + correction
 
 
 def contribute(plan: JointLayout, bins: JointBins, rows: Rows) -> Integers:

@@ -32,5 +32,5 @@ class JointSpec(BaseModel):
     family: Literal["joint"] = "joint"
     rounds: Literal[1] = 1
     fit: Fit = "by_file"
-    own_bins: int = Field(default=12, ge=2, le=32)
-    other_bins: int = Field(default=12, ge=2, le=32)
+    own_bins: int = Field(default=16, ge=2, le=32)
+    other_bins: int = Field(default=8, ge=2, le=32)

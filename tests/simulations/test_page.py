@@ -53,7 +53,7 @@ def page(run_result: RunResult, plan_summary: PlanSummary) -> RunPage:
         figures=[PageFigure("roc", "ROC", roc_figure([curve]))],
         points=[Points("limit", "0 to 1,200", -23.4), Points("limit", "missing", 0.0), Points("age", "< 30", 31.0)],
         points_scale="600 points stand for odds of 20 to 1.",
-        joint_weight=0.0,
+        joint_weight=None,
         limits=UCI_LIMITS,
     )
 

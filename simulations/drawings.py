@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.metrics import roc_curve
 
 from fedcredit.evaluation.summary import FederatedMetrics
-from simulations.comparisons import ALL_COLUMNS
+from simulations.comparisons import ALL_COLUMNS, Comparison
 from simulations.federation import Institution
 from simulations.figures import (
     InstitutionAuc,
@@ -15,7 +15,7 @@ from simulations.figures import (
     roc_figure,
 )
 from simulations.page import PageFigure
-from simulations.run import Comparison, Finished, exact
+from simulations.run import Finished, exact
 
 
 def figures_of(finished: Finished, institutions: tuple[Institution, ...]) -> list[PageFigure]:
@@ -32,14 +32,14 @@ def figures_of(finished: Finished, institutions: tuple[Institution, ...]) -> lis
 
 
 def _curves(comparison: Comparison) -> list[RocCurve]:
-    named = {f"joint, {view} columns": scores for view, scores in comparison.joint.items() if view != ALL_COLUMNS}
+    named = {f"joint, {view} columns": (view, one) for view, one in comparison.joint.items() if view != ALL_COLUMNS}
     if ALL_COLUMNS in comparison.pooled:
-        named["pooled, no privacy"] = comparison.pooled[ALL_COLUMNS]
+        named["pooled, no privacy"] = ALL_COLUMNS, comparison.pooled[ALL_COLUMNS]
     curves = []
-    for label, scores in named.items():
-        auc = exact(comparison.labels, scores).auc
+    for label, (view, scores) in named.items():
+        auc = exact(comparison.labels[view], scores).auc
         if auc is not None:
-            false_positive, true_positive, _ = roc_curve(comparison.labels, scores.pd)
+            false_positive, true_positive, _ = roc_curve(comparison.labels[view], scores.pd)
             curves.append(RocCurve(label, false_positive, true_positive, auc))
     return curves
 
@@ -60,7 +60,7 @@ def _institution(comparison: Comparison, institution: Institution) -> Institutio
     kind, own = comparison.alone[institution.id]
     return InstitutionAuc(
         institution.id,
-        alone=exact(comparison.labels, own).auc,
-        same_type=exact(comparison.labels, comparison.same_type[kind]).auc,
-        joint=exact(comparison.labels, comparison.joint[kind]).auc,
+        alone=exact(comparison.labels[kind], own).auc,
+        same_type=exact(comparison.labels[kind], comparison.same_type[kind]).auc,
+        joint=exact(comparison.labels[kind], comparison.joint[kind]).auc,
     )

@@ -1,4 +1,4 @@
-"""The population as a consortium: each institution with its own rows, its own label, and the rows that a link could join.
+"""The population as a consortium: each institution with its own rows and label, and the rows that a link could join.
 
 Each type's view is tested on that type's customers with that type's label. Who is a test customer is drawn per person,
 so that nobody is a test customer of one institution and trains another's model. Every institution's own check runs
@@ -113,14 +113,13 @@ def split_of(consortium: Consortium, kind: str) -> Split:
     """
     rows = consortium.customers(kind)
     known = _everybody_as(consortium, kind)
-    cells = known.cells[rows]
-    foreign = [i for i in range(cells.shape[1]) if i not in consortium.dictionary.owned(kind)]
+    linked = consortium.population.linked[rows]
     missing = np.array([feature.missing_cell for feature in consortium.dictionary.features], dtype=np.uint16)
-    unlinked = np.flatnonzero(~consortium.population.linked[rows])
-    cells[np.ix_(unlinked, foreign)] = missing[foreign]
+    foreign = ~np.isin(np.arange(missing.size), consortium.dictionary.owned(kind))
+    cells = np.where(~linked[:, None] & foreign, missing, known.cells[rows])
     table = PooledTable(cells, known.bad[rows], tuple(known.ids[row] for row in rows))
     tests = consortium.is_test[rows]
-    return Split(table, np.flatnonzero(~tests), np.flatnonzero(tests))
+    return Split(table, np.flatnonzero(~tests), np.flatnonzero(tests), linked)
 
 
 def linked_institutions(consortium: Consortium, kind: str, other: str) -> tuple[LinkedInstitution, ...]:

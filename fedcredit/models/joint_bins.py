@@ -21,8 +21,10 @@ N_NODES = 5
 """Scores by which a bin is represented."""
 
 _FEWEST = 2
-# Correlation of the densities of neighbouring grid cells, which are a small part of the scores' spread.
-_NEIGHBOUR_CORRELATION = 0.95
+# Distance in logits over which the density of a score changes.
+_REACH = 0.5
+# Standard deviations of scores, in logits, before any are seen; the block's part is a score's smaller part.
+_OWN_SPREAD, _OTHER_SPREAD = 1.0, 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +59,45 @@ def decode(plan: JointLayout, model: bytes) -> JointBins:
     return JointBins(own, other)
 
 
-def density(counts: Floats, noise_stddev: float, records: float) -> Floats:
+def density(
+    counts: Floats, values: NDArray[np.int64], noise_stddev: float, records: float, expected: tuple[float, float]
+) -> Floats:
     """Records in each value cell, smoothed as far as there is noise; shape (n_cells - 1,), not negative.
 
     Parameters
     ----------
     counts
         Shape (n_cells, 2): released goods and bads of each grid cell, the missing one last.
+    values
+        Shape (n_cells,): score of each cell in units of 1/1024 logit.
     records
         Public number of records, to which noisy counts are lowered: setting negative ones to 0 alone would fill the
         empty ends of the scale.
+    expected
+        Where scores of a portfolio lie, in logits, before the counts are seen: a middle and a standard deviation.
     """
     totals = counts[:-1].sum(axis=1)
     noise = 2 * noise_stddev**2
     if not noise:
         return np.asarray(np.maximum(totals, 0.0))
-    signal = max(float(np.add.reduce(totals**2)) / len(totals) - noise, noise / 100)
-    place = np.arange(len(totals))
-    covariance = signal * _NEIGHBOUR_CORRELATION ** np.abs(place[:, None] - place)
-    return _lowered(smooth(totals, np.full(len(totals), noise), covariance), records)
+    logits = values[:-1] / WEIGHT_SCALE
+    bell = np.exp(-(((logits - expected[0]) / expected[1]) ** 2) / 2)
+    bell *= records / np.add.reduce(bell)
+    apart = (logits[:, None] - logits) / _REACH
+    covariance = bell[:, None] * bell * np.exp(-(apart**2) / 2)
+    seen = bell + smooth(totals - bell, np.full(len(totals), noise), covariance)
+    return _lowered(seen, records)
+
+
+def densities(plan: JointLayout, preflight: Preflight, records: float) -> tuple[Floats, Floats]:
+    """`density` of own view and other block."""
+    (own, other, files), noise = preflight.counts, preflight.noise_stddev
+    rate = base_rate(files)
+    middle = float(np.log(rate / (1 - rate)))
+    return (
+        density(own, plan.own_values, noise[0], records, (middle, _OWN_SPREAD)),
+        density(other, plan.other_values, noise[1], records, (0.0, _OTHER_SPREAD)),
+    )
 
 
 def _lowered(values: Floats, total: float) -> Floats:
@@ -124,18 +146,22 @@ def equal_bins(mass: Floats, n_bins: int) -> NDArray[np.int64]:
     return np.append(bins, bins[int(np.searchsorted(reached, total / 2).clip(0, len(bins) - 1))])
 
 
-def choose(plan: JointLayout, preflight: Preflight, records: float, noise_stddev: float) -> JointBins:
+def choose(
+    plan: JointLayout, masses: tuple[Floats, Floats], rate: float, records: float, noise_stddev: float
+) -> JointBins:
     """Bins of both scores for the one training message.
 
     Parameters
     ----------
+    masses
+        Of `densities`.
+    rate
+        Share of bads.
     records
         Public number of training records.
     noise_stddev
         Of one count of that message, in records.
     """
-    rate = base_rate(preflight.counts[2])
-    masses = [density(preflight.counts[i], preflight.noise_stddev[i], records) for i in (0, 1)]
     numbers = numbers_of_bins((plan.shape[0], plan.shape[1]), records, rate, noise_stddev**2)
     own, other = (equal_bins(mass, number) for mass, number in zip(masses, numbers, strict=True))
     return JointBins(own, other)

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcredit.binning import base_rate
 from fedcredit.data.rows import Rows
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.models import joint_model
 from fedcredit.models.family import TrainTerms
-from fedcredit.models.joint_bins import JointBins, bin_nodes, choose, density
+from fedcredit.models.joint_bins import JointBins, bin_nodes, choose, densities
 from fedcredit.models.joint_bins import decode as decode_bins
 from fedcredit.models.joint_fit import JointFit, LinkedCounts, fit_joint
 from fedcredit.models.joint_layout import layout
@@ -36,6 +37,8 @@ class JointState:
         Records in each value cell of own view and other block, from preflight.
     noise_stddev
         Of one count of the message, in records.
+    records
+        Public number of training records.
     sums
         Released sums of the message; None before it.
     """
@@ -45,6 +48,7 @@ class JointState:
     bins: JointBins
     masses: tuple[NDArray[np.float64], NDArray[np.float64]]
     noise_stddev: float
+    records: float
     sums: NDArray[np.int64] | None = None
 
     @property
@@ -55,7 +59,7 @@ class JointState:
         other = bin_nodes(self.masses[1], self.bins.other, plan.other_values)
         sums = np.zeros(plan.length) if self.sums is None else self.sums / COUNT_SCALE
         counts = sums.reshape(plan.shape)[: len(own), : len(other)]
-        return LinkedCounts(own, other, counts, self.noise_stddev**2)
+        return LinkedCounts(own, other, counts, self.noise_stddev**2, self.records)
 
     def model(self, fitted: JointFit) -> JointModel:
         """The fitted view on the public grid of 1/1024."""
@@ -87,9 +91,10 @@ class JointFamily:
     ) -> JointState:
         """Bins from the released preflight."""
         noise = float(noise_stddev[0])
-        bins = choose(layout(spec, dictionary), preflight, float(records[0]), noise)
-        own, other = (density(preflight.counts[i], preflight.noise_stddev[i], float(records[0])) for i in (0, 1))
-        return JointState(spec, dictionary, bins, (own, other), noise)
+        plan, n_records = layout(spec, dictionary), float(records[0])
+        masses = densities(plan, preflight, n_records)
+        bins = choose(plan, masses, base_rate(preflight.counts[2]), n_records, noise)
+        return JointState(spec, dictionary, bins, masses, noise, n_records)
 
     def broadcast(self, state: JointState) -> bytes:
         """Canonical bytes of the bins in which custodians count."""

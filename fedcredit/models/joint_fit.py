@@ -36,12 +36,15 @@ class LinkedCounts:
         Shape (K1, K2, files, 2): goods and bads.
     noise_variance
         Of one count, in records².
+    records
+        Public number of records.
     """
 
     own: Floats
     other: Floats
     counts: Floats
     noise_variance: float
+    records: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +96,14 @@ def _expected(released: LinkedCounts) -> Floats:
     totals = released.counts.sum(axis=3)
     if not released.noise_variance:
         return np.asarray(np.maximum(totals, 0.0))
-    by_own, by_other = np.maximum(totals.sum(axis=1), 0.0), np.maximum(totals.sum(axis=0), 0.0)
-    by_file = np.maximum(totals.sum(axis=(0, 1)), 0.0)
-    shares = by_own[:, None, :] / np.maximum(by_own.sum(axis=0), 1e-12)
-    return np.asarray(by_file * shares * (by_other / np.maximum(by_other.sum(axis=0), 1e-12))[None, :, :])
+    by_own, by_other, by_file = (_shares(totals.sum(axis=axes)) for axes in (1, 0, (0, 1)))
+    return released.records * by_file * by_own[:, None, :] * by_other[None, :, :]
+
+
+def _shares(counts: Floats) -> Floats:
+    """Counts as shares along the first axis; same shape."""
+    believed = np.maximum(counts, 0.0)
+    return np.asarray(believed / np.maximum(believed.sum(axis=0), 1e-12))
 
 
 def _centre(released: LinkedCounts, expected: Floats) -> float:

@@ -76,7 +76,7 @@ def margins(plan: JointLayout, model: JointModel, cells: NDArray[np.uint16]) -> 
     intercept, slope, weight = of_file[:, 0], of_file[:, 1], of_file[:, 2]
     scores: Integers = slope * plan.own_values[own] + weight * plan.other_values[other]
     # Whole-number division rounds down on every machine alike.
-    linear: Integers = intercept + (scores + WEIGHT_SCALE // 2) // WEIGHT_SCALE
+    linear = np.asarray(intercept + (scores + WEIGHT_SCALE // 2) // WEIGHT_SCALE, dtype=np.int64)
     correction: Integers = model.surface[model.bins.own[own], model.bins.other[other]]
     return linear + correction
 

@@ -15,6 +15,7 @@ from simulations.figures import (
     roc_figure,
 )
 from simulations.page import PageFigure
+from simulations.population.segment_files import segment_drawings
 from simulations.run import Finished, exact
 
 
@@ -28,6 +29,8 @@ def figures_of(finished: Finished, institutions: tuple[Institution, ...]) -> lis
     if finished.comparison.alone:
         bars = [_institution(finished.comparison, one) for one in institutions]
         drawn.append(PageFigure("institutions", "What each institution gains", institution_figure(bars)))
+    if finished.segments:
+        drawn += [PageFigure(*one) for one in segment_drawings(finished.segments)]
     return drawn
 
 

@@ -102,6 +102,14 @@ class InstitutionAuc:
     joint: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Dots:
+    """One model's figure on each line of `dots_figure`; None where it has none."""
+
+    label: str
+    values: Sequence[float | None]
+
+
 def roc_figure(curves: Sequence[RocCurve]) -> Drawing:
     """Draw the ROC curves of several models in one square."""
     figure = _figure(5.2, 5.0)
@@ -171,6 +179,29 @@ def institution_figure(institutions: Sequence[InstitutionAuc]) -> Drawing:
     return _drawing(figure, _institution_words(institutions))
 
 
+def dots_figure(lines: Sequence[str], series: Sequence[Dots], what: str) -> Drawing:
+    """Draw one line per group with a dot per model.
+
+    Parameters
+    ----------
+    lines
+        Names of the groups, from above.
+    what
+        Name of the figure, for the axis and in words.
+    """
+    figure = _figure(6.4, 1.4 + 0.42 * len(lines))
+    axes = figure.add_subplot()
+    heights = np.arange(len(lines))[::-1]
+    for one, (colour, _, marker) in zip(series, _styles(len(series)), strict=True):
+        known = [_or_nan(value) for value in one.values]
+        axes.plot(known, heights, linestyle="none", marker=marker, color=colour, markersize=7, label=one.label)
+    axes.set_yticks(heights, lines)
+    axes.set(xlabel=what, ylim=(-0.7, max(len(lines), 1) - 0.3))
+    axes.grid(color=INK, alpha=0.15, linewidth=0.6)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+    return _drawing(figure, f"{what}. " + " ".join(_dots_words(lines, one) for one in series))
+
+
 def inline_svg(drawing: Drawing, prefix: str) -> str:
     """Return the SVG for embedding in a page.
 
@@ -234,6 +265,11 @@ def _reliability_words(series: Reliability) -> str:
         f"{p:.0%} predicted {o:.0%} observed" for p, o in zip(series.predicted, series.observed, strict=True)
     )
     return f"{series.label}: {pairs}; {series.n_rows.sum():,.0f} records."
+
+
+def _dots_words(lines: Sequence[str], one: Dots) -> str:
+    pairs = ", ".join(f"{line} {value:.3f}" for line, value in zip(lines, one.values, strict=True) if value is not None)
+    return f"{one.label}: {pairs}."
 
 
 def _institution_words(institutions: Sequence[InstitutionAuc]) -> str:

@@ -32,6 +32,14 @@ UCI_LIMITS = (
         "No hospital's records were used, and what a real hospital brings may differ."
     ),
 )
+#: What drawn persons cannot show.
+SYNTHETIC_LIMITS = (
+    (
+        "Everybody in this run is SYNTHETIC: what a hospital's columns add was put in when the population was drawn. "
+        "The run demonstrates a mechanism and is no evidence about real people."
+    ),
+    "Who consents, who is a patient and who has a thin file hang together in simpler ways than in any real region.",
+)
 _ALWAYS_LIMITS = (
     (
         "The figures per institution and the pooled model are exact and protected by no ε; only a simulation "
@@ -48,7 +56,7 @@ _NO_JOINT_VIEW = (
 )
 _JOINT_VIEW = (
     "The column “all” is a joint view: own view and other block, weighed by λ = {:.2f} where enough is known of a "
-    "person. It was fitted on linked rows of this table, in which every customer is taken to consent."
+    "person. It was fitted on the rows that are linked with consent; of a single table, those are all rows."
 )
 
 

@@ -27,7 +27,9 @@ from fedcredit.wire.canonical import canonical_json
 from server.results import write_files
 from simulations.drawings import figures_of
 from simulations.federation import JobOutcome
-from simulations.page import UCI_LIMITS, Points, RunPage, render_page
+from simulations.page import SYNTHETIC_LIMITS, UCI_LIMITS, Points, RunPage, render_page
+from simulations.population.drawing import SYNTHETIC
+from simulations.population.segment_files import segments_csv, segments_json
 from simulations.results import PlanSummary
 from simulations.run import Finished, Prepared
 
@@ -98,7 +100,7 @@ class RunFolder:
             points=[Points(row.feature, row.label, row.points) for row in rows],
             points_scale=rows[0].scale_sentence if rows else "",
             joint_weight=_joint_weight(finished),
-            limits=UCI_LIMITS if prepared.settings.data.source.startswith("uci") else (),
+            limits=_limits(prepared),
         )
         (self.path / "figures").mkdir()
         for figure in figures:
@@ -113,6 +115,7 @@ class RunFolder:
             "points.csv": _csv(rows),
             "metrics.json": finished.result.to_json(),
             "index.html": render_page(page),
+            **_segment_texts(finished),
         }
         for name, text in texts.items():
             (self.path / name).write_text(text, encoding="utf-8")
@@ -131,6 +134,23 @@ def _release(place: Path, dictionary: DataDictionary, outcome: JobOutcome) -> No
     with JobStore(place / STORE, outcome.plan.to_bytes()) as store:
         receipts = store.packets("release")
     write_files(folder, released_files(outcome.plan, dictionary, outcome.progress, receipts))
+
+
+def _limits(prepared: Prepared) -> tuple[str, ...]:
+    if prepared.consortium is not None:
+        return SYNTHETIC_LIMITS
+    return UCI_LIMITS if prepared.settings.data.source.startswith("uci") else ()
+
+
+def _segment_texts(finished: Finished) -> dict[str, str]:
+    """What a run over a drawn population has besides."""
+    if not finished.segments:
+        return {}
+    return {
+        "SYNTHETIC.txt": f"{SYNTHETIC}\n",
+        "segments.json": segments_json(finished.segments),
+        "segments.csv": segments_csv(finished.segments),
+    }
 
 
 def _joint_weight(finished: Finished) -> float | None:

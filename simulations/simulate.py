@@ -109,6 +109,7 @@ def run_config(config: Mapping[str, Any], started: float, audience: Audience) ->
         )
         folder.write(config, prepared, summary, finished)
     audience.finished(finished.result)
+    audience.judged(finished.segments)
     return finished.result, folder.final
 
 

@@ -9,8 +9,9 @@ from simulations.comparisons import ALL_COLUMNS, Comparison
 from simulations.population.consortium import BANK, Consortium
 from simulations.population.segments import SegmentFigures, figures_by_segment
 
-ALONE, SAME_TYPE, OWN_VIEW, JOINT = "bank alone, no privacy", "banks together", "joint, bank columns", "joint, linked"
-POOLED_BANK, POOLED_ALL = "pooled, bank columns, no privacy", "pooled, no privacy"
+ALONE, SAME_TYPE, OWN_VIEW, JOINT = "bank alone*", "banks together", "joint, bank view", "joint, linked"
+POOLED_BANK, POOLED_ALL = "pooled*, bank view", "pooled*, linked"
+"""Models by name; a star stands for training without privacy, whatever the run's."""
 
 
 def judge(consortium: Consortium, comparison: Comparison) -> tuple[SegmentFigures, ...]:

@@ -20,6 +20,7 @@ COMMANDS = {
         ("audit", "app"),
         ("jobs", "app"),
         ("ledger", "app"),
+        ("linked", "app"),
         ("model", "app"),
         ("roster", "app"),
         ("institution", "app"),

@@ -53,6 +53,8 @@ class Mapping(Strict):
     id_column: Column | None = None
     """Column with the person's id (unit person) or the row's (unit record); roles are drawn from it."""
     split: SplitMapping | None = None
+    consent: Column | None = None
+    """Column with the token of consent to linking, where it is not called as the dictionary says."""
 
     @model_validator(mode="after")
     def _disjoint(self) -> Self:

@@ -17,6 +17,9 @@ from fedcredit.models.joint_layout import FILE, OTHER, OWN
 from fedcredit.models.joint_spec import FILES
 
 BLOCK = "linked"
+ID_COLUMN = "id"
+"""Of linked rows where the base dictionary names none."""
+
 OTHER_STEP = 0.25
 """Logits between two values of an offered score: what the other institution learns of a person is one of these."""
 
@@ -56,7 +59,9 @@ def linked_dictionary(base: DataDictionary, kind: str, other: str, model_hash: b
         licence=base.licence,
         simulation_only=base.simulation_only,
         blocks=(BLOCK,),
-        institution_types={kind: InstitutionType(owns=(BLOCK,), target=owner.target, id_column=owner.id_column)},
+        institution_types={
+            kind: InstitutionType(owns=(BLOCK,), target=owner.target, id_column=owner.id_column or ID_COLUMN)
+        },
         features=(
             Feature(
                 name=OWN,

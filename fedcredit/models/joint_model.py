@@ -92,7 +92,8 @@ def contribute(plan: JointLayout, bins: JointBins, rows: Rows) -> Integers:
         Shape (m, layout length), in lattice units.
     """
     place = np.repeat(np.arange(rows.n_institutions), np.diff(rows.offsets))
-    parts = (bins.own[rows.cells[:, 0]], bins.other[rows.cells[:, 1]], _file(rows.cells), rows.bad)
+    own, other = bins.own[rows.cells[:, 0]], bins.other[rows.cells[:, 1]]
+    parts: tuple[Integers, ...] = (own, other, _file(rows.cells), rows.bad.astype(np.int64))
     for part, size in zip(parts, plan.shape, strict=True):
         place = place * size + part
     counts = np.bincount(place, minlength=rows.n_institutions * plan.length)

@@ -30,8 +30,8 @@ from fedcredit.plan import EvaluationTerms, Placement, PrivacyTerms, PrivacyUnit
 from fedcredit.privacy.ledger_export import export_lines
 from fedcredit.wire.messages import JoinRequest, Role
 from simulations.federation import Federation, JobSpec, custodian_of, found
+from tests import linked_rows, step_traces, tiny
 from tests import privacy_checks as checks
-from tests import step_traces, tiny
 from tests.privacy import raw_site
 
 PERSON = PrivacyTerms(
@@ -164,6 +164,12 @@ def groupings() -> Lines:
     return whole_job(replace(tiny.spec(), evaluation=EvaluationTerms(score_bins=10, groupings=("type", "age"))))
 
 
+def linked() -> Lines:
+    """Banks that count linked rows."""
+    job = linked_rows.job()
+    return whole_job(job, linked_rows.federation(job))
+
+
 def extra_round() -> Lines:
     """A round after the last."""
     job = tiny.spec()
@@ -266,6 +272,7 @@ CIRCUMSTANCES = {
         local_steps,
         loose_clip,
         groupings,
+        linked,
         extra_round,
         unwitnessed,
         unapproved,

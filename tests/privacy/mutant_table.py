@@ -170,6 +170,20 @@ MUTANTS = (
         ("fedcredit/terms.py", "COUNT_SCALE**2 * len(evaluation.groupings)", "COUNT_SCALE**2"),
     ),
     _mutant(
+        "linked-row-spread",
+        "a linked record is counted in its neighbours' cells too",
+        "linked",
+        "tests/fedcredit/models/test_joint_family.py::test_a_record_changes_one_cell_by_one_and_a_label_two",
+        (
+            "fedcredit/models/joint_model.py",
+            "    return counts.astype(np.int64).reshape(rows.n_institutions, plan.length) * COUNT_SCALE",
+            (
+                "    spread = counts + np.roll(counts, 4) + np.roll(counts, -4)\n"
+                "    return spread.astype(np.int64).reshape(rows.n_institutions, plan.length) * COUNT_SCALE"
+            ),
+        ),
+    ),
+    _mutant(
         "stratified-split",
         "roles are dealt by label, so that one record moves others",
         "raw",

@@ -105,7 +105,10 @@ def test_it_holds_privacy_results_figures_points_and_limits(page: RunPage) -> No
 
 
 def test_a_fitted_joint_view_drops_its_limit(page: RunPage) -> None:
-    assert "λ = 0" not in render_page(replace(page, joint_weight=0.25))
+    text = render_page(replace(page, joint_weight=0.25))
+    assert "λ = 0.25" in text
+    assert "No view that joins" not in text
+    assert "No view that joins" not in render_page(replace(page, joint_weight=0.0))
 
 
 def test_a_run_without_noise_claims_nothing(page: RunPage) -> None:

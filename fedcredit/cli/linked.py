@@ -1,0 +1,209 @@
+"""``fedcredit linked``: persons known to two institutions, joined at one of them with their consent.
+
+For an institution's own console. The order at both ends is: the line is in the log of links, then the file is written.
+"""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+
+from fedcredit.custodian.site_file import SiteFile, load_site_file, membership_problems, site_mapping
+from fedcredit.data.sources import open_source
+from fedcredit.dictionary.schema import load_dictionary
+from fedcredit.errors import ConfigError
+from fedcredit.linked.dictionary import ID_COLUMN, linked_dictionary
+from fedcredit.linked.log import link_log_of, record
+from fedcredit.linked.offer import Offer, OfferTerms, named_sender, open_offer, write_table
+from fedcredit.linked.person import load_pair_key, make_pair_key
+from fedcredit.linked.tables import Holder, linked_table, offer_of
+from fedcredit.roster import Member, Roster
+from fedcredit.roster_file import load_roster
+from fedcredit.wire.canonical import canonical_json, digest, parse_json
+from fedcredit.wire.envelope import SigningKey
+
+app = typer.Typer(no_args_is_help=True, help="Link rows of persons who consent with another institution's scores.")
+
+_SITE = typer.Argument(metavar="SITE", help="SITE.yaml of the base job.", show_default=False)
+_MODEL = typer.Argument(metavar="MODEL", help="The released base model (JSON).", show_default=False)
+_PURPOSE = typer.Option(help="What the link is for, in the words of the consent.", show_default=False)
+_PERSON = typer.Option(help="Column with the id that both spell alike; default: the mapping's id_column.")
+_OUT = typer.Option(help="The file to write; an existing one is kept.", show_default=False)
+
+
+@app.command()
+def key(out: Annotated[Path, typer.Argument(help="The file to write.", show_default=False)]) -> None:
+    """Make the key that two institutions share; give it to the other one in person or by a channel of your own."""
+    make_pair_key(out)
+    typer.echo(f"wrote {out}, mode 0600; whoever holds it can look up any id in an offer, so two hold it and no more")
+
+
+@app.command()
+def dictionary(
+    base: Annotated[Path, typer.Argument(metavar="DICT", help="The base dictionary (YAML).", show_default=False)],
+    model: Annotated[Path, _MODEL],
+    *,
+    kind: Annotated[str, typer.Option(help="Institution type whose customers are scored.", show_default=False)],
+    other: Annotated[str, typer.Option(help="Institution type whose block is added.", show_default=False)],
+    out: Annotated[Path, _OUT],
+) -> None:
+    """Write the dictionary of the linked job; everybody who has the same model writes the same one."""
+    contract = load_dictionary(base)
+    linked = linked_dictionary(contract, kind, other, _model_hash(_released(model)))
+    text = yaml.safe_dump(linked.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    _write_text(out, text)
+    typer.echo(f"wrote {out}, dictionary {linked.digest().hex()[:16]}")
+
+
+@app.command()
+def offer(
+    site: Annotated[Path, _SITE],
+    model: Annotated[Path, _MODEL],
+    *,
+    to: Annotated[str, typer.Option(help="Institution of the roster that it is for.", show_default=False)],
+    pair_key: Annotated[Path, typer.Option(help="The key shared with it.", show_default=False)],
+    purpose: Annotated[str, _PURPOSE],
+    expires: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day of use.", show_default=False)],
+    out: Annotated[Path, _OUT],
+    person: Annotated[str | None, _PERSON] = None,
+) -> None:
+    """Write what this institution's own block says of persons who consent: a hash and one coarse number each."""
+    file, signing, roster = _site(site)
+    receiver, released = _member(roster, to), _released(model)
+    if expires.date() < _today():
+        raise ConfigError(f"--expires {expires.date()} is over; give a day to come.")
+    holder = _holder(file, person)
+    terms = OfferTerms(
+        sender=file.institution,
+        receiver=to,
+        dictionary=holder.dictionary.digest().hex(),
+        model=_model_hash(released).hex(),
+        purpose=purpose,
+        expires=expires.date(),
+    )
+    with Console(stderr=True).status("reading and scoring consenting rows"):
+        made = offer_of(holder, released, terms, receiver.kind, load_pair_key(pair_key))
+    _log(file, signing, "offer", made)
+    made.write(out, signing)
+    typer.echo(f"wrote {out}: {len(made.persons)} persons for {to}, for {purpose!r} until {expires.date()}")
+    typer.echo(f"{to} learns that they are known here, and one number each; no ledger is charged for it")
+
+
+@app.command()
+def table(
+    site: Annotated[Path, _SITE],
+    model: Annotated[Path, _MODEL],
+    offers: Annotated[list[Path], typer.Argument(metavar="OFFER…", help="Offers to join.", show_default=False)],
+    *,
+    pair_key: Annotated[
+        list[str], typer.Option(metavar="SENDER=FILE", help="Key shared with a sender.", show_default=False)
+    ],
+    purpose: Annotated[str, _PURPOSE],
+    out: Annotated[Path, _OUT],
+    person: Annotated[str | None, _PERSON] = None,
+) -> None:
+    """Join offers with this institution's own consenting rows: the table of the linked job's SITE.yaml."""
+    file, signing, roster = _site(site)
+    holder, released, keys = _holder(file, person), _released(model), _pair_keys(pair_key)
+    opened: list[tuple[Offer, bytes]] = []
+    for path in offers:
+        sender = named_sender(path)
+        if sender not in keys:
+            raise ConfigError(f"offer {path} is from {sender!r}; add --pair-key {sender}=FILE.")
+        expected = OfferTerms(
+            sender=sender,
+            receiver=file.institution,
+            dictionary=holder.dictionary.digest().hex(),
+            model=_model_hash(released).hex(),
+            purpose=purpose,
+            expires=date.max,
+        )
+        public_key = bytes.fromhex(_member(roster, sender).public_key)
+        opened.append((open_offer(path, public_key, expected, _today()), load_pair_key(keys[sender])))
+    owner = holder.dictionary.institution_type(file.kind)
+    with Console(stderr=True).status("joining and scoring consenting rows"):
+        rows = linked_table(holder, released, opened, owner.id_column or ID_COLUMN)
+    for one, _ in opened:
+        _log(file, signing, "table", one)
+    write_table(out, rows)
+    typer.echo(f"wrote {out}: {rows.num_rows} linked rows; the linked job's SITE.yaml names it as data")
+    typer.echo("keep population, ledger and data_key of the base job there: both jobs are charged to one budget")
+
+
+def _site(path: Path) -> tuple[SiteFile, SigningKey, Roster]:
+    file = load_site_file(path)
+    signing, roster = SigningKey.load(file.identity_key), load_roster(file.roster)
+    for problem in membership_problems(file, roster, signing):
+        raise ConfigError(problem)
+    return file, signing, roster
+
+
+def _holder(file: SiteFile, person: str | None) -> Holder:
+    contract = load_dictionary(file.dictionary)
+    mapping = site_mapping(file, contract)
+    column = person or mapping.id_column
+    if column is None:
+        raise ConfigError(
+            "the mapping names no id_column; give --person, the column with the id that both spell alike."
+        )
+    return Holder(contract, file.kind, mapping, open_source(file.data), column)
+
+
+def _member(roster: Roster, name: str) -> Member:
+    member = roster.member(name)
+    if member is None:
+        raise ConfigError(f"{name!r} is not in the roster; known: {', '.join(one.id for one in roster.members)}.")
+    return member
+
+
+def _released(path: Path) -> dict[str, Any]:
+    try:
+        value = parse_json(path.read_bytes())
+    except OSError as fault:
+        raise ConfigError(f"cannot read the model {path}: {fault.strerror}; check the path.") from None
+    except ValueError:
+        raise ConfigError(f"{path} is not JSON; give the model.json that was released.") from None
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path} holds no model; give the model.json that was released.")
+    return value
+
+
+def _model_hash(released: dict[str, Any]) -> bytes:
+    return digest("model", canonical_json(released))
+
+
+def _pair_keys(pairs: list[str]) -> dict[str, Path]:
+    keys = {}
+    for pair in pairs:
+        sender, equals, path = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"--pair-key {pair!r} names no sender; write SENDER=FILE.")
+        keys[sender] = Path(path)
+    return keys
+
+
+def _log(file: SiteFile, signing: SigningKey, event: str, made: Offer) -> None:
+    values = {
+        "event": f"linked {event}",
+        "offer": made.hash.hex(),
+        "persons": len(made.persons),
+        **made.terms.model_dump(mode="json"),
+    }
+    record(link_log_of(file.ledger), signing, datetime.now(UTC), values)
+
+
+def _write_text(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    except FileExistsError:
+        raise ConfigError(f"{path} exists, and nothing is overwritten; choose another name.") from None
+    except OSError as fault:
+        raise ConfigError(f"cannot write {path}: {fault.strerror}; choose another place.") from None
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()

@@ -1,0 +1,165 @@
+"""The whole link on two institutions' own consoles: who enters, what the bank ends up with, and who is charged."""
+
+import json
+from datetime import date
+
+import pyarrow.parquet as pa_parquet
+import pytest
+import yaml
+
+from fedcredit.audit.reading import check, lines_of
+from fedcredit.custodian.site_file import load_site, load_site_file
+from fedcredit.dictionary.schema import load_dictionary
+from fedcredit.linked.dictionary import OTHER_STEP
+from fedcredit.linked.log import link_log_of
+from tests.fedcredit.linked.conftest import PURPOSE, TOKEN
+
+
+@pytest.fixture
+def offer(pair, cli):
+    """Make the hospital's offer to the bank."""
+
+    def make(name="offer.parquet", expires="9999-12-31", purpose=PURPOSE, to="bank-1", **options):
+        out = pair.hospital.folder / name
+        more = [part for key, value in options.items() for part in (f"--{key}", value)]
+        arguments = ("--to", to, "--pair-key", pair.pair_key, "--purpose", purpose, "--expires", expires, "--out", out)
+        return out, cli("linked", "offer", pair.hospital.site, pair.model, *arguments, *more)
+
+    return make
+
+
+@pytest.fixture
+def table(pair, cli):
+    """Join offers at the bank."""
+
+    def make(*offers, name="linked.parquet", key=None, purpose=PURPOSE):
+        out = pair.bank.folder / name
+        arguments = ("--pair-key", f"hospital-1={key or pair.pair_key}", "--purpose", purpose, "--out", out)
+        return out, cli("linked", "table", pair.bank.site, pair.model, *offers, *arguments)
+
+    return make
+
+
+def test_only_who_consents_at_both_is_linked(pair, offer, table):
+    path, offered = offer()
+    assert offered.code == 0, offered.err
+    assert "7 persons for bank-1" in offered.out  # gus gave no token; eve has two rows
+    out, joined = table(path)
+    assert joined.code == 0, joined.err
+    rows = {row["id"]: row for row in pa_parquet.read_table(out).to_pylist()}
+    assert set(rows) == {"ann", "bob", "eve", "fay"}
+    assert [rows[name]["file"] for name in ("ann", "eve")] == ["thick", "thin"]
+    assert [rows[name]["bad"] for name in ("ann", "bob", "eve", "fay")] == [0, 1, 1, None]
+    assert all((row["other_block"] / OTHER_STEP).is_integer() for row in rows.values())
+    assert rows["bob"]["other_block"] > rows["ann"]["other_block"]  # who paid nothing is the worse risk
+
+
+def test_nobody_without_a_token_is_in_the_offer(pair, offer):
+    pair.hospital.rows("id,age,paid,bad,consent", "ann,30,5000,0,", "bob,50,0,1,yes")
+    path, ran = offer()
+    assert ran.code == 1
+    assert "no row has a consent token" in ran.err
+    assert not path.exists()
+    assert not link_log_of(pair.hospital.ledger).exists()
+
+
+def test_a_dictionary_without_consent_links_nobody(pair, offer):
+    file = pair.hospital.folder / "dictionary.yaml"
+    contract = yaml.safe_load(file.read_text())
+    del contract["institution_types"]["hospital"]["consent"]
+    file.write_text(yaml.safe_dump(contract, sort_keys=False))
+    _, ran = offer()
+    assert "declares no consent column for a hospital" in ran.err
+
+
+def test_another_pair_key_finds_nobody(pair, offer, table, cli, folder):
+    assert cli("linked", "key", folder / "other.key").code == 0
+    _, ran = table(offer()[0], key=folder / "other.key")
+    assert ran.code == 1
+    assert "no consenting customer is in the offers" in ran.err
+
+
+def test_an_offer_is_not_replayed(pair, offer, table, released):
+    path, _ = offer()
+    assert "is for purpose" in table(path, purpose="another purpose")[1].err
+    for_other, _ = offer("other.parquet", to="bank-2")
+    assert "is for receiver 'bank-2'" in table(for_other)[1].err
+    changed = {**released, "intercepts": {**released["intercepts"], "bank": 7}}
+
+    pair.model.write_text(json.dumps(changed))
+    assert "is for model" in table(path)[1].err
+
+
+def test_an_expired_offer_is_neither_made_nor_used(offer, table, monkeypatch):
+    assert "is over" in offer(expires="2020-01-01")[1].err
+    path, _ = offer(expires="9998-12-31")
+    monkeypatch.setattr("fedcredit.cli.linked._today", lambda: date(9999, 1, 1))
+    assert "expired on 9998-12-31" in table(path)[1].err
+
+
+def test_both_sides_write_it_down_before_it_is_there(pair, offer, table, cli):
+    path, _ = offer()
+    table(path)
+    offer("second.parquet")
+    said = []
+    for party in (pair.hospital, pair.bank):
+        log = link_log_of(party.ledger)
+        assert check(log, party.key.public).lines == (2 if party is pair.hospital else 1)
+        said += [(line.values["event"], line.values["persons"], line.values["purpose"]) for line in lines_of(log)]
+        assert cli("audit", "verify", log).code == 0
+    assert said == [("linked offer", 7, PURPOSE)] * 2 + [("linked table", 7, PURPOSE)]
+    log = link_log_of(pair.hospital.ledger)
+    log.write_bytes(log.read_bytes().replace(b'"persons":7', b'"persons":5', 1))
+    third, ran = offer("third.parquet")
+    assert "does not hold" in ran.err
+    assert not third.exists()
+
+
+def test_the_first_offer_counts(pair, offer, table):
+    first, _ = offer("first.parquet")
+    pair.hospital.rows("id,age,paid,bad,consent", f"ann,30,0,0,{TOKEN}", f"fay,30,0,0,{TOKEN}")
+    second, _ = offer("second.parquet")
+    one = pa_parquet.read_table(table(first, second, name="a.parquet")[0]).to_pylist()
+    two = pa_parquet.read_table(table(second, first, name="b.parquet")[0]).to_pylist()
+    scores = [{row["id"]: row["other_block"] for row in rows} for rows in (one, two)]
+    assert scores[0]["ann"] != scores[1]["ann"]
+    assert scores[0]["bob"] == scores[1]["bob"]
+
+
+def test_the_table_is_the_linked_jobs_data_with_the_base_jobs_roles(pair, offer, table, cli):
+    """Who was set aside for evaluation in the base job is in the linked one: the same ids under the same key."""
+    names = [f"person-{number}" for number in range(60)]
+    bank = [f"{name},30,{number % 9},500,{number % 2},{TOKEN}" for number, name in enumerate(names)]
+    pair.bank.rows("id,age,status,bill,bad,consent", *bank)
+    patients = [f"{name},30,{number * 100},0,{TOKEN}" for number, name in enumerate(names)]
+    pair.hospital.rows("id,age,paid,bad,consent", *patients)
+    assert table(offer()[0])[1].code == 0
+    made = cli(
+        "linked", "dictionary", pair.bank.folder / "dictionary.yaml", pair.model,
+        "--kind", "bank", "--other", "hospital", "--out", pair.bank.folder / "linked.yaml",
+    )  # fmt: skip
+    assert made.code == 0, made.err
+    base = load_site(load_site_file(pair.bank.site))
+    site = yaml.safe_load(pair.bank.site.read_text())
+    site |= {"dictionary": "linked.yaml", "data": {"kind": "parquet", "path": "linked.parquet"}}
+    (pair.bank.folder / "LINKED.yaml").write_text(yaml.safe_dump(site))
+    linked = load_site(load_site_file(pair.bank.folder / "LINKED.yaml"))
+    assert linked.data.train.n_rows == base.data.train.n_rows
+    assert linked.data.units.hashes.tolist() == base.data.units.hashes.tolist()
+    assert sorted(linked.data.evaluate.bad.tolist()) == sorted(base.data.evaluate.bad.tolist())
+    assert linked.dictionary.feature_names == ("own_view", "other_block", "file")
+
+
+def test_strangers_are_told_apart(pair, offer, table, cli):
+    assert "'nobody' is not in the roster" in offer(to="nobody")[1].err
+    path, _ = offer()
+    ran = cli(
+        "linked", "table", pair.bank.site, pair.model, path, "--pair-key", "x=y", "--purpose", PURPOSE, "--out", "t"
+    )
+    assert "add --pair-key hospital-1=FILE" in ran.err
+    ran = cli(
+        "linked", "table", pair.bank.site, pair.model, path, "--pair-key", "x", "--purpose", PURPOSE, "--out", "t"
+    )
+    assert "write SENDER=FILE" in ran.err
+    assert "no offer of linked rows" in table(pair.bank.folder / "rows.csv")[1].err
+    assert load_dictionary(pair.bank.folder / "dictionary.yaml").kinds == ("bank", "hospital")

@@ -16,7 +16,7 @@ from fedcredit.data.sources import TableSource
 from fedcredit.dictionary.check import check_table
 from fedcredit.dictionary.mapping import identity_mapping
 from fedcredit.dictionary.schema import DataDictionary
-from fedcredit.errors import CheckError
+from fedcredit.errors import CheckError, ConfigError
 from simulations.dataset import POOLED, institutions_of, pooled_dictionary
 from simulations.federation import Institution
 from simulations.joint_view import LinkedInstitution, LinkedRows
@@ -123,7 +123,13 @@ def split_of(consortium: Consortium, kind: str) -> Split:
 
 
 def linked_institutions(consortium: Consortium, kind: str, other: str) -> tuple[LinkedInstitution, ...]:
-    """The consenting customers whom each institution of `kind` shares with one of `other`."""
+    """The consenting customers whom each institution of `kind` shares with one of `other`; who shares none stays out.
+
+    Raises
+    ------
+    ConfigError
+        If nobody can be linked.
+    """
     spec = consortium.population.spec
     found = []
     for name in spec.bank_ids if kind == BANK else spec.hospital_ids:
@@ -131,7 +137,12 @@ def linked_institutions(consortium: Consortium, kind: str, other: str) -> tuple[
         rows = rows[consortium.population.linked[rows]]
         tests = consortium.is_test[rows]
         train, evaluate = (linked_rows(consortium, kind, other, part) for part in (rows[~tests], rows[tests]))
-        found.append(LinkedInstitution(name, train, evaluate))
+        if train.bad.size:
+            found.append(LinkedInstitution(name, train, evaluate))
+    if not found:
+        raise ConfigError(
+            f"no customer of a {kind} can be linked with a {other}; raise consent_share or set linked=none."
+        )
     return tuple(found)
 
 

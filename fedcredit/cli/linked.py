@@ -19,10 +19,10 @@ from fedcredit.linked.dictionary import ID_COLUMN, linked_dictionary
 from fedcredit.linked.log import link_log_of, record
 from fedcredit.linked.offer import Offer, OfferTerms, named_sender, open_offer, write_table
 from fedcredit.linked.person import load_pair_key, make_pair_key
+from fedcredit.linked.released import load_released, model_hash, require_released_here
 from fedcredit.linked.tables import Holder, linked_table, offer_of
 from fedcredit.roster import Member, Roster
 from fedcredit.roster_file import load_roster
-from fedcredit.wire.canonical import canonical_json, digest, parse_json
 from fedcredit.wire.envelope import SigningKey
 
 app = typer.Typer(no_args_is_help=True, help="Link rows of persons who consent with another institution's scores.")
@@ -52,7 +52,7 @@ def dictionary(
 ) -> None:
     """Write the dictionary of the linked job; everybody who has the same model writes the same one."""
     contract = load_dictionary(base)
-    linked = linked_dictionary(contract, kind, other, _model_hash(_released(model)))
+    linked = linked_dictionary(contract, kind, other, model_hash(load_released(model)))
     text = yaml.safe_dump(linked.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     _write_text(out, text)
     typer.echo(f"wrote {out}, dictionary {linked.digest().hex()[:16]}")
@@ -72,7 +72,7 @@ def offer(
 ) -> None:
     """Write what this institution's own block says of persons who consent: a hash and one coarse number each."""
     file, signing, roster = _site(site)
-    receiver, released = _member(roster, to), _released(model)
+    receiver, released = _member(roster, to), _released(model, file, signing)
     if expires.date() < _today():
         raise ConfigError(f"--expires {expires.date()} is over; give a day to come.")
     holder = _holder(file, person)
@@ -80,7 +80,7 @@ def offer(
         sender=file.institution,
         receiver=to,
         dictionary=holder.dictionary.digest().hex(),
-        model=_model_hash(released).hex(),
+        model=model_hash(released).hex(),
         purpose=purpose,
         expires=expires.date(),
     )
@@ -107,7 +107,7 @@ def table(
 ) -> None:
     """Join offers with this institution's own consenting rows: the table of the linked job's SITE.yaml."""
     file, signing, roster = _site(site)
-    holder, released, keys = _holder(file, person), _released(model), _pair_keys(pair_key)
+    holder, released, keys = _holder(file, person), _released(model, file, signing), _pair_keys(pair_key)
     opened: list[tuple[Offer, bytes]] = []
     for path in offers:
         sender = named_sender(path)
@@ -117,7 +117,7 @@ def table(
             sender=sender,
             receiver=file.institution,
             dictionary=holder.dictionary.digest().hex(),
-            model=_model_hash(released).hex(),
+            model=model_hash(released).hex(),
             purpose=purpose,
             expires=date.max,
         )
@@ -159,20 +159,11 @@ def _member(roster: Roster, name: str) -> Member:
     return member
 
 
-def _released(path: Path) -> dict[str, Any]:
-    try:
-        value = parse_json(path.read_bytes())
-    except OSError as fault:
-        raise ConfigError(f"cannot read the model {path}: {fault.strerror}; check the path.") from None
-    except ValueError:
-        raise ConfigError(f"{path} is not JSON; give the model.json that was released.") from None
-    if not isinstance(value, dict):
-        raise ConfigError(f"{path} holds no model; give the model.json that was released.")
-    return value
-
-
-def _model_hash(released: dict[str, Any]) -> bytes:
-    return digest("model", canonical_json(released))
+def _released(path: Path, file: SiteFile, signing: SigningKey) -> dict[str, Any]:
+    """The base model, which must be one of this institution's own jobs."""
+    released = load_released(path)
+    require_released_here(released, file.ledger, signing.public)
+    return released
 
 
 def _pair_keys(pairs: list[str]) -> dict[str, Path]:

@@ -170,18 +170,11 @@ MUTANTS = (
         ("fedcredit/terms.py", "COUNT_SCALE**2 * len(evaluation.groupings)", "COUNT_SCALE**2"),
     ),
     _mutant(
-        "linked-row-spread",
-        "a linked record is counted in its neighbours' cells too",
+        "linked-row-twice",
+        "a linked record is counted twice",
         "linked",
         "tests/fedcredit/models/test_joint_family.py::test_a_record_changes_one_cell_by_one_and_a_label_two",
-        (
-            "fedcredit/models/joint_model.py",
-            "    return counts.astype(np.int64).reshape(rows.n_institutions, plan.length) * COUNT_SCALE",
-            (
-                "    spread = counts + np.roll(counts, 4) + np.roll(counts, -4)\n"
-                "    return spread.astype(np.int64).reshape(rows.n_institutions, plan.length) * COUNT_SCALE"
-            ),
-        ),
+        ("fedcredit/models/joint_model.py", "np.bincount(place, ", "np.bincount(np.r_[place, place], "),
     ),
     _mutant(
         "stratified-split",

@@ -1,7 +1,8 @@
 """A bank and a hospital on disk, each with a site, and a released base model that both have."""
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -10,13 +11,14 @@ import numpy as np
 import pytest
 import yaml
 
+from fedcredit.data.rows import Dataset, Rows, single
 from fedcredit.dictionary.schema import DataDictionary, parse_dictionary
 from fedcredit.models.family import family_of
 from fedcredit.roster import Member, Roster
 from fedcredit.roster_file import SignedRoster, sign_roster, write_roster_file
 from fedcredit.wire.canonical import canonical_json
 from fedcredit.wire.envelope import SigningKey
-from simulations.federation import run_in_process
+from simulations.federation import Institution, found, run_in_process
 from tests import tiny
 from tests.fedcredit.cli.conftest import POLICY, cli, folder
 
@@ -64,21 +66,44 @@ class Pair:
     pair_key: Path
 
 
+@dataclass(frozen=True)
+class BaseJob:
+    """A finished base job in which paying counts for a lot: its keys, ledgers and released model."""
+
+    keys: Mapping[str, SigningKey]
+    ledgers: Path
+    released: dict
+
+
 @pytest.fixture(scope="session")
-def released() -> dict:
-    """A base model of the tiny consortium, in which paying counts for a lot."""
-    job = tiny.spec(tiny.NONE)
-    state = run_in_process(tiny.federation(job), job).progress.state
-    model = family_of("scorecard").release(state)
-    bins = next(one for one in model["features"] if one["name"] == "paid")["bins"]
-    for one, weight in zip(bins, np.linspace(2048, -2048, len(bins)).astype(int).tolist(), strict=True):
-        one["weight"] = weight
-    return model
+def base_job(tmp_path_factory) -> BaseJob:
+    job, place = tiny.spec(tiny.NONE), tmp_path_factory.mktemp("base")
+    federation = found(consenting_dictionary(), _institutions(), job)
+    state = run_in_process(federation, job, folder=place).progress.state
+    return BaseJob(federation.keys, place / "ledgers", family_of("scorecard").release(state))
+
+
+def _institutions() -> tuple[Institution, ...]:
+    banks = tuple(tiny.institution(f"bank-{seed}", "bank", 400, seed) for seed in (1, 2))
+    train, evaluate = (_patients(n, seed) for n, seed in ((400, 3), (100, 4)))
+    return (*banks, Institution("hospital-1", "hospital", Dataset("hospital", train, evaluate, bytes(32))))
+
+
+def _patients(n: int, seed: int) -> Rows:
+    """Who pays much is a good risk."""
+    cells = tiny.rows("hospital", n, seed).cells
+    bad = np.random.default_rng(seed).random(n) < 0.1 + 0.6 * (cells[:, 1] < 4)
+    return single(cells, bad.astype(np.uint8))
 
 
 @pytest.fixture
-def pair(folder: Path, released: dict, cli: Callable) -> Pair:
-    keys = {name: SigningKey.generate() for name in ("bank-1", "bank-2", "hospital-1")}
+def released(base_job) -> dict:
+    return base_job.released
+
+
+@pytest.fixture
+def pair(folder: Path, base_job: BaseJob, cli: Callable) -> Pair:
+    keys = base_job.keys
     members = tuple(
         Member(id=name, kind=name.partition("-")[0], public_size=300, public_key=key.public.hex())
         for name, key in keys.items()
@@ -86,7 +111,9 @@ def pair(folder: Path, released: dict, cli: Callable) -> Pair:
     roster = Roster(version=1, previous=None, expires=date.max, members=members)
     signed = SignedRoster(roster, {name: sign_roster(roster, key) for name, key in keys.items()})
     made = {name: _party(folder / name, name, keys[name], signed) for name in ("bank-1", "hospital-1")}
-    (folder / "model.json").write_bytes(canonical_json(released))
+    for name, party in made.items():
+        shutil.copy(base_job.ledgers / f"{name}.sqlite", party.ledger)
+    (folder / "model.json").write_bytes(canonical_json(base_job.released))
     assert cli("linked", "key", folder / "pair.key").code == 0
     made["bank-1"].rows(
         "id,age,status,bill,bad,consent",

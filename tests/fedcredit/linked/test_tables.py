@@ -87,7 +87,21 @@ def test_an_offer_is_not_replayed(pair, offer, table, released):
     changed = {**released, "intercepts": {**released["intercepts"], "bank": 7}}
 
     pair.model.write_text(json.dumps(changed))
-    assert "is for model" in table(path)[1].err
+    assert "was not released by any job" in table(path)[1].err
+
+
+def test_a_model_that_no_job_released_scores_nobody(pair, offer, released):
+    """A made-up model could spell out records in what it scores."""
+    spelled = {**released, "intercepts": {**released["intercepts"], "bank": 7}}
+    pair.model.write_text(json.dumps(spelled))
+    path, ran = offer()
+    assert "was not released by any job in ledger" in ran.err
+    assert not path.exists()
+    pair.hospital.ledger.unlink()
+    assert offer()[1].code == 1
+    for text, said in (("[]", "holds no model"), ("{", "is not JSON")):
+        pair.model.write_text(text)
+        assert said in offer()[1].err
 
 
 def test_an_expired_offer_is_neither_made_nor_used(offer, table, monkeypatch):

@@ -4,7 +4,7 @@ All are jobs of the same coordinator and custodians; only who takes part, the co
 and `pooled` have no privacy: they are the floor that a federation must beat and the ceiling that it cannot pass.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,6 +37,17 @@ class Scores:
     """
 
     pd: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Scores on each view's test rows by model name and view, and those rows' labels; for tables and figures."""
+
+    labels: Mapping[str, NDArray[np.uint8]]
+    joint: Mapping[str, Scores]
+    same_type: Mapping[str, Scores]
+    pooled: Mapping[str, Scores]
+    alone: Mapping[str, tuple[str, Scores]]
 
 
 def views(dictionary: DataDictionary) -> tuple[str, ...]:

@@ -33,11 +33,12 @@ class _Keys(BaseModel):
 class DataKeys(_Keys):
     """Which table."""
 
-    source: Literal["uci_credit", "uci_credit_flat", "uci_credit_groups", "uci_resampled", "file"]
+    source: Literal["uci_credit", "uci_credit_flat", "uci_credit_groups", "uci_resampled", "file", "synthetic"]
     path: str | None
     dictionary: str | None
     mapping: str | None
     rows: Annotated[int, Field(ge=10, le=10**8)] | None = None
+    population: dict[str, bool | int | float | str | list[bool | int | float | str]] | None = None
 
 
 class SharesKeys(_Keys):

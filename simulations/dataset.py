@@ -32,6 +32,7 @@ class DataSpec:
 
     ``uci_credit``, ``uci_credit_flat``, ``uci_credit_groups`` (sex and marriage are group labels, no features),
     ``uci_resampled`` to a number of rows by a seed, or ``file`` with a path, a dictionary and perhaps a mapping.
+    ``synthetic`` is drawn, not read: `simulations.population`.
     """
 
     source: str
@@ -144,12 +145,14 @@ def _open(spec: DataSpec) -> tuple[DataDictionary, Source]:
             return as_groups(uci_dictionary(), ("sex", "marriage")), TableSource(load_uci())
         case "file" if spec.path is not None and spec.dictionary is not None:
             return load_dictionary(spec.dictionary), open_source(spec_of(spec.path))
+        case "synthetic":
+            raise ConfigError("data=synthetic has no table to read; its populations run with runtime=in_process.")
         case "file":
             raise ConfigError("data=file needs data.path and data.dictionary.")
         case other:
             raise ConfigError(
                 f"data.source={other!r} is unknown; choose uci_credit, uci_credit_flat, uci_credit_groups, "
-                "uci_resampled or file."
+                "uci_resampled, file or synthetic."
             )
 
 

@@ -57,6 +57,22 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Split:
+    """A table with the row numbers of training and test; exists only in a simulation.
+
+    Attributes
+    ----------
+    linked
+        Shape (n,): rows with the columns of every institution type.
+    """
+
+    table: PooledTable
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
+    linked: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
 class SplitSpec:
     """How to deal: `kind` is ``iid``, ``dirichlet`` (skewed by label with concentration `alpha` > 0) or ``column``."""
 

@@ -1,12 +1,15 @@
 """What a person sees while a simulation runs: the plan, one line per phase, the final table."""
 
 import time
+from collections.abc import Sequence
 from typing import Protocol
 
 from rich.console import Console
 
 from fedcredit.job.progress import Progress
 from fedcredit.job.store import Decided, Outcome
+from simulations.population.segment_files import segments_table
+from simulations.population.segments import SegmentFigures
 from simulations.results import PlanSummary, RunResult
 from simulations.tables import phase_line, plan_table, results_table, trouble_line
 
@@ -30,6 +33,10 @@ class Audience(Protocol):
         """Hear the results."""
         ...
 
+    def judged(self, segments: Sequence[SegmentFigures]) -> None:
+        """Hear the figures by segment; empty unless the customers were drawn."""
+        ...
+
 
 class Silence:
     """Nobody is told; for `simulate` in a program."""
@@ -44,6 +51,9 @@ class Silence:
         """Say nothing."""
 
     def finished(self, result: RunResult) -> None:
+        """Say nothing."""
+
+    def judged(self, segments: Sequence[SegmentFigures]) -> None:
         """Say nothing."""
 
 
@@ -85,3 +95,8 @@ class Narrator:
     def finished(self, result: RunResult) -> None:
         """Print the table per view."""
         self._console.print(results_table(result))
+
+    def judged(self, segments: Sequence[SegmentFigures]) -> None:
+        """Print the table by segment, if there is one."""
+        if segments:
+            self._console.print(segments_table(segments))

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from fedcredit.errors import FedcreditError
-from simulations.run_folder import STAMP
+from fedcredit.report.reading import STAMP
 from simulations.sweeps.curves import Picture, Row, axes_of, derived, named, pictures
 from simulations.sweeps.figures import Drawing, curve_figure, gain_figure
 from simulations.sweeps.page import (

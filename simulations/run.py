@@ -5,7 +5,7 @@ Nothing here trains or adds noise; it starts jobs and reads what they released.
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib import import_module
@@ -25,7 +25,17 @@ from fedcredit.privacy import pld
 from fedcredit.privacy.statement import PrivacyStatement, planned_cost, statement
 from fedcredit.report.reading import LINKED
 from simulations.cohort_run import run_cohort
-from simulations.comparisons import ALL_COLUMNS, Run, Scores, run_alone, run_pooled, run_same_type, score_outcome, views
+from simulations.comparisons import (
+    ALL_COLUMNS,
+    Comparison,
+    Run,
+    Scores,
+    run_alone,
+    run_pooled,
+    run_same_type,
+    score_outcome,
+    views,
+)
 from simulations.dataset import institutions_of
 from simulations.federation import Federation, JobOutcome, JobSpec, found, noise_label, run_in_process
 from simulations.joint_view import (
@@ -38,9 +48,12 @@ from simulations.joint_view import (
     require_within,
     run_joint,
 )
-from simulations.partition import PooledTable, deal, institution_ids, train_and_test
+from simulations.partition import PooledTable, Split, deal, institution_ids, train_and_test
 from simulations.placement import Masks, mask_label
 from simulations.plan_words import coordinator_sees, joint_note, plan_notes
+from simulations.population.consortium import Consortium, institutions_in, linked_institutions, split_of
+from simulations.population.judging import judge
+from simulations.population.segments import SegmentFigures
 from simulations.results import (
     Federated,
     InstitutionPlan,
@@ -56,25 +69,23 @@ Runner = Callable[[Federation, JobSpec, Path | None, Callable[[Decided, Progress
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A simulation that is ready to start: institutions, keys and plan, nothing charged yet."""
+    """A simulation that is ready to start: institutions, keys and plan, nothing charged yet.
+
+    Attributes
+    ----------
+    splits
+        Per view, the rows that train and test it; of a single table, the same rows in every view.
+    consortium
+        Where the rows come from, if they were drawn.
+    """
 
     settings: Settings
     dictionary: DataDictionary
-    table: PooledTable
+    splits: Mapping[str, Split]
     federation: Federation
     started: float
     linked: tuple[LinkedInstitution, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Scores on the whole test set by model name and view; for tables and figures."""
-
-    labels: NDArray[np.uint8]
-    joint: dict[str, Scores]
-    same_type: dict[str, Scores]
-    pooled: dict[str, Scores]
-    alone: dict[str, tuple[str, Scores]]
+    consortium: Consortium | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +97,7 @@ class Finished:
     released: FederatedMetrics | None
     comparison: Comparison
     joint_view: JointOutcome | None = None
+    segments: tuple[SegmentFigures, ...] = ()
 
 
 def prepare(settings: Settings, dictionary: DataDictionary, table: PooledTable, started: float) -> Prepared:
@@ -101,7 +113,25 @@ def prepare(settings: Settings, dictionary: DataDictionary, table: PooledTable, 
     # A cohort's books name no data, and a thousand fingerprints take longer than its training.
     institutions = institutions_of(dictionary, table, parts, names, fingerprints=settings.runtime != "cohort")
     linked = link_all(dictionary, table, parts, names) if settings.linked is not None else ()
-    return Prepared(settings, dictionary, table, found(dictionary, institutions, settings.job), started, linked)
+    split = Split(table, *train_and_test(table, settings.seed), np.ones(table.bad.size, dtype=np.bool_))
+    splits = dict.fromkeys(views(dictionary), split)
+    return Prepared(settings, dictionary, splits, found(dictionary, institutions, settings.job), started, linked)
+
+
+def prepare_consortium(settings: Settings, consortium: Consortium, started: float) -> Prepared:
+    """Calibrate the plan for a drawn population, whose institutions have their rows already.
+
+    Raises
+    ------
+    FedcreditError
+        If the settings do not fit the population or each other.
+    """
+    dictionary = consortium.dictionary
+    splits = {kind: split_of(consortium, kind) for kind in dictionary.kinds}
+    splits[ALL_COLUMNS] = splits[dictionary.kinds[0]]
+    linked = linked_institutions(consortium, *kinds_of(dictionary)) if settings.linked is not None else ()
+    federation = found(dictionary, institutions_in(consortium), settings.job)
+    return Prepared(settings, dictionary, splits, federation, started, linked, consortium)
 
 
 def in_process(
@@ -143,7 +173,7 @@ def execute(
         same_type=_model_result(exact, comparison.labels, comparison.same_type),
         pooled=_model_result(exact, comparison.labels, comparison.pooled),
         alone={
-            name: ModelResult(own := exact(comparison.labels, scores), {kind: own})
+            name: ModelResult(own := exact(comparison.labels[kind], scores), {kind: own})
             for name, (kind, scores) in comparison.alone.items()
         },
         federated=_federated(released),
@@ -156,7 +186,8 @@ def execute(
         seconds_total=round(time.monotonic() - prepared.started, 3),
         virtual=outcome.virtual,
     )
-    return Finished(result, outcome, released, comparison, joint_view)
+    segments = judge(prepared.consortium, comparison) if prepared.consortium is not None else ()
+    return Finished(result, outcome, released, comparison, joint_view, segments)
 
 
 def plan_summary(prepared: Prepared) -> PlanSummary:
@@ -205,17 +236,12 @@ def _joint_view(
 def _compare(
     prepared: Prepared, outcome: JobOutcome, joint_view: JointOutcome | None, announce: Callable[[str], None]
 ) -> Comparison:
-    dictionary, table = prepared.dictionary, prepared.table
+    dictionary, splits = prepared.dictionary, prepared.splits
     spec = replace(prepared.settings.job, privacy=prepared.settings.target)
-    train, test = train_and_test(table, prepared.settings.seed)
-    joint = score_outcome(dictionary, outcome, table, test)
-    if joint_view is not None:
-        own, other = (
-            table.cells[test][:, list(dictionary.owned(kind))] for kind in (joint_view.kind, joint_view.other)
-        )
-        joint[ALL_COLUMNS] = joint_view.score(own, other)
+    labels = {view: split.table.bad[split.test] for view, split in splits.items()}
+    joint = _joint_scores(prepared, outcome, joint_view)
     if not prepared.settings.compare:
-        return Comparison(table.bad[test], joint, {}, {}, {})
+        return Comparison(labels, joint, {}, {}, {})
     institutions = prepared.federation.institutions
     by_cohort = prepared.settings.runtime == "cohort"
     run: Run = run_cohort if by_cohort else run_in_process
@@ -225,26 +251,44 @@ def _compare(
     for kind in kinds:
         announce(f"same type: {kind}")
         rival = run_same_type(dictionary, institutions, kind, spec, masks, run)
-        same_type[kind] = score_outcome(dictionary, rival, table, test)[kind]
+        same_type[kind] = score_outcome(dictionary, rival, splits[kind].table, splits[kind].test)[kind]
     same_type[ALL_COLUMNS] = same_type[kinds[0]]
     alone: dict[str, tuple[str, Scores]] = {}
     for one in institutions:
         announce(f"alone: {one.id}")
-        alone[one.id] = (
-            one.kind,
-            score_outcome(dictionary, run_alone(dictionary, one, spec, run), table, test)[one.kind],
-        )
+        rival, split = run_alone(dictionary, one, spec, run), splits[one.kind]
+        alone[one.id] = (one.kind, score_outcome(dictionary, rival, split.table, split.test)[one.kind])
     pooled: dict[str, Scores] = {}
-    for view in views(dictionary):
+    for view, split in splits.items():
         announce(f"pooled: {view} columns")
-        pooled[view] = run_pooled(dictionary, table, train, test, view, spec, run)[1]
-    return Comparison(table.bad[test], joint, same_type, pooled, alone)
+        pooled[view] = run_pooled(dictionary, split.table, split.train, split.test, view, spec, run)[1]
+    return Comparison(labels, joint, same_type, pooled, alone)
+
+
+def _joint_scores(prepared: Prepared, outcome: JobOutcome, joint_view: JointOutcome | None) -> dict[str, Scores]:
+    """Score each view's own test rows; `all` is the first type's view, and the joint view where rows are linked."""
+    joint = {}
+    for view, split in prepared.splits.items():
+        found = score_outcome(prepared.dictionary, outcome, split.table, split.test)
+        if view in found:
+            joint[view] = found[view]
+    if joint_view is not None:
+        split = prepared.splits[ALL_COLUMNS]
+        linked = split.linked[split.test]
+        cells = split.table.cells[split.test[linked]]
+        own, other = (cells[:, list(prepared.dictionary.owned(kind))] for kind in (joint_view.kind, joint_view.other))
+        pd = joint[ALL_COLUMNS].pd.copy()
+        pd[linked] = joint_view.score(own, other).pd
+        joint[ALL_COLUMNS] = Scores(pd)
+    return joint
 
 
 def _model_result(
-    exact: Callable[[NDArray[np.uint8], Scores], Metrics], labels: NDArray[np.uint8], scores: dict[str, Scores]
+    exact: Callable[[NDArray[np.uint8], Scores], Metrics],
+    labels: Mapping[str, NDArray[np.uint8]],
+    scores: Mapping[str, Scores],
 ) -> ModelResult:
-    by_view = {view: exact(labels, one) for view, one in scores.items()}
+    by_view = {view: exact(labels[view], one) for view, one in scores.items()}
     return ModelResult(by_view.get(ALL_COLUMNS, Metrics(None, None, None, 0)), by_view)
 
 

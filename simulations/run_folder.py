@@ -28,6 +28,8 @@ from fedcredit.verify.run_files import RELEASED, STORE
 from fedcredit.wire.canonical import canonical_json
 from server.results import write_files
 from simulations.federation import JobOutcome
+from simulations.population.drawing import SYNTHETIC
+from simulations.population.segment_files import segments_csv, segments_json
 from simulations.run import Finished, Prepared
 
 NOT_PRIVATE = (
@@ -94,6 +96,7 @@ class RunFolder:
             "model.json": canonical_json(released).decode(),
             "points.csv": _csv(points_table(released)),
             "metrics.json": finished.result.to_json(),
+            **_segment_texts(finished),
         }
         for name, text in texts.items():
             (self.path / name).write_text(text, encoding="utf-8")
@@ -103,7 +106,7 @@ class RunFolder:
         if finished.joint_view is not None:
             _release(self.path / LINKED, finished.joint_view.linked, finished.joint_view.job)
         # Imported at the end: what draws takes as long to load as a thousand institutions to train.
-        import_module("simulations.run_page").write_page(self.path)
+        import_module("simulations.run_page").write_page(self.path, finished.segments)
 
 
 def _release(place: Path, dictionary: DataDictionary, outcome: JobOutcome) -> None:
@@ -114,6 +117,17 @@ def _release(place: Path, dictionary: DataDictionary, outcome: JobOutcome) -> No
     with JobStore(place / STORE, outcome.plan.to_bytes()) as store:
         receipts = store.packets("release")
     write_files(folder, released_files(outcome.plan, dictionary, outcome.progress, receipts))
+
+
+def _segment_texts(finished: Finished) -> dict[str, str]:
+    """What a run over a drawn population has besides."""
+    if not finished.segments:
+        return {}
+    return {
+        "SYNTHETIC.txt": f"{SYNTHETIC}\n",
+        "segments.json": segments_json(finished.segments),
+        "segments.csv": segments_csv(finished.segments),
+    }
 
 
 def _csv(rows: tuple[PointsRow, ...]) -> str:

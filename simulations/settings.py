@@ -30,6 +30,7 @@ from simulations.federation import JobSpec
 from simulations.joint_view import linked_spec, split_budget
 from simulations.partition import TEST_FRACTION, SplitSpec
 from simulations.placement import AUTO, Masks, local_steps_of, masks_for, placement_for
+from simulations.population.spec import PopulationSpec, parse_spec
 from simulations.virtual_clock import NetworkSpec
 
 
@@ -148,10 +149,32 @@ def data_spec(config: Mapping[str, Any]) -> DataSpec:
     )
 
 
+def population_spec(config: Mapping[str, Any]) -> PopulationSpec | None:
+    """Which population to draw; None where a table is read.
+
+    Raises
+    ------
+    ConfigError
+        If a knob is unknown or out of range.
+    """
+    tree = parse_config(config)
+    if tree.data.source != "synthetic":
+        return None
+    if tree.runtime != "in_process":
+        raise ConfigError(f"runtime={tree.runtime} cannot run data=synthetic; use runtime=in_process.")
+    knobs = tree.data.population or {}
+    given = {"seed": tree.seed, "banks": tree.federation.banks, "hospitals": tree.federation.hospitals}
+    return parse_spec([f"{name}={_as_text(value)}" for name, value in {**knobs, **given}.items()])
+
+
 def run_dir(config: Mapping[str, Any]) -> Path | None:
     """Run folder, or None for one named by the time."""
     place = parse_config(config).run.dir
     return Path(place) if place is not None else None
+
+
+def _as_text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _privacy_terms(tree: ConfigTree, n_rows: int, local_steps: int) -> PrivacyTerms:

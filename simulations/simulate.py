@@ -13,12 +13,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fedcredit.errors import ConfigError
 from simulations.dataset import load
+from simulations.population.consortium import draw_consortium
 from simulations.present import Audience, Silence
 from simulations.results import RunResult
-from simulations.run import execute, plan_summary, prepare
+from simulations.run import Prepared, execute, plan_summary, prepare, prepare_consortium
 from simulations.run_folder import RunFolder
 from simulations.runners import runner_for
-from simulations.settings import data_spec, read_settings, run_dir
+from simulations.settings import data_spec, population_spec, read_settings, run_dir
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[1] / "configs"
 
@@ -99,13 +100,24 @@ def run_config(config: Mapping[str, Any], started: float, audience: Audience) ->
         The figures, and where everything was written.
     """
     folder = RunFolder(run_dir(config))
-    dictionary, table = load(data_spec(config))
-    settings = read_settings(config, table.bad.size)
-    prepared = prepare(settings, dictionary, table, started)
+    prepared = _prepare(config, started)
     summary = plan_summary(prepared)
-    audience.planned(summary, settings.job.model.rounds)
+    audience.planned(summary, prepared.settings.job.model.rounds)
     with folder:
-        finished = execute(prepared, folder.path, audience.decided, audience.comparing, runner=runner_for(settings))
+        finished = execute(
+            prepared, folder.path, audience.decided, audience.comparing, runner=runner_for(prepared.settings)
+        )
         folder.write(config, prepared, finished)
     audience.finished(finished.result)
+    audience.judged(finished.segments)
     return finished.result, folder.final
+
+
+def _prepare(config: Mapping[str, Any], started: float) -> Prepared:
+    """Read the table that is named, or draw the population."""
+    spec = population_spec(config)
+    if spec is not None:
+        consortium = draw_consortium(spec)
+        return prepare_consortium(read_settings(config, consortium.n_rows), consortium, started)
+    dictionary, table = load(data_spec(config))
+    return prepare(read_settings(config, table.bad.size), dictionary, table, started)

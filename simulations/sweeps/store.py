@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 
 from fedcredit.errors import ConfigError, DataError
-from simulations.run_folder import STAMP
+from fedcredit.report.reading import STAMP
 from simulations.sweeps.point import FinishedPoint, Point
 from simulations.sweeps.rows import institution_rows, row_of
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
-from server.fleet_limits import LONGEST_BODY, Room, holder_of, time_for
+from server.fleet_limits import LONGEST_BODY, UNPROVED_BODY, Room, holder_of, time_for
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -55,14 +55,19 @@ def length_of(scope: Scope) -> int | None:
     return length if length <= LONGEST_BODY else None
 
 
-def fleet_only(application: Application, is_replies: Callable[[bytes], bool], bodies: Room) -> Application:
+def fleet_only(
+    application: Application, is_known: Callable[[Scope], bool], is_replies: Callable[[bytes], bool], bodies: Room
+) -> Application:
     """The same application behind the fleet paths and the health; what does not pass is answered here.
 
-    404 for another path; 413 for what is too long; 503 where there is no room at present, which Flower's nodes take as
-    a reason to try again; 408 for a body that comes too slowly or not whole; 403 for a push of what is no reply.
+    404 for another path; 413 for what is too long; 401 for what is long and of no node; 503 where there is no room at
+    present, which Flower's nodes take as a reason to try again; 408 for a body that comes too slowly or not whole; 403
+    for a push of what is no reply.
 
     Parameters
     ----------
+    is_known
+        Whether a request's headers prove that a node sends it.
     is_replies
         Whether the body of a push of messages holds replies of its sender to the coordinator and nothing else.
     bodies
@@ -75,6 +80,8 @@ def fleet_only(application: Application, is_replies: Callable[[bytes], bool], bo
             await _refuse(send, 404)
         elif length is None:
             await _refuse(send, 413)
+        elif length > UNPROVED_BODY and not is_known(scope):
+            await _refuse(send, 401)
         elif not bodies.take(holder, length):
             await _refuse(send, 503)
         else:

@@ -1,7 +1,8 @@
 """How much of the coordinator strangers can take up: every limit of the port that institutions reach, in one place.
 
-Anybody who reaches the port can open connections and send bytes before Flower asks who they are. What they get is
-counted, in all and for each address, so that one address cannot use up what the others need.
+Anybody who reaches the port can open connections, and send bytes before Flower asks who they are. What they get is
+counted, in all and for each address, so that one address cannot use up what the others need; and long requests are
+taken of nodes only.
 """
 
 from collections import Counter
@@ -11,6 +12,8 @@ from fedcredit.wire.messages import MAX_MESSAGE_BYTES
 
 # A message of ours, and what Flower puts around it.
 LONGEST_BODY = MAX_MESSAGE_BYTES + 2**20
+# What may be sent before anybody has proved to be a node: more than any request has that carries no vector.
+UNPROVED_BODY = 2**16
 # Open connections, those in the middle of their TLS handshake too. A node holds one or two.
 CONNECTIONS, CONNECTIONS_EACH = 256, 32
 # Bytes of requests that are being received or answered. Each address can send one longest message at a time.

@@ -10,17 +10,23 @@ arguments for everything else.
 import asyncio
 import socket
 import sys
+from base64 import b64decode
+from functools import partial
 from typing import Any
 
 import uvicorn
+from fastapi import HTTPException, Request
 from flwr.common.constant import SUPERLINK_NODE_ID
-from flwr.proto.fleet_pb2 import PushMessagesRequest
+from flwr.proto.fleet_pb2 import ActivateNodeRequest, PushMessagesRequest
+from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan, _parse_superlink_lifespan_config
+from flwr.superlink.dependencies.linkstate import get_linkstate
 from flwr.superlink.main import create_app
+from flwr.superlink.routers.fleet.node_auth import authenticate_node
 from google.protobuf.message import DecodeError
 
 from fedcredit.errors import ConfigError
-from server.fleet_guard import fleet_only
+from server.fleet_guard import Application, Scope, fleet_only
 from server.fleet_limits import BODIES, BODIES_EACH, CONNECTIONS, CONNECTIONS_EACH, Room
 from server.fleet_listener import WatchedConnection, listen
 
@@ -50,7 +56,7 @@ def listeners(fleet: tuple[str, int, str, str], arguments: list[str]) -> tuple[u
         **common,
     )
     outside = uvicorn.Config(
-        fleet_only(application, is_replies, Room(BODIES, BODIES_EACH)),
+        fleet_only(application, partial(is_known, application), is_replies, Room(BODIES, BODIES_EACH)),
         host=host,
         port=port,
         http=WatchedConnection,
@@ -60,6 +66,22 @@ def listeners(fleet: tuple[str, int, str, str], arguments: list[str]) -> tuple[u
         **common,
     )
     return uvicorn.Server(inside), uvicorn.Server(outside)
+
+
+def is_known(application: Application, scope: Scope) -> bool:
+    """Whether a request's headers are signed, just now, with the key of a node that is registered.
+
+    Flower asks the same once it has read the whole request; here it is asked before.
+    """
+    request = Request({**scope, "app": application})
+    try:
+        key = b64decode(request.headers.get(FLEET_HTTP_PUBLIC_KEY_HEADER, ""), validate=True)
+        # What signs a request to activate itself is a node, if its key is registered.
+        request.state.protobuf_request = ActivateNodeRequest(public_key=key)
+        authenticate_node(request)
+    except (HTTPException, ValueError):
+        return False
+    return get_linkstate(request).get_node_id_by_public_key(key) is not None
 
 
 def is_replies(body: bytes) -> bool:

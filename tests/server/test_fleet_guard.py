@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.fleet_guard import PUSH, fleet_only, is_fleet_request, length_of
-from server.fleet_limits import LONGEST_BODY, Room
+from server.fleet_limits import LONGEST_BODY, UNPROVED_BODY, Room
 
 ROOM = Room(LONGEST_BODY, LONGEST_BODY)
 
@@ -50,7 +50,7 @@ def test_what_does_not_pass_is_answered_here() -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(fleet_only(application, bool, ROOM)(asked(b"/v1/control/start-run"), application, send))  # type: ignore[arg-type]
+    asyncio.run(fleet_only(application, bool, bool, ROOM)(asked(b"/v1/control/start-run"), application, send))  # type: ignore[arg-type]
     assert sent[0]["status"] == 404
 
 
@@ -82,7 +82,7 @@ def test_a_stranger_cannot_fill_the_memory(method: str, headers: list[tuple[byte
     async def receive() -> Any:
         return {"type": "http.request"}
 
-    asyncio.run(fleet_only(application, bool, ROOM)({**asked(path, method), "headers": headers}, receive, send))
+    asyncio.run(fleet_only(application, bool, bool, ROOM)({**asked(path, method), "headers": headers}, receive, send))
     assert sent[0]["status"] == (200 if passes else 413)
 
 
@@ -113,13 +113,35 @@ def test_what_a_node_pushes_is_judged_as_a_whole_and_passed_on_unchanged(
         return whole
 
     scope = {**asked(PUSH), "headers": [(b"content-length", b"7")]}
-    asyncio.run(fleet_only(application, is_replies, ROOM)(scope, receive, send))
+    asyncio.run(fleet_only(application, bool, is_replies, ROOM)(scope, receive, send))
     assert judged == [b"replies"]
     assert sent[0]["status"] == status
     if whole:
         assert passed == [{"type": "http.request", "body": b"replies", "more_body": False}, {"type": "http.disconnect"}]
     else:
         assert passed == []
+
+
+@pytest.mark.parametrize(("longer", "known", "status"), [(1, False, 401), (0, False, 200), (1, True, 200)])
+def test_what_is_long_is_taken_of_nodes_only_and_not_read_before(longer: int, known: bool, status: int) -> None:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        assert status == 200, "it was read"
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def application(*_: Any) -> None:
+        sent.append({"status": 200})
+
+    scope = {
+        **asked(b"/v1/fleet/push-object"),
+        "headers": [(b"content-length", b"%d" % (UNPROVED_BODY + longer))],
+    }
+    asyncio.run(fleet_only(application, lambda _: known, bool, ROOM)(scope, receive, send))
+    assert sent[0]["status"] == status
 
 
 def test_a_push_that_breaks_off_gets_to_nobody() -> None:
@@ -135,5 +157,5 @@ def test_a_push_that_breaks_off_gets_to_nobody() -> None:
         pytest.fail("it got through")
 
     scope = {**asked(PUSH), "headers": [(b"content-length", b"7")]}
-    asyncio.run(fleet_only(application, bool, ROOM)(scope, receive, send))
+    asyncio.run(fleet_only(application, bool, bool, ROOM)(scope, receive, send))
     assert sent[0]["status"] == 408

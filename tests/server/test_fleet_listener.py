@@ -99,7 +99,7 @@ def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
     connections, bodies = SeenRoom(3, 2), SeenRoom(30, 20)
     fleet = listen(HERE, 0, connections)
     config = uvicorn.Config(
-        fleet_only(echo, bool, bodies), ssl_certfile=certificate, ssl_keyfile=key, http=WatchedConnection,
+        fleet_only(echo, bool, bool, bodies), ssl_certfile=certificate, ssl_keyfile=key, http=WatchedConnection,
         lifespan="off", log_level="critical", ws="none", timeout_keep_alive=60,
     )  # fmt: skip
     server = uvicorn.Server(config)

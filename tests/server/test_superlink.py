@@ -1,20 +1,29 @@
 """What is assumed of the private parts of Flower that serve its paths."""
 
 import inspect
+from base64 import b64encode
+from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from flwr.common.constant import SUPERLINK_NODE_ID
+from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, EllipticCurvePrivateKey, derive_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from flwr.common.constant import SUPERLINK_NODE_ID, TIMESTAMP_HEADER
 from flwr.proto.fleet_pb2 import PushMessagesRequest
 from flwr.proto.message_pb2 import Message as ProtoMessage
 from flwr.proto.message_pb2 import Metadata
 from flwr.proto.node_pb2 import Node
+from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER
+from flwr.supercore.date import now
+from flwr.supercore.primitives.asymmetric import sign_message
 from flwr.superlink.cli.flower_superlink import _parse_superlink_lifespan_config
 from flwr.superlink.main import create_app
 
-from server.fleet_guard import is_fleet_request
+from server.fleet_guard import Scope, is_fleet_request
 from server.loopback_tls import HOST, LoopbackTls
-from server.superlink import is_replies, listeners
+from server.superlink import is_known, is_replies, listeners
 from tests.certificates import authority
 
 
@@ -78,3 +87,46 @@ def test_a_node_pushes_nothing_else(fields: dict[str, object]) -> None:
 
 def test_bytes_that_are_no_push_are_none() -> None:
     assert not is_replies(b"\xff\xff")
+
+
+KEY = derive_private_key(5, SECP384R1())
+PUBLIC = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def signed(at: datetime, key: EllipticCurvePrivateKey = KEY, public: bytes = PUBLIC) -> Scope:
+    """A request with the headers that a SuperNode sends."""
+    values = {
+        FLEET_HTTP_PUBLIC_KEY_HEADER: b64encode(public),
+        FLEET_HTTP_SIGNATURE_HEADER: b64encode(sign_message(key, at.isoformat().encode())),
+        TIMESTAMP_HEADER: at.isoformat().encode(),
+    }
+    return {"type": "http", "headers": [(name.encode(), value) for name, value in values.items()]}
+
+
+def superlink(*registered: bytes) -> Any:
+    """An application whose nodes have these keys."""
+    nodes = {key: number for number, key in enumerate(registered, 1)}
+    state = SimpleNamespace(get_node_id_by_public_key=nodes.get)
+    return SimpleNamespace(state=SimpleNamespace(linkstate_factory=SimpleNamespace(state=lambda: state)))
+
+
+def test_a_node_that_is_registered_proves_itself_by_its_headers() -> None:
+    assert is_known(superlink(PUBLIC), signed(now()))
+
+
+HEADERS_OF_NOBODY = {
+    "nothing": lambda: {"type": "http", "headers": []},
+    "another key": lambda: signed(now(), derive_private_key(6, SECP384R1())),
+    "an old signature": lambda: signed(now() - timedelta(hours=1)),
+    "no key": lambda: signed(now(), public=b"no key"),
+    "no base64": lambda: {"type": "http", "headers": [(FLEET_HTTP_PUBLIC_KEY_HEADER.encode(), b"%%%")]},
+}
+
+
+@pytest.mark.parametrize("name", HEADERS_OF_NOBODY)
+def test_nobody_else_does(name: str) -> None:
+    assert not is_known(superlink(PUBLIC), HEADERS_OF_NOBODY[name]())
+
+
+def test_a_key_that_is_not_registered_is_nobodys() -> None:
+    assert not is_known(superlink(b"another"), signed(now()))

@@ -58,8 +58,5 @@ def _or_nan(value: float | None) -> float:
 
 
 def _words(model: str, values: dict[str, float | None]) -> str:
-    return (
-        f"{model}: "
-        + ", ".join(f"{segment} {value:.3f}" for segment, value in values.items() if value is not None)
-        + "."
-    )
+    known = (f"{segment} {value:.3f}" for segment, value in values.items() if value is not None)
+    return f"{model}: {', '.join(known)}."

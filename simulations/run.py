@@ -94,8 +94,6 @@ class Finished:
 
     result: RunResult
     outcome: JobOutcome
-    released: FederatedMetrics | None
-    comparison: Comparison
     joint_view: JointOutcome | None = None
     segments: tuple[SegmentFigures, ...] = ()
 
@@ -187,7 +185,7 @@ def execute(
         virtual=outcome.virtual,
     )
     segments = judge(prepared.consortium, comparison) if prepared.consortium is not None else ()
-    return Finished(result, outcome, released, comparison, joint_view, segments)
+    return Finished(result, outcome, joint_view, segments)
 
 
 def plan_summary(prepared: Prepared) -> PlanSummary:

@@ -117,4 +117,7 @@ def _styled(value: float, style: str) -> str:
 
 
 def _minus(text: str) -> str:
+    """Print a minus as one, and none before a zero."""
+    if not any(digit in text for digit in "123456789"):
+        return text.replace("-", "")
     return text.replace("-", _MINUS)

@@ -101,6 +101,8 @@ def load_peers(path: Path) -> PeersFile:
         With every problem found.
     """
     try:
+        if path.stat().st_mode & 0o022:
+            raise ConfigError(f"peers file {path} can be written by others; run: chmod go-w {path}")
         document = parse_yaml(path.read_bytes(), f"peers file {path}")
         file = PeersFile.model_validate(document)
     except OSError as error:

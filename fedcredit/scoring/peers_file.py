@@ -45,9 +45,9 @@ class Peer(Strict):
 
 
 class PerPerson(Strict):
-    """Most questions on one person by one peer in so many days, whatever the answers."""
+    """Most questions on one person by one peer in so many days, whatever the answers; one of two may be lost."""
 
-    requests: Annotated[int, Field(ge=1, le=100)] = 1
+    requests: Annotated[int, Field(ge=1, le=100)] = 2
     days: Annotated[int, Field(ge=1, le=3650)] = 30
 
 

@@ -26,7 +26,7 @@ from fedcredit.scoring.block_service import BlockService, keys_of, read_numbers
 from fedcredit.scoring.card import card_of
 from fedcredit.scoring.joint import BlockScorer, joint_card
 from fedcredit.scoring.listening import Listen
-from fedcredit.scoring.peer_client import Asking, PeerClient, numbers_of
+from fedcredit.scoring.peer_client import Asking, Numbers, PeerClient
 from fedcredit.scoring.peers_file import Peer, PerPerson
 from tests import packages
 from tests.fedcredit.scoring.hospital import NOW, OTHER_PAIR, OTHER_PURPOSE, PAIR, PURPOSE, TOKENS, Hospital, true_steps
@@ -218,7 +218,7 @@ def test_a_bank_s_scores_take_the_number_in(hospital, asking, tmp_path):
     values = packages.odd_values(3, 4)
     table = TableSource(pa.table({**values, "id": ["consented", "patient", "nobody", "x"]}))
     tokens = {person: TOKENS[person] for person in (b"consented",)} | {b"patient": bytes(32)}
-    joined = Joined(joint_card(card, "hospital"), "hospital", lambda persons: numbers_of(client, tokens, persons))
+    joined = Joined(joint_card(card, "hospital"), "hospital", Numbers(client, tokens).of)
     score_table(card, table, None, tmp_path / "with.parquet", Wanted(joined=joined))
     score_table(card, table, None, tmp_path / "without.parquet")
     rows, plain = (pq.read_table(tmp_path / f"{name}.parquet").to_pylist() for name in ("with", "without"))
@@ -249,6 +249,37 @@ def test_both_sides_have_the_rows(hospital, asking):
     assert [(side, note) for side, *_, note in own] == [("sent", "sent"), ("received", "answered")]
     assert [row[:2] for row in theirs] == [("answered", "bank-1")]
     assert {row[2:4] for row in own} == {row[2:4] for row in theirs}
+
+
+def test_a_peer_that_goes_away_does_not_undo_its_answers(hospital, asking):
+    client, *_ = asking
+    numbers = Numbers(client, TOKENS)
+    first = numbers.of([b"consented", b"nobody"])
+    assert (first[0], np.isnan(first[1])) == (true_steps(hospital), True)
+    client._channel.close()
+    client._channel = grpc.insecure_channel("127.0.0.1:1")
+    assert np.isnan(numbers.of([b"ended", b"absent", b"nobody"])).all()
+    assert numbers.unasked == 2
+    fresh = Numbers(client, TOKENS)
+    client.counts = dict.fromkeys(Outcome, 0)
+    with pytest.raises(AbsenceError):
+        fresh.of([b"ended"])
+
+
+def test_a_flooded_peer_s_word_is_a_limit(tmp_path):
+    hospital = Hospital(tmp_path, requests_per_day=1)
+    with BlockService(hospital.answerer, Listen()) as service, BlockAudit(tmp_path / "own.sqlite") as book:
+        peer = Peer(
+            public_key=hospital.own.public.hex(),
+            pair_key=tmp_path,
+            purposes=(PURPOSE,),
+            address=f"127.0.0.1:{service.port}",
+        )
+        what = Asking("bank-1", "hospital-1", "hospital", bytes.fromhex(hospital.package.digest), PURPOSE)
+        with PeerClient(what, peer, hospital.bank, PAIR, book, hospital.clock) as client:
+            assert [client.ask(b"ended", TOKENS[b"ended"]) for _ in range(4)] == [None] * 4
+    assert client.counts == {Outcome.ANSWERED: 0, Outcome.REFUSED: 1, Outcome.LIMIT: 3}
+    hospital.book.close()
 
 
 def test_a_question_that_is_turned_away_and_a_peer_that_is_gone(hospital, asking):

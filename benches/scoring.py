@@ -117,6 +117,7 @@ def batch(card: ScoringCard, n: int) -> None:
     print(f"memory copy                   {n / copied / 1e6:7.2f} M rows per CPU second")
     print(f"values in memory -> scores    {n / scored / 1e6:7.2f} M rows per CPU second (bar: 1)")
     print(f"Arrow columns -> values, flags{n / read / 1e6:7.2f} M rows per CPU second")
+    print(f"both: Arrow columns -> scores {n / (read + scored) / 1e6:7.2f} M rows per CPU second (bar: 1)")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pq.write_table(table, folder / "in.parquet")

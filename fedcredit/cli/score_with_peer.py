@@ -17,7 +17,7 @@ from fedcredit.scoring.block_audit import BlockAudit
 from fedcredit.scoring.block_messages import TOKEN_BYTES, Outcome
 from fedcredit.scoring.card import card_of
 from fedcredit.scoring.joint import NO_JOINT_VIEW, joint_card
-from fedcredit.scoring.peer_client import Asking, PeerClient, numbers_of
+from fedcredit.scoring.peer_client import Asking, Numbers, PeerClient
 from fedcredit.scoring.peers_file import load_pair_key, load_peers
 from fedcredit.wire.envelope import SigningKey
 
@@ -45,7 +45,7 @@ def score_with_peer(  # noqa: PLR0913  (a command's options)
     with ExitStack() as stack:
         log = decision_log(decisions, key, stack)
         if loaded.head.joint is None:
-            client, joined = None, None
+            client, numbers, joined = None, None, None
             typer.echo(NO_JOINT_VIEW)
         else:
             file = load_peers(peers)
@@ -55,7 +55,8 @@ def score_with_peer(  # noqa: PLR0913  (a command's options)
             known = load_tokens(tokens)
             identity, pair = SigningKey.load(file.identity_key), load_pair_key(entry.pair_key)
             client = stack.enter_context(PeerClient(asking, entry, identity, pair, book))
-            joined = Joined(joint_card(card, block), block, lambda persons: numbers_of(client, known, persons))
+            numbers = Numbers(client, known)
+            joined = Joined(joint_card(card, block), block, numbers.of)
         shown = stack.enter_context(progress_bar())
         task = shown.add_task("scoring", total=1.0, rows=0)
         summary = score_table(
@@ -67,9 +68,11 @@ def score_with_peer(  # noqa: PLR0913  (a command's options)
             lambda done, rows: shown.update(task, completed=done, rows=rows),
         )
     print_summary(summary, out)
-    if client is not None:
+    if client is not None and numbers is not None:
         counts = {outcome.name.lower(): client.counts[outcome] for outcome in Outcome}
         typer.echo(f"{peer}: {', '.join(f'{count:,} {word}' for word, count in counts.items())}")
+        if numbers.unasked:
+            typer.echo(f"{peer} went away: {numbers.unasked:,} persons with a token were scored without it")
 
 
 def load_tokens(path: Path) -> dict[bytes, bytes]:

@@ -90,7 +90,7 @@ def _answerer(package: ModelPackage, view: str | None, block: str, peers: Path |
     keys = keys_of(file, lambda peer: load_pair_key(peer.pair_key))
     numbers, repeated = read_numbers(scorer, open_source(answering.data), mapping, keys)
     if repeated:
-        _LOG.warning("%s persons stand in several rows and are refused", repeated)
+        _LOG.warning("persons who stand in several rows are refused")
     return Answerer(
         file=file,
         key=SigningKey.load(file.identity_key),

@@ -20,7 +20,10 @@ EVENTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "%s stopped every job under this site's roster": ("roster-stopped", ("member",)),
     "%s refused a request (%s): %s": ("request-refused", ("institution", "code", "sentence")),
     "the module failed on a record, which counts as zeros": ("module-failed", ()),
-    "%s persons stand in several rows and are refused": ("persons-repeated", ("count",)),
+    "a call failed": ("call-failed", ()),
+    "no peer is answered: %s": ("peers-not-answered", ("reason",)),
+    "nobody is decided on: %s": ("nothing-decided", ("reason",)),
+    "persons who stand in several rows are refused": ("persons-repeated", ()),
     "the module failed on a record, which scores 0": ("module-failed", ()),
 }
 OTHER = "message"

@@ -8,6 +8,7 @@ when it is whole.
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -165,33 +166,34 @@ def _decisions(table: pa.Table, card: ScoringCard, wanted: Wanted, names: Sequen
         )
 
 
-class _new_file:  # noqa: N801 - reads as a function
+@contextmanager
+def _new_file(out: Path) -> Iterator[Callable[[pa.Table], None]]:
     """A Parquet file that gets its name when the block ends without an error; the value writes a table."""
+    if out.exists():
+        raise ConfigError(f"{out} exists already and is never overwritten; choose another file.")
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    writer: Any = None
 
-    def __init__(self, out: Path) -> None:
-        if out.exists():
-            raise ConfigError(f"{out} exists already and is never overwritten; choose another file.")
-        self._out, self._partial = out, out.with_name(f".{out.name}.{os.getpid()}.partial")
-        self._writer: Any = None
-
-    def __enter__(self) -> Callable[[pa.Table], None]:
-        return self._write
-
-    def _write(self, table: pa.Table) -> None:
+    def write(table: pa.Table) -> None:
+        nonlocal writer
         try:
-            if self._writer is None:
-                named: Any = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
-                # Statistics and dictionaries of ids cost more than the scores.
-                self._writer = pa_parquet.ParquetWriter(
-                    self._partial, table.schema, use_dictionary=named, write_statistics=False
-                )
-            self._writer.write_table(table)
+            writer = writer or _writer(partial, table.schema)
+            writer.write_table(table)
         except OSError as error:
-            raise ConfigError(f"{self._out} cannot be written ({error}); choose another place.") from error
+            raise ConfigError(f"{out} cannot be written ({error}); choose another place.") from error
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            if kind is None:
-                self._partial.replace(self._out)
-        self._partial.unlink(missing_ok=True)
+    try:
+        yield write
+        if writer is not None:
+            writer.close()
+            partial.replace(out)
+    finally:
+        if writer is not None:
+            writer.close()
+        partial.unlink(missing_ok=True)
+
+
+def _writer(path: Path, schema: Any) -> Any:  # noqa: ANN401 - the stubs know neither
+    # Statistics and dictionaries of ids would cost more than the scores.
+    named = [field.name for field in schema if pa.types.is_dictionary(field.type)]
+    return pa_parquet.ParquetWriter(path, schema, use_dictionary=named, write_statistics=False)  # type: ignore[arg-type]

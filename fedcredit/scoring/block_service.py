@@ -11,6 +11,7 @@ signature, and cannot spend more questions than its limits, which count refused 
 is in docs/scoring.md.
 """
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ from fedcredit.scoring.peers_file import Answering, Peer, PeersFile, PerPerson
 from fedcredit.scoring.reading import read_columns, reading_of
 from fedcredit.wire.envelope import SigningKey
 
+_LOG = logging.getLogger(__name__)
 FRESH_S = 120
 _FLOOD = 2
 _STATUS = {
@@ -171,8 +173,12 @@ class BlockService(Server):
         except RefusalError as error:
             self._metrics.rejected(error.code)
             context.abort(_STATUS[error.code], f"{error.code}: {error}")
-        except ConfigError:
-            self._metrics.rejected("request")
+        except ConfigError as error:
+            _LOG.warning("no peer is answered: %s", error)
+            self._metrics.rejected("own")
+            context.abort(grpc.StatusCode.UNAVAILABLE, "nothing is answered now; ask its operator")
+        except Exception:  # noqa: BLE001  (the boundary: nothing may leave but a word)
+            _LOG.exception("a call failed")
             context.abort(grpc.StatusCode.UNAVAILABLE, "nothing is answered now; ask its operator")
         self._metrics.answered(outcome.name.lower())
         self._metrics.took(time.perf_counter() - begun)

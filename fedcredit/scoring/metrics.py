@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 VERDICTS = ("approve", "decline", "none")
 FLAGS = ("range", "code", "text", "block")
 OUTCOMES = ("answered", "refused", "limit")
-REJECTIONS = ("token", "request", "peer", "signature", "time", "replay", "package", "block", "purpose", "limit")
+REJECTIONS = ("token", "request", "own", "peer", "signature", "time", "replay", "package", "block", "purpose", "limit")
 _SECONDS = (0.0003, 0.001, 0.003, 0.005, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
 

@@ -143,7 +143,12 @@ class PeerClient:
         )
         sealed = seal_question(self._key, question)
         self._record(SENT, question, "sent")
-        outcome, steps = open_answer(self._sent(sealed), self._public, sealed)
+        try:
+            outcome, steps = open_answer(self._sent(sealed), self._public, sealed)
+        except RefusalError as error:
+            if error.code != "limit":
+                raise
+            outcome, steps = Outcome.LIMIT, 0
         self._record(RECEIVED, question, outcome.name.lower())
         self.counts[outcome] += 1
         return steps if outcome is Outcome.ANSWERED else None
@@ -167,16 +172,42 @@ class PeerClient:
         return RefusalError(word[:20] or "peer", f"{self._asking.answerer} turns the question away: {rest[:200]}.")
 
 
-def numbers_of(client: PeerClient, tokens: Mapping[bytes, bytes], persons: Sequence[bytes]) -> NDArray[np.float64]:
-    """Numbers of the persons whose token is at hand; NaN for all others, and where the peer does not say.
+class Numbers:
+    """Asks for the numbers of persons whose token is at hand, as long as the peer is there.
+
+    A question that was answered counts towards the peer's limits even if the answer is lost, so a peer that goes away
+    does not undo what it has said: from then on nobody is asked.
 
     Parameters
     ----------
     tokens
         Consent token by the person's id.
+
+    Attributes
+    ----------
+    unasked
+        Persons with a token who were not asked, since the peer was gone.
     """
-    found = (None if person not in tokens else client.ask(person, tokens[person]) for person in persons)
-    return np.array([np.nan if steps is None else float(steps) for steps in found], dtype=np.float64)
+
+    def __init__(self, client: PeerClient, tokens: Mapping[bytes, bytes]) -> None:
+        self._client, self._tokens, self.unasked = client, tokens, 0
+
+    def of(self, persons: Sequence[bytes]) -> NDArray[np.float64]:
+        """Numbers of persons; NaN where there is no token, and where the peer does not say; shape (n,)."""
+        found = [self._of(person) for person in persons]
+        return np.array([np.nan if steps is None else float(steps) for steps in found], dtype=np.float64)
+
+    def _of(self, person: bytes) -> int | None:
+        if person not in self._tokens:
+            return None
+        if not self.unasked:
+            try:
+                return self._client.ask(person, self._tokens[person])
+            except AbsenceError:
+                if not any(self._client.counts.values()):
+                    raise
+        self.unasked += 1
+        return None
 
 
 def _channel(name: str, peer: Peer) -> grpc.Channel:

@@ -45,9 +45,9 @@ class Peer(Strict):
 
 
 class PerPerson(Strict):
-    """Most questions on one person by one peer in so many days, whatever the answers."""
+    """Most questions on one person by one peer in so many days, whatever the answers; one of two may be lost."""
 
-    requests: Annotated[int, Field(ge=1, le=100)] = 1
+    requests: Annotated[int, Field(ge=1, le=100)] = 2
     days: Annotated[int, Field(ge=1, le=3650)] = 30
 
 
@@ -101,6 +101,8 @@ def load_peers(path: Path) -> PeersFile:
         With every problem found.
     """
     try:
+        if path.stat().st_mode & 0o022:
+            raise ConfigError(f"peers file {path} can be written by others; run: chmod go-w {path}")
         document = parse_yaml(path.read_bytes(), f"peers file {path}")
         file = PeersFile.model_validate(document)
     except OSError as error:

@@ -5,6 +5,7 @@ service starts: another package needs another start, so a decision's hash says w
 """
 
 import itertools
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ SERVICE = "fedcredit.scoring.v1.Scoring"
 METHOD = f"/{SERVICE}/Score"
 MOST_CUSTOMERS = 1000
 LONGEST_ID = 200
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +147,14 @@ class ScoringService(Server):
         except DataError as error:
             self._metrics.rejected("request")
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except ConfigError:
+        except ConfigError as error:
+            _LOG.warning("nobody is decided on: %s", error)
             # Its text names a path of this machine.
-            self._metrics.rejected("request")
+            self._metrics.rejected("own")
             context.abort(grpc.StatusCode.UNAVAILABLE, "the decision log cannot be written; nothing was decided")
+        except Exception:  # noqa: BLE001  (the boundary: gRPC would send the text, which may hold a value)
+            _LOG.exception("a call failed")
+            context.abort(grpc.StatusCode.INTERNAL, "the call failed; ask the service's operator")
         for one in decided:
             self._metrics.decided(one.verdict, one.score.flags)
         reply = pb.ScoreReply(scores=[_message(one) for one in decided], **self._versions)

@@ -23,6 +23,7 @@ FORMATS = {
         "the ledger could not be read for the audit trail",
         "audit trail %s cannot be written (%s); check its disk.",
     },
+    "cli/serve.py": {"persons who stand in several rows are refused"},
     "custodian/custodian.py": {
         "request failed at %s",
         "%s stopped every job under this site's roster",
@@ -32,6 +33,8 @@ FORMATS = {
         "the module failed on a record, which counts as zeros",
         "the module failed on a record, which scores 0",
     },
+    "scoring/block_service.py": {"a call failed", "no peer is answered: %s"},
+    "scoring/service.py": {"a call failed", "nobody is decided on: %s"},
 }
 
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 
 import grpc
 import numpy as np
@@ -17,107 +17,19 @@ from fedcredit.scoring.block_audit import BlockAudit, Noted
 from fedcredit.scoring.block_messages import (
     METHOD,
     Outcome,
-    Question,
     open_answer,
     person_hash,
     seal_answer,
     seal_question,
-    token_hash,
 )
-from fedcredit.scoring.block_service import Answerer, BlockService, keys_of, read_numbers
+from fedcredit.scoring.block_service import BlockService, keys_of, read_numbers
 from fedcredit.scoring.card import card_of
-from fedcredit.scoring.consents import Consent, ConsentFile, write_consents
 from fedcredit.scoring.joint import BlockScorer, joint_card
 from fedcredit.scoring.listening import Listen
-from fedcredit.scoring.peer_client import Asking, PeerClient, numbers_of
-from fedcredit.scoring.peers_file import Peer, PeersFile, PerPerson
-from fedcredit.scoring.single import SingleScorer
-from fedcredit.wire.envelope import SigningKey
+from fedcredit.scoring.peer_client import Asking, Numbers, PeerClient
+from fedcredit.scoring.peers_file import Peer, PerPerson
 from tests import packages
-
-PURPOSE, OTHER_PURPOSE = "credit decision", "collection"
-PAIR, OTHER_PAIR = bytes(range(32)), bytes(range(32, 64))
-NOW = int(datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp())
-TOKENS = {person: bytes([n]) * 32 for n, person in enumerate((b"consented", b"ended", b"absent"), start=1)}
-FIVE_IN_30_DAYS = PerPerson(requests=5, days=30)
-NAMES = ["consented", "patient", "ended", "twice", "twice"]
-
-
-class Clock:
-    def __init__(self):
-        self.now = NOW
-
-    def __call__(self):
-        return self.now
-
-
-class Hospital:
-    """The answering side with its table, its consents and its book."""
-
-    def __init__(self, folder, per_person=FIVE_IN_30_DAYS, requests_per_day=50):
-        self.folder, self.clock = folder, Clock()
-        self.package = packages.package(1)
-        self.bank, self.other, self.own = (SigningKey.generate() for _ in range(3))
-        peer = Peer(
-            public_key=self.bank.public.hex(), pair_key=folder, purposes=(PURPOSE,), requests_per_day=requests_per_day
-        )
-        stranger = peer.model_copy(update={"public_key": self.other.public.hex()})
-        self.file = PeersFile(
-            institution="hospital-1",
-            identity_key=folder,
-            audit=folder / "book.sqlite",
-            peers={"bank-1": peer, "bank-2": stranger},
-        )
-        self.table = {**packages.odd_values(2, len(NAMES)), "id": NAMES}
-        scorer = BlockScorer(self.package, "hospital", "hospital")
-        keys = {"bank-1": PAIR, "bank-2": OTHER_PAIR}
-        numbers, self.repeated = read_numbers(scorer, TableSource(pa.table(self.table)), None, keys)
-        self.consents = folder / "consents.csv"
-        self.consent(b"consented", b"absent")
-        self.book = BlockAudit(self.file.audit)
-        self.answerer = Answerer(
-            self.file,
-            self.own,
-            "hospital",
-            bytes.fromhex(self.package.digest),
-            numbers,
-            ConsentFile(self.consents),
-            per_person,
-            self.book,
-            self.clock,
-        )
-
-    def consent(self, *persons, until=date(2026, 11, 22), purpose=PURPOSE):
-        lines = [Consent(person_hash(PAIR, p).hex(), "bank-1", purpose, until, token_hash(TOKENS[p])) for p in persons]
-        ended = Consent(
-            person_hash(PAIR, b"ended").hex(), "bank-1", purpose, date(2026, 11, 21), token_hash(TOKENS[b"ended"])
-        )
-        write_consents(self.consents, [*lines, ended])
-
-    def question(self, person=b"consented", **changes):
-        fields = {
-            "asker": "bank-1",
-            "answerer": "hospital-1",
-            "block": "hospital",
-            "package": bytes.fromhex(self.package.digest),
-            "purpose": PURPOSE,
-            "person": person_hash(PAIR, person),
-            "token": TOKENS.get(person, bytes(32)),
-            "nonce": np.random.default_rng(abs(hash((person, *changes)))).bytes(16),
-            "asked_at": self.clock.now,
-        }
-        return Question(**(fields | changes))
-
-    def ask(self, person=b"consented", key=None, **changes):
-        sealed = seal_question(key or self.bank, self.question(person, **changes))
-        answer, _ = self.answerer.answer(sealed)
-        return open_answer(answer, self.own.public, sealed)
-
-    def notes(self):
-        connection = sqlite3.connect(self.file.audit)
-        found = [row[0] for row in connection.execute("SELECT note FROM ask WHERE side = 'answered' ORDER BY seq")]
-        connection.close()
-        return found
+from tests.fedcredit.scoring.hospital import NOW, OTHER_PAIR, OTHER_PURPOSE, PAIR, PURPOSE, TOKENS, Hospital, true_steps
 
 
 @pytest.fixture
@@ -125,17 +37,6 @@ def hospital(tmp_path):
     one = Hospital(tmp_path)
     yield one
     one.book.close()
-
-
-def true_steps(hospital):
-    """The number of the first row from `SingleScorer`, which knows nothing of peers."""
-    card = card_of(hospital.package, "hospital")
-    score = SingleScorer(card).score({one.feature.name: hospital.table[one.feature.name][0] for one in card.features})
-    without = {
-        o.feature.name: hospital.table[o.feature.name][0] for o in card.features if o.feature.block != "hospital"
-    }
-    contribution = score.margin - SingleScorer(card).score(without).margin
-    return int(np.clip(np.rint(contribution / 256), -6, 6))
 
 
 def test_a_consented_number_is_the_block_s_contribution_in_steps(hospital):
@@ -317,7 +218,7 @@ def test_a_bank_s_scores_take_the_number_in(hospital, asking, tmp_path):
     values = packages.odd_values(3, 4)
     table = TableSource(pa.table({**values, "id": ["consented", "patient", "nobody", "x"]}))
     tokens = {person: TOKENS[person] for person in (b"consented",)} | {b"patient": bytes(32)}
-    joined = Joined(joint_card(card, "hospital"), "hospital", lambda persons: numbers_of(client, tokens, persons))
+    joined = Joined(joint_card(card, "hospital"), "hospital", Numbers(client, tokens).of)
     score_table(card, table, None, tmp_path / "with.parquet", Wanted(joined=joined))
     score_table(card, table, None, tmp_path / "without.parquet")
     rows, plain = (pq.read_table(tmp_path / f"{name}.parquet").to_pylist() for name in ("with", "without"))
@@ -348,6 +249,37 @@ def test_both_sides_have_the_rows(hospital, asking):
     assert [(side, note) for side, *_, note in own] == [("sent", "sent"), ("received", "answered")]
     assert [row[:2] for row in theirs] == [("answered", "bank-1")]
     assert {row[2:4] for row in own} == {row[2:4] for row in theirs}
+
+
+def test_a_peer_that_goes_away_does_not_undo_its_answers(hospital, asking):
+    client, *_ = asking
+    numbers = Numbers(client, TOKENS)
+    first = numbers.of([b"consented", b"nobody"])
+    assert (first[0], np.isnan(first[1])) == (true_steps(hospital), True)
+    client._channel.close()
+    client._channel = grpc.insecure_channel("127.0.0.1:1")
+    assert np.isnan(numbers.of([b"ended", b"absent", b"nobody"])).all()
+    assert numbers.unasked == 2
+    fresh = Numbers(client, TOKENS)
+    client.counts = dict.fromkeys(Outcome, 0)
+    with pytest.raises(AbsenceError):
+        fresh.of([b"ended"])
+
+
+def test_a_flooded_peer_s_word_is_a_limit(tmp_path):
+    hospital = Hospital(tmp_path, requests_per_day=1)
+    with BlockService(hospital.answerer, Listen()) as service, BlockAudit(tmp_path / "own.sqlite") as book:
+        peer = Peer(
+            public_key=hospital.own.public.hex(),
+            pair_key=tmp_path,
+            purposes=(PURPOSE,),
+            address=f"127.0.0.1:{service.port}",
+        )
+        what = Asking("bank-1", "hospital-1", "hospital", bytes.fromhex(hospital.package.digest), PURPOSE)
+        with PeerClient(what, peer, hospital.bank, PAIR, book, hospital.clock) as client:
+            assert [client.ask(b"ended", TOKENS[b"ended"]) for _ in range(4)] == [None] * 4
+    assert client.counts == {Outcome.ANSWERED: 0, Outcome.REFUSED: 1, Outcome.LIMIT: 3}
+    hospital.book.close()
 
 
 def test_a_question_that_is_turned_away_and_a_peer_that_is_gone(hospital, asking):

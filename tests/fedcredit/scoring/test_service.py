@@ -194,6 +194,18 @@ def test_nothing_is_decided_that_cannot_be_logged(card, tmp_path):
     assert [one["feature"] for one in json.loads(row[6])] == [one.feature for one in reply.scores[0].reasons]
 
 
+def test_a_defect_of_ours_sends_no_text(card, monkeypatch, caplog):
+    def fail(self, values):
+        raise ZeroDivisionError("castle")
+
+    monkeypatch.setattr(SingleScorer, "score", fail)
+    with served(Decider(card), Listen()) as channel, pytest.raises(grpc.RpcError) as refused:
+        call(channel, request(**VALUES))
+    assert refused.value.code() is grpc.StatusCode.INTERNAL
+    assert "castle" not in refused.value.details()
+    assert [record.message for record in caplog.records] == ["a call failed"]
+
+
 def test_the_command_serves_until_it_is_told_to_stop(tmp_path):
     write_package(packages.files(), tmp_path / "p.zip")
     command = [sys.executable, "-c", "from fedcredit.cli import main; main()", "serve", str(tmp_path / "p.zip")]

@@ -54,7 +54,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Scores on the whole test set by model name and view; for tables and figures."""
+    """Scores on the whole test set by model name and view."""
 
     labels: NDArray[np.uint8]
     joint: dict[str, Scores]
@@ -69,8 +69,6 @@ class Finished:
 
     result: RunResult
     outcome: JobOutcome
-    released: FederatedMetrics | None
-    comparison: Comparison
 
 
 def prepare(settings: Settings, dictionary: DataDictionary, table: PooledTable, started: float) -> Prepared:
@@ -134,7 +132,7 @@ def execute(
         seconds_start=round(begun - prepared.started, 3),
         seconds_total=round(time.monotonic() - prepared.started, 3),
     )
-    return Finished(result, outcome, released, comparison)
+    return Finished(result, outcome)
 
 
 def plan_summary(prepared: Prepared) -> PlanSummary:

@@ -21,15 +21,19 @@ from fedcredit.job.store import JobStore
 from fedcredit.models.family import family_of
 from fedcredit.models.module_tensors import weight_files
 from fedcredit.models.points import PointsRow, points_table
+from fedcredit.report.figures import figures_of
+from fedcredit.report.inputs import Assumptions
+from fedcredit.report.page import render_page
+from fedcredit.report.reading import STAMP, read_inputs
+from fedcredit.report.report import report_of
 from fedcredit.verify.run_files import RELEASED, STORE
 from fedcredit.wire.canonical import canonical_json
 from server.results import write_files
-from simulations.drawings import figures_of
-from simulations.page import UCI_LIMITS, Points, RunPage, render_page
-from simulations.results import PlanSummary
 from simulations.run import Finished, Prepared
 
-STAMP = "NOT PRIVATE: this folder holds exact figures of a simulation. Never share one made from confidential data.\n"
+NOT_PRIVATE = (
+    "NOT PRIVATE: this folder holds exact figures of a simulation. Never share one made from confidential data.\n"
+)
 
 
 class RunFolder:
@@ -78,45 +82,36 @@ class RunFolder:
         finally:
             shutil.rmtree(self.path, ignore_errors=True)
 
-    def write(self, config: Mapping[str, Any], prepared: Prepared, summary: PlanSummary, finished: Finished) -> None:
-        """Write every file of the run."""
+    def write(self, config: Mapping[str, Any], prepared: Prepared, finished: Finished) -> None:
+        """Write every file of the run; the report comes last, since it is read from the others."""
         outcome = finished.outcome
         released = family_of(outcome.plan.model.family).release(outcome.progress.state)
-        rows = points_table(released)
-        figures = figures_of(finished, prepared.federation.institutions)
-        page = RunPage(
-            title="Joint credit scorecard: one simulated run",
-            created=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
-            data=f"{prepared.dictionary.title}. {prepared.dictionary.source} Licence: {prepared.dictionary.licence}",
-            settings=_flat("", {key: value for key, value in config.items() if key not in ("hydra", "run")}),
-            plan=summary,
-            result=finished.result,
-            released=finished.released,
-            figures=figures,
-            points=[Points(row.feature, row.label, row.points) for row in rows],
-            points_scale=rows[0].scale_sentence if rows else "",
-            joint_weight=0.0,
-            limits=UCI_LIMITS if prepared.settings.data.source.startswith("uci") else (),
-        )
-        (self.path / "figures").mkdir()
-        for figure in figures:
-            figure.drawing.write(self.path / "figures", figure.name)
         texts = {
-            "NOT_PRIVATE.txt": STAMP,
+            STAMP: NOT_PRIVATE,
             "config.yaml": yaml.safe_dump(
                 {key: value for key, value in config.items() if key != "hydra"}, sort_keys=False
             ),
             "plan.json": outcome.plan.to_bytes().decode(),
             "model.json": canonical_json(released).decode(),
-            "points.csv": _csv(rows),
+            "points.csv": _csv(points_table(released)),
             "metrics.json": finished.result.to_json(),
-            "index.html": render_page(page),
         }
         for name, text in texts.items():
             (self.path / name).write_text(text, encoding="utf-8")
         for name, content in weight_files(released).items():
             (self.path / name).write_bytes(content)
         self._release(prepared, finished)
+        self._report()
+
+    def _report(self) -> None:
+        """Write the page, its JSON and its drawings."""
+        report = report_of(read_inputs(self.path, Assumptions()))
+        drawings = figures_of(report)
+        (self.path / "figures").mkdir()
+        for drawing in drawings:
+            (self.path / "figures" / f"{drawing.name}.svg").write_text(drawing.svg, encoding="utf-8")
+        (self.path / "index.html").write_text(render_page(report, drawings), encoding="utf-8")
+        (self.path / "report.json").write_text(report.to_text(), encoding="utf-8")
 
     def _release(self, prepared: Prepared, finished: Finished) -> None:
         """Write what a deployed coordinator would, for `fedcredit verify`; over Flower it is there already."""
@@ -135,13 +130,3 @@ def _csv(rows: tuple[PointsRow, ...]) -> str:
     for row in rows:
         writer.writerow([row.feature, row.bin, row.label, row.woe, row.iv, row.coefficient, row.points])
     return target.getvalue()
-
-
-def _flat(prefix: str, tree: Any) -> dict[str, str]:  # noqa: ANN401  (a plain tree)
-    if not isinstance(tree, Mapping):
-        return {prefix: str(tree)}
-    return {
-        key: value
-        for name, branch in tree.items()
-        for key, value in _flat(f"{prefix}.{name}".lstrip("."), branch).items()
-    }

@@ -108,6 +108,6 @@ def run_config(config: Mapping[str, Any], started: float, audience: Audience) ->
         finished = execute(
             prepared, folder.path, audience.decided, audience.comparing, runner=runner_of(settings.runtime)
         )
-        folder.write(config, prepared, summary, finished)
+        folder.write(config, prepared, finished)
     audience.finished(finished.result)
     return finished.result, folder.final

@@ -29,6 +29,7 @@ COMMANDS = {
         ("explain", "explain"),
         ("sent", "sent"),
         ("verify", "verify"),
+        ("report", "report"),
     )
 }
 

@@ -2,8 +2,8 @@
 
 Groups are the plan's groupings beside the institution type. Every figure of a group is read from that group's own
 released counts, at one cut-off for all. Ratios and gaps compare with the largest group, not with the best one: which
-is best is a matter of chance and noise where groups are small. A group with fewer records than a public minimum, or
-than three standard deviations of its own noise, is named and not judged.
+is best is a matter of chance and noise where groups are small. A group that does not surely have a public minimum of
+records (two standard deviations of its own noise above it), or not three of them in all, is named and not judged.
 
 The intervals treat groups as independent samples with independent noise, which within one grouping they are.
 """
@@ -23,7 +23,8 @@ from fedcredit.evaluation.score_grid import ScoreGrid
 
 Floats = NDArray[np.float64]
 FEWEST_RECORDS = 100
-_NOISE_MULTIPLES = 3.0
+# A minimum must be met surely, not by a lucky noise; and rates need a total that stands out of it.
+_SURE_MULTIPLES, _NOISE_MULTIPLES = 2.0, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +84,9 @@ class GroupCells:
         return float(self.good.sum() + self.bad.sum())
 
     def too_few(self, fewest: float) -> bool:
-        """Whether it has fewer than `fewest` records, or cannot be told from its noise."""
+        """Whether it may have fewer than `fewest` records, or cannot be told from its noise."""
         of_total = self.noise_stddev * math.sqrt(2 * len(self.good))
-        return self.n_rows < max(fewest, _NOISE_MULTIPLES * of_total)
+        return self.n_rows < max(fewest + _SURE_MULTIPLES * of_total, _NOISE_MULTIPLES * of_total)
 
 
 def group_figures(

@@ -1,7 +1,8 @@
 """How true PDs are, with intervals: observed against predicted rate, calibration slope, Brier score taken apart.
 
-The slope solves estimating equations that are linear in the released cells, so its variance is a sandwich: the
-curvature of the loss around the variance of the equations, sampling and noise apart.
+The slope solves estimating equations that are linear in the released cells. Its interval holds the slopes at which they
+do not differ from 0, so it holds where noise skews the slope itself; the ± parts are the sandwich's, the equation's
+standard deviation over the curvature of the loss.
 
 The Brier score of a table is reliability - resolution + uncertainty (Murphy 1973). Noise and sampling push the first
 two up; their expected excess, the variance of each row's observed rate, is taken off (Ferro and Fricker 2012).
@@ -24,10 +25,12 @@ from fedcredit.evaluation.discrimination import nonnegative, why_undefined
 from fedcredit.evaluation.figure import Figure, unknown
 from fedcredit.evaluation.ratio import NOTHING, ratio
 from fedcredit.evaluation.score_grid import ScoreGrid, bin_nodes, bin_pd, sigmoid
+from fedcredit.privacy.brent import root
 
 Floats = NDArray[np.float64]
-# Half an interval: beyond it the slope's law is so skewed that the interval covers less than it says.
-_WIDEST_SLOPE = 0.5
+# Slopes between which an interval must end for a slope to be stated.
+_SLOPES = (-2.0, 8.0)
+_TOO_FEW = "noise, or too few records or score bins, leave the slope open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +81,13 @@ def slope_figure(good: Floats, bad: Floats, grid: ScoreGrid, noise_stddev: float
     why = why_undefined(good, bad, noise_stddev)
     value = None if why else slope(good, bad, grid)
     if value is None:
-        return unknown(why or "noise or too few bins leave no slope")
-    pd = bin_pd(grid)
-    logits, intercept = np.log(pd / (1 - pd)), _intercept(good, bad, grid, value)
-    fitted = sigmoid(intercept + value * logits)
-    curvature = nonnegative(good + bad) * fitted * (1 - fitted)
-    h00, h01, h11 = curvature.sum(), (curvature * logits).sum(), (curvature * logits**2).sum()
-    determinant = float(h00 * h11 - h01**2)
-    if determinant <= 0:
-        return unknown("one score bin holds everybody")
-    # What one good and one bad record in each bin move the slope by.
-    reach = (h00 * logits - h01) / determinant
-    pulls = np.stack([-fitted * reach, (1 - fitted) * reach])
-    counts = np.stack([nonnegative(good), nonnegative(bad)])
-    sampling, noise = math.sqrt((counts * pulls**2).sum()), noise_stddev * math.sqrt((pulls**2).sum())
-    half = Z95 * math.hypot(sampling, noise)
-    if half > _WIDEST_SLOPE:
-        return unknown("too few records for the noise")
-    return Figure(value, value - half, value + half, sampling, noise)
+        return unknown(why or _TOO_FEW)
+    equations = _Equations(good, bad, grid, noise_stddev)
+    low, high = equations.crossing(value, _SLOPES[0]), equations.crossing(value, _SLOPES[1])
+    if low is None or high is None:
+        return unknown(_TOO_FEW)
+    at = equations.at(value)
+    return Figure(value, low, high, at.sampling_stddev / at.curvature, at.noise_stddev / at.curvature)
 
 
 def brier_parts(rows: tuple[CalibrationRow, ...]) -> BrierParts | None:
@@ -121,12 +113,57 @@ def _mean(good: Floats, bad: Floats, of_good: Floats, of_bad: Floats, noise_stdd
     return unknown(NOTHING) if figure.value is None else figure
 
 
-def _intercept(good: Floats, bad: Floats, grid: ScoreGrid, steepness: float) -> float:
-    """The intercept that belongs to a slope: predicted and observed bads are equally many."""
-    pd, rows = bin_pd(grid), nonnegative(good + bad)
-    logits, wanted = np.log(pd / (1 - pd)), float(bad.sum())
-    low, high = -60.0, 60.0
-    for _ in range(80):
-        middle = (low + high) / 2
-        low, high = (middle, high) if (rows * sigmoid(middle + steepness * logits)).sum() < wanted else (low, middle)
-    return (low + high) / 2
+@dataclass(frozen=True, slots=True)
+class _Residual:
+    """The slope's estimating equation at one slope, its standard deviations, and how fast it falls."""
+
+    value: float
+    sampling_stddev: float
+    noise_stddev: float
+    curvature: float
+
+
+class _Equations:
+    """The estimating equation of the slope on released counts."""
+
+    def __init__(self, good: Floats, bad: Floats, grid: ScoreGrid, noise_stddev: float) -> None:
+        pd = bin_pd(grid)
+        self._logits = np.log(pd / (1 - pd))
+        self._bad, self._rows, self._noise = bad, good + bad, noise_stddev**2
+        self._intercept = 0.0
+        self._believed = nonnegative(good), nonnegative(bad), nonnegative(good + bad)
+
+    def at(self, steepness: float) -> _Residual:
+        """Observed minus fitted bads along the logits, with the intercept that the slope asks for."""
+        good, bad, rows = self._believed
+        fitted = self._fitted(steepness)
+        weights = rows * fitted * (1 - fitted)
+        along = self._logits - (weights * self._logits).sum() / weights.sum()
+        of_good, of_bad = (fitted * along) ** 2, ((1 - fitted) * along) ** 2
+        sampling, noise = float((good * of_good + bad * of_bad).sum()), self._noise * float((of_good + of_bad).sum())
+        residual = float((along * (self._bad - self._rows * fitted)).sum())
+        return _Residual(residual, math.sqrt(sampling), math.sqrt(noise), float((weights * along**2).sum()))
+
+    def against(self, steepness: float) -> float:
+        """Positive where the counts speak against a slope at 5 %."""
+        at = self.at(steepness)
+        return abs(at.value) - Z95 * math.hypot(at.sampling_stddev, at.noise_stddev)
+
+    def crossing(self, inside: float, outside: float) -> float | None:
+        """End of the interval between a slope inside it and one outside; None if both are inside."""
+        if self.against(outside) <= 0 or self.against(inside) >= 0:
+            return None
+        return root(self.against, min(inside, outside), max(inside, outside), xtol=1e-5, rtol=1e-9)
+
+    def _fitted(self, steepness: float) -> Floats:
+        """PDs at a slope, with the intercept at which predicted and observed bads are equally many."""
+        rows, wanted, intercept = self._believed[2], float(self._bad.sum()), self._intercept
+        for _ in range(100):
+            fitted = sigmoid(intercept + steepness * self._logits)
+            weight = float((rows * fitted * (1 - fitted)).sum())
+            step = (wanted - float((rows * fitted).sum())) / max(weight, 1e-9)
+            intercept += max(-1.0, min(1.0, step))
+            if abs(step) < 1e-9:
+                break
+        self._intercept = intercept  # the next slope asked for is near
+        return sigmoid(intercept + steepness * self._logits)

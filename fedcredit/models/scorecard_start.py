@@ -68,11 +68,16 @@ def prepare(spec: BinnedSpec, dictionary: DataDictionary, preflight: Preflight) 
         weights[used] = (shrunk - np.add.reduce(share * shrunk)) / widest**0.5
         information[used] = found.information
         scales.append(ordered)
-        priors.append(_SHARE_OF_EVIDENCE * signal + spec.prior_stddev**2)
+        priors.append(prior_variance(found, spec))
         bins.append(of_cell)
         counts.append(here)
     _start_intercepts(plan, cells, weights, information)
     return Start(tuple(bins), tuple(counts), weights, information, tuple(scales), tuple(priors))
+
+
+def prior_variance(found: Evidence, spec: BinnedSpec) -> float:
+    """Variance of what a feature's starting weights may lack."""
+    return _SHARE_OF_EVIDENCE * _signal_variance(found) + spec.prior_stddev**2
 
 
 def reconcile(plan: Layout, preflight: Preflight) -> tuple[Floats, ...]:

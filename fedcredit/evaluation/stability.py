@@ -7,8 +7,9 @@ to second order, the *floor*
     (B - 1) (1/n + 1/m) + Σ_b (v_p/n² + v_q/m²) / r_b
 
 with n and m records, noise variances v_p and v_q per bin and r_b the common share of the bin. Only what lies above it
-says anything; a rule of thumb such as 0.1 or 0.25 is read on the excess. Neighbouring bins are merged until each holds
-enough records for its noise.
+says anything; a rule of thumb such as 0.1 or 0.25 is read on the excess. Neighbouring bins are merged until each would
+hold enough records for its noise in both if nothing had shifted: a bin that has run empty stays one, and counts with
+what its noise could hide.
 
 References
 ----------
@@ -25,6 +26,8 @@ from scipy.special import chdtri
 Floats = NDArray[np.float64]
 _LEAST_RECORDS = 30.0
 _NOISE_MULTIPLES = 5.0
+_LEAST_SHOWN = 0.5
+"""Records that an empty bin counts as, where there is no noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,10 @@ def stability(first: Floats, second: Floats, first_noise: float, second_noise: f
         return Stability(None, None, len(runs), "too few records for the noise")
     starts = np.array([start for start, _ in runs])
     cells = np.diff([*starts, len(first)])
-    p, q = (np.add.reduceat(counts, starts) / total for counts, total in zip((first, second), totals, strict=True))
+    p, q = (
+        np.maximum(np.add.reduceat(counts, starts), np.maximum(_LEAST_SHOWN, noise * np.sqrt(cells))) / total
+        for counts, noise, total in zip((first, second), (first_noise, second_noise), totals, strict=True)
+    )
     shared = (p + q) / 2
     index = float(((p - q) * np.log(p / q)).sum())
     noise = cells * ((first_noise / totals[0]) ** 2 + (second_noise / totals[1]) ** 2) / shared
@@ -96,14 +102,18 @@ def stability(first: Floats, second: Floats, first_noise: float, second_noise: f
 
 
 def _runs(first: Floats, second: Floats, first_noise: float, second_noise: float) -> list[tuple[int, int]]:
-    """Merge bins from the left until a run stands out in both histograms; the rest joins the last run."""
+    """Merge bins from the left until a run's common share would stand out in both; the rest joins the last run."""
+    totals = float(first.sum()), float(second.sum())
+    if min(totals) <= 0:
+        return []
+    shared = (first / totals[0] + second / totals[1]) / 2
     runs: list[tuple[int, int]] = []
     start = 0
     for stop in range(1, len(first) + 1):
-        width = (stop - start) ** 0.5
+        width, share = (stop - start) ** 0.5, float(shared[start:stop].sum())
         if all(
-            float(counts[start:stop].sum()) >= max(_LEAST_RECORDS, _NOISE_MULTIPLES * noise * width)
-            for counts, noise in ((first, first_noise), (second, second_noise))
+            share * total >= max(_LEAST_RECORDS, _NOISE_MULTIPLES * noise * width)
+            for total, noise in zip(totals, (first_noise, second_noise), strict=True)
         ):
             runs.append((start, stop))
             start = stop

@@ -98,7 +98,9 @@ def test_a_record_is_one_count_and_so_is_its_sensitivity(consortium, spec):
 def test_a_custodian_scores_no_other_model_than_the_plans(consortium, spec):
     bank = checks.joined(consortium, watching(spec))
     checks.ask(consortium, bank, checks.round_request(consortium, Role.PREFLIGHT, b""))
-    other = spec.model_bytes[:-1] + bytes([spec.model_bytes[-1] ^ 1])
+    # A model like any other, but for 1/1024 logit of the last intercept.
+    other = spec.model_bytes[:-4] + bytes([spec.model_bytes[-4] ^ 1]) + spec.model_bytes[-3:]
+    family_of("scorecard").margins(spec.scored, tiny.dictionary(), "hospital", other, tiny.rows("hospital", 5, 1).cells)
     before = bank.ledger.event_count
     for model in (other, b"\0", spec.model_bytes + b"\0"):
         reply = checks.ask(consortium, bank, checks.round_request(consortium, Role.TRAIN, model))

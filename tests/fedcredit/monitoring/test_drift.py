@@ -77,3 +77,14 @@ def test_a_feature_that_nobody_owned_is_not_judged():
     )
     drift = portfolios.feature_drift(trained, type(new)(empty, new.grid, new.groupings))
     assert sorted(drift) == sorted(one.name for one in trained.features if one.name != "f3")
+
+
+@pytest.mark.parametrize("noise", [0.0, 10.0])
+def test_bins_that_have_run_empty_are_drift_and_are_not_merged_away(noise):
+    """A portfolio that lost its upper half: merged until both histograms are full, two bins would be left of it."""
+    generator = np.random.default_rng(2)
+    first = generator.multinomial(12_000, np.full(12, 1 / 12)) + generator.normal(0, noise, 12)
+    second = generator.multinomial(5_000, [*[1 / 6] * 6, *[0.0] * 6]) + generator.normal(0, noise, 12)
+    found = stability(first, second, noise, noise)
+    assert found.bins == 12
+    assert found.excess > 1.0

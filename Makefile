@@ -25,7 +25,7 @@ export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-events test-flower check mutants audit format proto wheel kit clean
+.PHONY: help demo test test-long test-events test-flower check mutants audit format proto wheel kit bench clean
 
 help: ## List the targets
 	@echo "Usage: make TARGET [PYTHON=python3.12] [ARGS=...]"
@@ -60,6 +60,9 @@ mutants: $(VENV)/.test ## Break each promise of privacy on purpose and see a tes
 
 audit: $(VENV)/.demo ## Attack whole simulated jobs and print what it got; docs/privacy-audit.md explains
 	$(BIN)/python -m simulations.audit $(ARGS)
+
+bench: $(VENV)/.test ## All benchmarks in one run, into benches/results.json; ARGS="--light", "masking neural", "--skip utility"
+	$(BIN)/python -m benches $(ARGS)
 
 format: $(VENV)/.test ## Rewrite the sources in the project's format
 	$(BIN)/ruff check --fix .

@@ -59,9 +59,11 @@ def finished(config: dict[str, Any], result: RunResult, *, compare: bool = True)
         result,
         joint=ModelResult(joint["bank"], {**joint, "all": joint["bank"]}),
         same_type=ModelResult(joint["bank"], joint) if compare else ModelResult(Metrics(None, None, None, 0), {}),
-        pooled=ModelResult(joint["bank"], {kind: model(top[kind] + seed, kind).overall for kind in top} if compare else {}),
+        pooled=ModelResult(
+            joint["bank"], {kind: model(top[kind] + seed, kind).overall for kind in top} if compare else {}
+        ),
         alone=alone if compare else {},
-        privacy={name: result.privacy["bank-1"] for name in names},
+        privacy=dict.fromkeys(names, result.privacy["bank-1"]),
         epsilon_joint={},
         placement=privacy["placement"],
     )

@@ -56,14 +56,14 @@ check: $(VENV)/.test ## Lint, formatting, types, import law
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.test ## Scoring beside a memory copy and an empty gRPC echo
-	$(BIN)/python -m benches.scoring $(ARGS)
-
 mutants: $(VENV)/.test ## Break each promise of privacy on purpose and see a test notice; ARGS name mutants
 	$(BIN)/python -m tests.privacy.mutants $(ARGS)
 
 audit: $(VENV)/.demo ## Attack whole simulated jobs and print what it got; docs/privacy-audit.md explains
 	$(BIN)/python -m simulations.audit $(ARGS)
+
+bench: $(VENV)/.test ## All benchmarks in one run, into benches/results.json; ARGS="--light", "masking neural", "--skip utility"
+	$(BIN)/python -m benches $(ARGS)
 
 format: $(VENV)/.test ## Rewrite the sources in the project's format
 	$(BIN)/ruff check --fix .

@@ -105,6 +105,13 @@ def _file_name(figure: str, picture: Picture) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(words)).strip("-").lower()
 
 
+def main(arguments: list[str] | None = None) -> None:
+    """Draw the sweep that the command line names."""
+    command = typer.Typer(add_completion=False)
+    command.command()(_command)
+    command(arguments, prog_name="python -m simulations.report")
+
+
 def _command(
     sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, as `python -m simulations -m` printed it.")],
 ) -> None:
@@ -116,4 +123,4 @@ def _command(
 
 
 if __name__ == "__main__":
-    typer.run(_command)
+    main()

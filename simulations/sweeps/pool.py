@@ -38,9 +38,7 @@ def in_processes(configs: Sequence[Mapping[str, Any]], workers: int | None) -> I
     context = get_context("forkserver")
     context.set_forkserver_preload([point_module.__name__])
     n_processes = min(workers or cores(), len(configs))
-    pool = ProcessPoolExecutor(
-        min(workers or cores(), len(configs)), mp_context=context, initializer=_leave_interrupts_to_the_first
-    )
+    pool = ProcessPoolExecutor(n_processes, mp_context=context, initializer=_leave_interrupts_to_the_first)
     try:
         tasks = {pool.submit(answer, config): index for index, config in enumerate(configs)}
         for task in as_completed(tasks):

@@ -14,7 +14,6 @@ import yaml
 from fedcredit.plan import parse_plan
 from fedcredit.verify.run_files import find_run
 from fedcredit.verify.verification import holds, verify_run
-from simulations.__main__ import main
 from simulations.results import RunResult
 from simulations.simulate import compose_config
 from tests import own_table
@@ -140,22 +139,3 @@ def test_the_run_verifies_and_a_changed_copy_of_the_model_does_not(run, tmp_path
     assert holds(verify_run(find_run(copy, None)))
     (copy / "model.json").write_bytes((copy / "model.json").read_bytes().replace(b"0", b"1", 1))
     assert not holds(verify_run(find_run(copy, None)))
-
-
-def test_a_sweep_ends_with_one_table_and_one_csv(overrides, tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.chdir(tmp_path)
-    swept = ["-m", *overrides, "++model.rounds=1", "seed=0,1", f"run.dir={tmp_path / 's'}"]
-    monkeypatch.setattr(sys, "argv", ["simulations", *swept])
-    main()
-    lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if line.startswith("run: ")] == [f"run: {tmp_path / 's' / n}" for n in "01"]
-    assert lines[-1] == f"sweep: {tmp_path / 's' / 'sweep.csv'}"
-    assert any("±" in line for line in lines)
-    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["0", "1", "sweep.csv"]
-    with (tmp_path / "s" / "sweep.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["privacy.epsilon"], row["seed"]) for row in rows] == [("8", "0"), ("8", "1")]
-    for number, row in enumerate(rows):
-        own = json.loads((tmp_path / "s" / str(number) / "metrics.json").read_text())
-        assert float(row["models.joint.auc"]) == own["models"]["joint"]["auc"]
-        assert float(row["privacy.bank-1.epsilon_spent"]) == own["privacy"]["bank-1"]["epsilon_spent"]

@@ -6,8 +6,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
-# Processes that run tests side by side.
-WORKERS ?= 2
+# Processes that run tests side by side: one more than cores, since one of them mostly waits for processes that it started.
+WORKERS ?= 3
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check

@@ -26,7 +26,7 @@ from tests.events.operations import (
 )
 from tests.events.search import described, outcome, search, search_with
 
-SEQUENCES, SEED = 2_000, 7
+SEQUENCES, SEED = 1_000, 7
 # Whatever a search of that size must have seen, or it has seen too little to say anything.
 REACHED = {
     "a sum of 3",

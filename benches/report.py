@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score, roc_curve
 
 from fedcredit.evaluation.calibration import CalibrationRow, calibration_table
-from fedcredit.evaluation.decision import nearest_edge
+from fedcredit.evaluation.decision import Decision, decide, nearest_edge
 from fedcredit.evaluation.figure import Figure
 from fedcredit.evaluation.histogram import accumulate
 from fedcredit.evaluation.phase import MARGIN_SCALE
@@ -277,12 +277,20 @@ def _measured(inputs: ReportInputs) -> Iterator[tuple[str, Figure]]:
     ranked, true = discrimination_of(inputs), calibration_of(inputs)
     for one in (ranked.overall, *ranked.kinds, true.overall, *true.kinds):
         yield from _figures(one, one.customers if one else "")
-    yield from _figures(next(row.decision for row in decisions_of(inputs).rows if row.chosen), "chosen cut-off")
+    yield from _figures(_chosen(inputs), "chosen cut-off")
     for grouping in groups_of(inputs).groupings:
         for row in grouping.rows:
             # Which group is largest may change with the noise; then other things are compared.
             if grouping.reference in ("female", "university"):
                 yield from _figures(row.figures, f"{grouping.name} {row.figures.group}")
+
+
+def _chosen(inputs: ReportInputs) -> Decision:
+    """The chosen cut-off alone: the others would take most of the time."""
+    cells, grid, assumed = overall_cells(inputs.counts), inputs.counts.grid, inputs.assumptions
+    assert grid is not None
+    edge = nearest_edge(grid, assumed.cut_off)
+    return decide(cells.good, cells.bad, grid, edge, cells.noise_stddev, assumed.economics)
 
 
 def _figures(of: object, who: str) -> Iterator[tuple[str, Figure]]:

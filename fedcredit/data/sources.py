@@ -164,9 +164,11 @@ class ParquetSource:
         require_columns(file.schema_arrow.names, columns, f"file {self._path}")
         read, total = 0, file.metadata.num_rows
         try:
-            for batch in file.iter_batches(rows, columns=list(columns)):
-                read += batch.num_rows
-                yield Chunk(pa.Table.from_batches([batch]).select(list(columns)), read / total)
+            # A group at a time: over the whole file Arrow would keep what it has read.
+            for group in range(file.num_row_groups):
+                for batch in file.iter_batches(rows, row_groups=[group], columns=list(columns)):
+                    read += batch.num_rows
+                    yield Chunk(pa.Table.from_batches([batch]).select(list(columns)), read / total)
         except (pa.ArrowException, OSError):
             raise DataError(f"file {self._path} is damaged; export it again") from None
         if not read:

@@ -2,6 +2,7 @@
 
 import sqlite3
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -72,6 +73,19 @@ def test_no_rows_are_said(tmp_path):
     pq.write_table(TABLE.slice(0, 0), tmp_path / "t.parquet")
     with pytest.raises(DataError, match="has no rows"):
         list(ParquetSource(tmp_path / "t.parquet").chunks(["a"], 100))
+
+
+def test_a_long_file_is_not_kept_in_memory(tmp_path):
+    numbers = pa.table({name: np.random.default_rng(0).random(20_000) for name in "abc"})
+    with pq.ParquetWriter(tmp_path / "t.parquet", numbers.schema) as writer:
+        for _ in range(40):
+            writer.write_table(numbers)
+    before, rows, highest = pa.total_allocated_bytes(), 0, 0
+    for part in ParquetSource(tmp_path / "t.parquet").chunks(["a", "b", "c"], 5000):
+        rows += part.table.num_rows
+        highest = max(highest, pa.total_allocated_bytes() - before)
+    assert rows == 40 * numbers.num_rows
+    assert highest < 5 * numbers.nbytes
 
 
 @pytest.mark.parametrize("kind", [pa.int8(), pa.int64(), pa.uint8(), pa.uint64()])

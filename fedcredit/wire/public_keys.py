@@ -22,9 +22,10 @@ def is_strict_public_key(key: bytes) -> bool:
     point = _decode(key)
     if point is None:
         return False
+    x, y, z = (*point, 1)
     for _ in range(3):
-        point = _add(point, point)
-    return point != (0, 1)
+        x, y, z = _doubled(x, y, z)
+    return not (x == 0 and y == z)
 
 
 def _decode(key: bytes) -> Point | None:
@@ -48,12 +49,18 @@ def _square_root(square: int) -> int | None:
     return root if root * root % _P == square else None
 
 
-def _add(a: Point, b: Point) -> Point:
-    (x1, y1), (x2, y2) = a, b
-    cross = _D * x1 * x2 * y1 * y2 % _P
-    x = (x1 * y2 + x2 * y1) * pow(1 + cross, -1, _P) % _P
-    y = (y1 * y2 + x1 * x2) * pow(1 - cross, -1, _P) % _P
-    return x, y
+def _doubled(x: int, y: int, z: int) -> tuple[int, int, int]:
+    """Twice a point in projective coordinates, without a division.
+
+    References
+    ----------
+    Bernstein et al. 2008, "Twisted Edwards curves", section 6.
+    """
+    xx, yy = x * x % _P, y * y % _P
+    cross = ((x + y) ** 2 - xx - yy) % _P
+    difference = (yy - xx) % _P
+    rest = (difference - 2 * z * z) % _P
+    return cross * rest % _P, difference * (-xx - yy) % _P, difference * rest % _P
 
 
 def _strict(key: str) -> str:

@@ -2,8 +2,8 @@
 
 Each module of this folder with a `main` is one benchmark and runs in a process of its own, one after the other.
 What it prints is shown and kept; one that has an option ``--json`` also hands over its figures.
-Everything goes into ``benches/results.json`` with facts about the machine, without which no time means anything: compare
-ratios within one file, not seconds between two.
+Everything goes into ``benches/results.json`` with facts about the machine, without which no time means anything:
+compare ratios within one file, not seconds between two.
 """
 
 import argparse

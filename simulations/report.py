@@ -80,7 +80,7 @@ def _curves(rows: list[Row]) -> list[Drawing]:
 def _gains(by_setting: dict[str, list[Row]]) -> list[Drawing]:
     gains = gains_of(by_setting)
     shown = gains[:MOST_DRAWN]
-    left_out = f"; {len(gains) - len(shown)} more settings are in the table" if len(gains) > len(shown) else ""
+    left_out = f"; {len(gains) - len(shown)} more are in the table" if len(gains) > len(shown) else ""
     heading = f"Gain of each institution over training alone{left_out}"
     return [gain_figure(shown, "institutions", heading)] if shown else []
 

@@ -36,6 +36,8 @@ STABLE_KEYS = (
     "federation.split",
     "federation.alpha",
     "federation.split_column",
+    "linked.percent",
+    "linked.fit",
     "masks",
     "seed",
     "run.dir",

@@ -87,6 +87,11 @@ class Prepared:
     linked: tuple[LinkedInstitution, ...] = ()
     consortium: Consortium | None = None
 
+    @property
+    def table(self) -> PooledTable:
+        """The table with all columns."""
+        return self.splits[ALL_COLUMNS].table
+
 
 @dataclass(frozen=True, slots=True)
 class Finished:

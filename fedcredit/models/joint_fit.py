@@ -69,19 +69,8 @@ def fit_joint(how: Fit, released: LinkedCounts) -> JointFit:
     expected = _expected(released)
     centre = _centre(released, expected)
     common = _design(released, centre)
-    design = common if how == "one" else _with_files(common)
-    n_cells, size = len(FILES) * released.counts[..., 0, 0].size, design.shape[-1]
-    cells = CellCounts(
-        design.reshape(n_cells, -1, size),
-        np.full(
-            (n_cells, released.own.shape[1] * released.other.shape[1]),
-            1 / (released.own.shape[1] * released.other.shape[1]),
-        ),
-        released.counts[..., 0].ravel(),
-        released.counts[..., 1].ravel(),
-        expected.ravel(),
-        released.noise_variance,
-    )
+    cells = _cells(released, expected, common if how == "one" else _with_files(common))
+    size = cells.design.shape[2]
     found = fit(cells, *_prior(size, centre))
     maps = np.stack([_of_file(index, size, centre) for index in range(len(FILES))])
     coefficients = np.add.reduce(maps * found.values, axis=2)
@@ -89,6 +78,19 @@ def fit_joint(how: Fit, released: LinkedCounts) -> JointFit:
     coefficients[:, 2] = np.clip(coefficients[:, 2], 0.0, _MOST_WEIGHT)
     surface = _surface(released, cells, found.values) if how == "surface" else np.zeros(released.counts.shape[:2])
     return JointFit(coefficients, np.sqrt(spread), surface)
+
+
+def _cells(released: LinkedCounts, expected: Floats, design: Floats) -> CellCounts:
+    """The counts as cells of a regression, each with all pairs of its bins' nodes in equal shares."""
+    n_nodes = released.own.shape[1] * released.other.shape[1]
+    return CellCounts(
+        design=design.reshape(expected.size, n_nodes, -1),
+        shares=np.full((expected.size, n_nodes), 1 / n_nodes),
+        good=released.counts[..., 0].ravel(),
+        bad=released.counts[..., 1].ravel(),
+        expected=expected.ravel(),
+        noise_variance=released.noise_variance,
+    )
 
 
 def _expected(released: LinkedCounts) -> Floats:

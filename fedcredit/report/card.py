@@ -37,7 +37,7 @@ class Card:
     quality
         Of all customers, then per institution type.
     features
-        Heaviest first, without their bins.
+        Heaviest first.
     plan, roster, dictionary, model
         Hashes, as hex.
     """

@@ -47,6 +47,8 @@ class Thresholds(BaseModel):
     ----------
     psi, csi
         Stability index of the score, and of any feature, above what sampling and noise explain.
+    watch
+        The same for a warning.
     approval_ratio
         Lowest ratio of a group's approval rate to the reference group's.
     cut_off_pd
@@ -59,6 +61,7 @@ class Thresholds(BaseModel):
 
     psi: float = Field(default=0.25, gt=0)
     csi: float = Field(default=0.25, gt=0)
+    watch: float = Field(default=0.1, gt=0)
     approval_ratio: float = Field(default=0.8, gt=0, le=1)
     cut_off_pd: float | None = Field(default=None, gt=0, lt=1)
     calibration_slope: tuple[float, float] = (0.7, 1.3)

@@ -35,8 +35,9 @@ class Triggered:
 def triggered(figures: Monitored, thresholds: Thresholds) -> Triggered:
     """Judge a monitoring job's figures."""
     level = FALSE_ALARMS / max(1, len(figures.scores) + len(figures.features))
-    found = [_drift(f"the score of type {name}", one, thresholds.psi, level) for name, one in figures.scores.items()]
-    found += [_drift(f"feature {name}", one, thresholds.csi, level) for name, one in figures.features.items()]
+    drifts = [(f"the score of type {name}", one, thresholds.psi) for name, one in figures.scores.items()]
+    drifts += [(f"feature {name}", one, thresholds.csi) for name, one in figures.features.items()]
+    found = [_drift(what, one, threshold, thresholds.watch, level) for what, one, threshold in drifts]
     found.append(_outside("the calibration slope", figures.recalibration.slope, *thresholds.calibration_slope))
     ratio = thresholds.approval_ratio
     found += [_outside(f"approval of {name}", one, ratio, None) for name, one in figures.approval_ratios.items()]
@@ -52,14 +53,16 @@ def triggered(figures: Monitored, thresholds: Thresholds) -> Triggered:
 _Finding = tuple[bool, str]
 
 
-def _drift(what: str, drift: Stability, threshold: float, level: float) -> _Finding:
+def _drift(what: str, drift: Stability, threshold: float, watch: float, level: float) -> _Finding:
     excess, limit = drift.excess, drift.limit(level)
     if drift.index is None or excess is None or limit is None:
         return False, f"the drift of {what} cannot be judged: {drift.why}"
-    if excess <= threshold:
-        return False, ""
-    text = f"{what} drifted: index {drift.index:.3f}, {excess:.3f} above its floor, threshold {threshold:g}"
-    return drift.index > limit, text
+    above = f"index {drift.index:.3f}, {excess:.3f} above its floor"
+    if excess > threshold:
+        return drift.index > limit, f"{what} drifted: {above}, threshold {threshold:g}"
+    if excess > watch and drift.index > limit:
+        return False, f"{what} has moved: {above}"
+    return False, ""
 
 
 def _outside(what: str, figure: Figure, low: float, high: float | None) -> _Finding:

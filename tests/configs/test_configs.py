@@ -10,14 +10,17 @@ from fedcredit.errors import ConfigError
 from fedcredit.plan import Placement
 from simulations.settings import Settings, read_settings
 from simulations.simulate import CONFIG_FOLDER, compose_config
-from tests import own_table
+from tests import own_table, tiny
+from tests.verified_runs import run_job
 
 N_ROWS = 30_000
 FILES = sorted(path.relative_to(CONFIG_FOLDER) for path in CONFIG_FOLDER.rglob("*.yaml"))
 GROUPED = [path for path in FILES if path.parent != Path()]
-# Keys without a default: a user's own table or module has to be named.
+# Keys without a default: a user's own table, module or earlier run has to be named.
 REQUIRED = {
     "data/file.yaml": ["data.path=table.csv", f"data.dictionary={own_table.DICTIONARY}"],
+    "model/monitor.yaml": ["model.run={run}"],
+    "experiment/uci_monitor.yaml": ["model.run={run}"],
     "model/module.yaml": ["model.module=credit_models:ResidualNet", f"model.source_sha256={'ab' * 32}"],
 }
 # A group within a group is chosen for a family that has it.
@@ -77,9 +80,17 @@ def test_there_are_files_to_test() -> None:
     assert len(GROUPED) >= 9
 
 
+@pytest.fixture(scope="module")
+def earlier_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("earlier") / "run"
+    job = tiny.spec(tiny.NONE, rounds=1)
+    run_job(folder, tiny.federation(job), job)
+    return folder
+
+
 @pytest.mark.parametrize("path", GROUPED, ids=str)
-def test_a_file_composes_to_settings(path: Path) -> None:
-    config = compose_config(chosen(path))
+def test_a_file_composes_to_settings(path: Path, earlier_run: Path) -> None:
+    config = compose_config([one.replace("{run}", str(earlier_run)) for one in chosen(path)])
     settings = read_settings(config, N_ROWS)
     assert isinstance(settings, Settings)
     assert settings.job.model.rounds >= 1

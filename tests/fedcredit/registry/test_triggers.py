@@ -51,6 +51,7 @@ def test_each_trigger_suspends_and_says_why(calm, changes, word):
     ("changes", "word"),
     [
         ({"scores": {"bank": Stability(0.5, 0.1, 8, null_stddev=0.4)}}, "the score of type bank drifted"),
+        ({"scores": {"bank": Stability(0.2, 0.01, 8, null_stddev=0.01)}}, "the score of type bank has moved"),
         ({"scores": {"bank": Stability(None, None, 1, "too few records")}}, "too few records"),
         ({"recalibration": Recalibration(Figure(0.0, 0.0, 0.0), Figure(0.5, 0.2, 0.8))}, "slope is 0.50"),
         ({"recalibration": Recalibration(unknown("one class"), unknown("one class"))}, "one class"),

@@ -13,6 +13,7 @@ the process's peak memory; and the time from the start of the command to the fir
 Writes a table, and everything with facts about the machine as JSON.
 """
 
+import argparse
 import json
 import os
 import pickle
@@ -21,6 +22,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from benches.cohort_task import Task, job_of, made_up
+from benches.cohort_task import Floor, Task, job_of, made_up, numpy_loop
 from fedcredit.job.progress import Progress
 from fedcredit.job.store import Decided
 from fedcredit.models.binned_kernel import binned_kernel_of
@@ -44,6 +46,18 @@ GROWTH = (
     *((INSTITUTIONS, ROWS, n) for n in (10, 60)),
 )
 LARGE = (10_000_000, 30)
+_FIRST_ROUND = """
+import os, sys, time
+from simulations.present import Silence
+from simulations.simulate import compose_config, run_config
+
+class FirstRound(Silence):
+    def decided(self, decided, progress):
+        if decided.phase == "preflight":
+            os._exit(0)
+
+run_config(compose_config(["experiment=thousand", "run.dir=" + sys.argv[1]]), time.monotonic(), FirstRound())
+"""
 
 
 def side_by_side(task: Task, rivals: dict[str, Callable[[], object]], rounds: int = REPEATS) -> dict[str, list[float]]:
@@ -118,16 +132,16 @@ def pass_over(folder: Path) -> None:
 
 
 def thousand(folder: Path, repeats: int) -> dict[str, float]:
-    """Median seconds of ``experiment=thousand`` from the start of the command, and the largest process's memory."""
+    """Median seconds from the start of a process to training's first round and to the end, and peak memory."""
     first, total = [], []
     for repeat in range(repeats):
-        run = folder / f"thousand-{repeat}"
-        start = time.perf_counter()
-        command = [sys.executable, "-m", "simulations", "experiment=thousand", f"run.dir={run}"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        total.append(time.perf_counter() - start)
-        seconds = json.loads((run / "metrics.json").read_text())["seconds"]
-        first.append(total[-1] - seconds["after_start"] if "after_start" in seconds else float("nan"))
+        for seconds, command in (
+            (first, [sys.executable, "-c", _FIRST_ROUND, str(folder / f"first-{repeat}")]),
+            (total, [sys.executable, "-m", "simulations", "experiment=thousand", f"run.dir={folder / str(repeat)}"]),
+        ):
+            start = time.perf_counter()
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            seconds.append(time.perf_counter() - start)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     return {"first_round": statistics.median(first), "total": statistics.median(total), "peak_gib": peak}
 
@@ -145,3 +159,78 @@ def machine() -> dict[str, Any]:
         "numpy": np.__version__,
         "kernel": platform.release(),
     }
+
+
+def ratios(seconds: dict[str, list[float]], rival: str) -> float:
+    """Median of ours divided by a rival's, pair by pair."""
+    pairs = zip(seconds["ours"], seconds[rival], strict=True)
+    return statistics.median(ours / other for ours, other in pairs)
+
+
+def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Everything, said line by line as it comes."""
+    floor, facts = Floor(folder), machine()
+    task = made_up(INSTITUTIONS, ROWS, FEATURES)
+    variance = int(STDDEV**2)
+    seconds = side_by_side(
+        task, {"C floor": lambda: floor.total(task, STDDEV), "NumPy loop": lambda: numpy_loop(task, variance)}
+    )
+    medians = {name: statistics.median(own) for name, own in seconds.items()}
+    found: dict[str, Any] = {"machine": facts, "round": medians}
+    print(f"one round with noise, {INSTITUTIONS:,} institutions x {ROWS} rows x {FEATURES} features")
+    for name, own in medians.items():
+        print(f"  {name:<22}{own * 1000:>12.1f} ms")
+    found["ours / C floor"] = ratios(seconds, "C floor")
+    found["ours / NumPy loop"] = ratios(seconds, "NumPy loop")
+    print(f"  ours / C floor        {found['ours / C floor']:>12.2f}     bar: at most {FLOOR_BAR}")
+    print(f"  ours / NumPy loop     {found['ours / NumPy loop']:>12.4f}")
+    if args.flower:
+        start, rounds = flower_rounds(task, folder, args.flower)
+        found["Flower"] = {"start": start, "rounds": rounds}
+        ratio = statistics.median(rounds) / medians["ours"]
+        found["Flower / ours"] = ratio
+        print(
+            f"  Flower's engine       {statistics.median(rounds) * 1000:>12.1f} ms  ({start:.1f} s before its rounds)"
+        )
+        print(f"  Flower / ours         {ratio:>12.0f}     bar: at least {FLOWER_BAR}")
+    found["growth"] = [grown(*size) for size in GROWTH]
+    found["large"] = large(folder)
+    print(f"{LARGE[0]:,} rows x {LARGE[1]}, mapped from a file, one pass: {found['large']['seconds']:.2f} s (bar 2), ")
+    print(f"  peak memory {found['large']['peak_gib']:.2f} GiB (bar 2)")
+    found["thousand"] = thousand(folder, args.thousand)
+    print(
+        f"experiment=thousand: first round after {found['thousand']['first_round']:.2f} s (bar 2), "
+        f"end after {found['thousand']['total']:.2f} s (bar 10), peak memory {found['thousand']['peak_gib']:.2f} GiB"
+    )
+    found["machine"]["load_after"] = os.getloadavg()[0]
+    return found
+
+
+def grown(institutions: int, rows: int, features: int) -> dict[str, float]:
+    """Our round at another size."""
+    seconds = side_by_side(made_up(institutions, rows, features), {}, rounds=5)["ours"]
+    median = statistics.median(seconds)
+    print(f"  {institutions:>7,} institutions x {rows:>4} rows x {features:>3} features {median * 1000:>10.1f} ms")
+    return {"institutions": institutions, "rows": rows, "features": features, "seconds": median}
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description="A round of many institutions, ours and others'.")
+    parser.add_argument("--flower", type=int, default=5, help="rounds of Flower's engine; 0 leaves it out")
+    parser.add_argument("--thousand", type=int, default=5, help="runs of experiment=thousand")
+    parser.add_argument("--json", type=Path, default=Path("benches/results.json"), help="where results go")
+    parser.add_argument("--pass-over", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.pass_over is not None:
+        pass_over(args.pass_over)
+        return
+    with tempfile.TemporaryDirectory(prefix="fedcredit-bench-") as folder:
+        found = measure(Path(folder), args)
+    others = json.loads(args.json.read_text()) if args.json.exists() else {}
+    args.json.write_text(json.dumps({**others, "cohort": found}, indent=2) + "\n")
+    print(f"results: {args.json}")
+
+
+if __name__ == "__main__":
+    main()

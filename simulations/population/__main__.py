@@ -24,7 +24,7 @@ def main(
         typer.Argument(
             metavar="[OUT] [KNOB=VALUE]...",
             help=f"New folder (not with --gates), then knobs, lists by commas. Defaults: {_KNOBS}. "
-            "unit_mistakes=bank-1:income:12, poisoned=bank-2.",
+            "unit_mistakes=bank-1:debt_to_income:100, poisoned=bank-2.",
         ),
     ] = None,
     gates: Annotated[bool, typer.Option("--gates", help="Print the realism gates instead of writing files.")] = False,

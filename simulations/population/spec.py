@@ -1,8 +1,8 @@
 """The knobs of a population, checked.
 
 Defaults describe a regional consortium: six banks, four hospitals, four regions that differ in income and risk. They
-hold the realism gates (`simulations.population.gates`); the strength of the traits and the overlap were set with the gain
-of a boosting model in view (docs/population.md), before any federated model was run on them.
+hold the realism gates (`simulations.population.gates`); the strength of the traits and the overlap were set with the
+gain of a boosting model in view (docs/population.md), before any federated model was run on them.
 """
 
 from collections.abc import Sequence
@@ -133,7 +133,7 @@ def parse_spec(overrides: Sequence[str]) -> PopulationSpec:
     Parameters
     ----------
     overrides
-        ``persons=1000000``, ``overlap=0.3,0.5``, ``poisoned=bank-2``, ``unit_mistakes=bank-1:income:12``; lists are
+        ``persons=1000000``, ``overlap=0.3,0.5``, ``poisoned=bank-2``, ``unit_mistakes=bank-1:debt_to_income:100``; lists are
         separated by commas.
 
     Raises

@@ -133,8 +133,8 @@ def parse_spec(overrides: Sequence[str]) -> PopulationSpec:
     Parameters
     ----------
     overrides
-        ``persons=1000000``, ``overlap=0.3,0.5``, ``poisoned=bank-2``, ``unit_mistakes=bank-1:debt_to_income:100``; lists are
-        separated by commas.
+        ``persons=1000000``, ``overlap=0.3,0.5``, ``poisoned=bank-2``,
+        ``unit_mistakes=bank-1:debt_to_income:100``; lists are separated by commas.
 
     Raises
     ------

@@ -19,17 +19,13 @@ _KNOBS = ", ".join(f"{one.name}={getattr(PopulationSpec(), one.name)}" for one i
 
 
 def main(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[OUT] [KNOB=VALUE]...",
-            help=f"New folder (not with --gates), then knobs, lists by commas. Defaults: {_KNOBS}. "
-            "unit_mistakes=bank-1:income:12, poisoned=bank-2.",
-        ),
-    ] = None,
+    words: Annotated[list[str] | None, typer.Argument(metavar="[OUT] [KNOB=VALUE]...")] = None,
     gates: Annotated[bool, typer.Option("--gates", help="Print the realism gates instead of writing files.")] = False,
 ) -> None:
-    """Draw a SYNTHETIC population of bank customers and patients and write one table per institution."""
+    """Draw a SYNTHETIC population of bank customers and patients and write one table per institution.
+
+    OUT is a new folder; --gates takes knobs only. Lists are separated by commas.
+    """
     console = Console(highlight=False)
     try:
         if gates:
@@ -76,4 +72,6 @@ def _judge(console: Console, words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app = typer.Typer(add_completion=False)
+    app.command(epilog=f"Knobs: {_KNOBS}. Examples: unit_mistakes=bank-1:debt_to_income:100 poisoned=bank-2.")(main)
+    app()

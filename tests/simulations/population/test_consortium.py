@@ -139,6 +139,7 @@ def test_a_wrong_setting_is_refused_in_one_sentence(override, named) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("privacy", ["none", "auto"])
 def test_the_experiment_reaches_its_bars(privacy) -> None:
     aucs: dict[tuple[str, str], list[float]] = {}

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from fedcredit.errors import ConfigError, LedgerError, RefusalError
+from fedcredit.errors import ConfigError, LedgerError
 from fedcredit.registry.artifact import read_artifact
 from fedcredit.registry.entries import Entry, new_entry
 from fedcredit.registry.registry_file import RegistryFile
@@ -53,7 +53,7 @@ def fold(file: RegistryFile, entries: Sequence[Entry]) -> dict[str, Model]:
             models[values["model"]] = _after(models.get(values["model"]), values, roles)
         except KeyError as error:
             raise LedgerError(f"registry entry {entry.number} names {error}, which the registry file lacks.") from error
-        except RefusalError as error:
+        except (ConfigError, ValueError) as error:
             raise LedgerError(f"registry entry {entry.number} does not hold: {error}") from error
     return models
 
@@ -62,7 +62,7 @@ def _roles_once(file: RegistryFile, values: dict[str, Any]) -> frozenset[str]:
     """What the signer of an entry may do now, or was allowed once."""
     person = file.people[values["by"]]
     if person.key != values["key"]:
-        raise RefusalError("registry", f"{values['by']} has another key in the registry file.")
+        raise ConfigError(f"{values['by']} has another key in the registry file.")
     return frozenset((*person.roles, *person.former_roles))
 
 
@@ -72,7 +72,7 @@ def _after(model: Model | None, values: dict[str, Any], roles: frozenset[str]) -
         known = str(values["path"]), str(values["sha256"]), dict(values["lineage"])
         return Model(values["model"], standing, *known, (values,))
     if values["sha256"] != model.sha256:
-        raise RefusalError("registry", f"it is about other bytes than the model {model.name} was added with.")
+        raise ConfigError(f"it is about other bytes than the model {model.name} was added with.")
     return Model(model.name, standing, model.path, model.sha256, model.lineage, (*model.history, values))
 
 
@@ -133,10 +133,10 @@ def record(file: RegistryFile, key: SigningKey, move: Move, now: datetime, path:
 
     Raises
     ------
-    RefusalError
-        If the key is nobody's, or the move is not this person's or not possible.
-    ConfigError, LedgerError
-        If the model's bytes are not there or have changed, or the registry does not hold.
+    ConfigError
+        If the key is nobody's, the move is not this person's or not possible, or the model's bytes have changed.
+    LedgerError
+        If the registry does not hold.
     """
     name = _signer(file, key)
     made: list[Model] = []
@@ -156,7 +156,7 @@ def _signer(file: RegistryFile, key: SigningKey) -> str:
     for name, person in file.people.items():
         if person.key == key.public.hex():
             return name
-    raise RefusalError("registry", f"the key {key.public.hex()} is nobody's in the registry file; add its person.")
+    raise ConfigError(f"the key {key.public.hex()} is nobody's in the registry file; add its person.")
 
 
 def _values(file: RegistryFile, model: Model | None, move: Move, path: Path | None) -> dict[str, Any]:

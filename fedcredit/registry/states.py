@@ -8,7 +8,7 @@ in the registry may suspend, and a threshold does it by itself. Back into use on
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from fedcredit.errors import RefusalError
+from fedcredit.errors import ConfigError
 
 
 class State(StrEnum):
@@ -62,20 +62,20 @@ def moved(standing: Standing | None, to: State, by: str, roles: frozenset[str]) 
 
     Raises
     ------
-    RefusalError
-        With code ``registry`` if the move is none from there, or not this person's.
+    ConfigError
+        If the move is none from there, or not this person's.
     """
     needed = NEEDS.get(to)
     if needed is not None and needed not in roles:
-        raise RefusalError("registry", f"{by} is no {needed}, whom a model needs to become {to.value}.")
+        raise ConfigError(f"{by} is no {needed}, whom a model needs to become {to.value}.")
     if standing is None:
         if to is not State.DRAFT:
-            raise RefusalError("registry", f"the model is not in the registry and cannot become {to.value}; add it.")
+            raise ConfigError(f"the model is not in the registry and cannot become {to.value}; add it.")
         return Standing(State.DRAFT, by)
     if standing.state not in FROM.get(to, ()):
-        raise RefusalError("registry", f"a model that is {standing.state.value} cannot become {to.value}.")
+        raise ConfigError(f"a model that is {standing.state.value} cannot become {to.value}.")
     if to in (State.SANDBOX, State.APPROVED) and by == standing.developer:
-        raise RefusalError("registry", f"{by} developed the model; somebody else has to say that it may be {to.value}.")
+        raise ConfigError(f"{by} developed the model; somebody else has to say that it may be {to.value}.")
     if to is State.APPROVED and not standing.validator:
-        raise RefusalError("registry", "no validator let the model into the sandbox; it cannot be approved.")
+        raise ConfigError("no validator let the model into the sandbox; it cannot be approved.")
     return replace(standing, state=to, validator=by if to is State.SANDBOX else standing.validator)

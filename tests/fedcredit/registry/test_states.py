@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from fedcredit.errors import RefusalError
+from fedcredit.errors import ConfigError
 from fedcredit.registry.states import Standing, State, moved
 
 ROLES = ("developer", "validator", "approver")
@@ -30,30 +30,30 @@ def test_only_these_moves_exist_and_each_needs_its_role(before, after):
         if needed in ("", role):
             assert moved(standing, after, "someone", frozenset({role})).state is after
         else:
-            with pytest.raises(RefusalError):
+            with pytest.raises(ConfigError):
                 moved(standing, after, "someone", frozenset({role}))
 
 
 def test_a_model_begins_as_a_developers_draft():
     assert moved(None, State.DRAFT, "dora", frozenset({"developer"})) == Standing(State.DRAFT, "dora")
-    with pytest.raises(RefusalError, match="no developer"):
+    with pytest.raises(ConfigError, match="no developer"):
         moved(None, State.DRAFT, "vera", frozenset({"validator"}))
-    with pytest.raises(RefusalError, match="add it"):
+    with pytest.raises(ConfigError, match="add it"):
         moved(None, State.APPROVED, "abel", frozenset({"approver"}))
 
 
 @pytest.mark.parametrize("after", ["sandbox", "approved"])
 def test_a_developer_cannot_bring_an_own_model_into_use_whatever_the_roles(after):
     before = {"sandbox": "draft", "approved": "sandbox"}[after]
-    with pytest.raises(RefusalError, match="somebody else"):
+    with pytest.raises(ConfigError, match="somebody else"):
         moved(Standing(State(before), "dora", "vera"), State(after), "dora", frozenset(ROLES))
     assert (
         moved(Standing(State.APPROVED, "dora", "vera"), State.SUSPENDED, "dora", frozenset()).state is State.SUSPENDED
     )
-    with pytest.raises(RefusalError, match="somebody else"):
+    with pytest.raises(ConfigError, match="somebody else"):
         moved(Standing(State.SUSPENDED, "dora", "vera"), State.APPROVED, "dora", frozenset(ROLES))
 
 
 def test_what_no_validator_saw_is_never_approved():
-    with pytest.raises(RefusalError, match="no validator"):
+    with pytest.raises(ConfigError, match="no validator"):
         moved(Standing(State.SUSPENDED, "dora"), State.APPROVED, "abel", frozenset({"approver"}))

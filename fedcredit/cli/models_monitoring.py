@@ -12,6 +12,7 @@ from rich.table import Table
 
 from fedcredit.errors import ConfigError
 from fedcredit.evaluation.figure import Figure
+from fedcredit.evaluation.recalibration import UNIT
 from fedcredit.evaluation.stability import Stability
 from fedcredit.monitoring.draft import monitor_plan_yaml
 from fedcredit.monitoring.figures import Monitored
@@ -129,6 +130,10 @@ def _print(figures: Monitored, verdict: Triggered) -> None:
     ratios = {f"approval ratio, {name}": one for name, one in figures.approval_ratios.items()}
     for name, figure in {**of_scores, **ratios}.items():
         table.add_row(escape(name), *_words(figure).split(" ", 1))
+    for kind, one in figures.proposals.items():
+        table.add_row(
+            f"proposed for type {escape(kind)}", f"{one.intercept / UNIT:+.3f}", f"+ {one.slope / UNIT:.3f} x logit"
+        )
     console.print(table)
     for line in verdict.warnings:
         console.print(f"[yellow]warning[/yellow] {escape(line)}", soft_wrap=True)

@@ -18,6 +18,8 @@ from fedcredit.evaluation.decision import nearest_edge
 from fedcredit.evaluation.fairness import GroupCells, group_figures
 from fedcredit.evaluation.figure import Figure, unknown
 from fedcredit.evaluation.group_labels import BY_TYPE, stated
+from fedcredit.evaluation.recalibration import Recalibration as AffineMap
+from fedcredit.evaluation.recalibration import recalibrate
 from fedcredit.evaluation.reliability import gap
 from fedcredit.evaluation.score_grid import ScoreGrid
 from fedcredit.evaluation.stability import Stability, stability
@@ -60,6 +62,9 @@ class Monitored:
         Drift of each feature of the dictionary.
     recalibration
         What would calibrate the model on the new records: an intercept of 0 and a slope of 1 are ideal.
+    proposals
+        Per institution type the integer map that would recalibrate its view; near the identity where counts say little
+        against the noise. Nothing applies it by itself.
     in_the_large
         Observed minus predicted PD of the new records.
     approval_ratios
@@ -75,6 +80,7 @@ class Monitored:
     scores: Mapping[str, Stability]
     features: Mapping[str, Stability]
     recalibration: Recalibration
+    proposals: Mapping[str, AffineMap]
     in_the_large: Figure
     approval_ratios: Mapping[str, Figure]
     too_few: tuple[str, ...]
@@ -172,6 +178,17 @@ def calibration(new: ScoreCounts | None) -> tuple[Recalibration, Figure]:
     good, bad = new.counts.sum(axis=0)
     parts = good, bad, new.grid, float(np.sqrt((new.noise_stddev**2).sum()))
     return recalibration(*parts), gap(*parts)
+
+
+def proposals(new: ScoreCounts | None) -> dict[str, AffineMap]:
+    """What would recalibrate each type's view, by type; empty where no scores were released."""
+    if new is None:
+        return {}
+    return {
+        kind: recalibrate(new.counts[k, 0], new.counts[k, 1], new.grid, float(new.noise_stddev[k]))
+        for k, kind in enumerate(new.types)
+        if new.counts[k].any()
+    }
 
 
 def _cells(dictionary: DataDictionary, grouping: GroupCounts) -> tuple[GroupCells, ...]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from fedcredit.evaluation.score_grid import ScoreGrid, range_around, score_bins
 from fedcredit.job.released_counts import FeatureCounts, GroupCounts, ReleasedCounts
-from fedcredit.monitoring.figures import Monitored, calibration, feature_drift, score_drift, trained_scores
+from fedcredit.monitoring.figures import Monitored, calibration, feature_drift, proposals, score_drift, trained_scores
 
 BASE_RATE = 0.2
 GRID: ScoreGrid = score_bins(20, *range_around(BASE_RATE), 1024)
@@ -58,6 +58,7 @@ def watched(trained, new, **changes):
         "scores": score_drift(trained_scores(trained), trained_scores(new)),
         "features": feature_drift(trained, new),
         "recalibration": fitted,
+        "proposals": proposals(trained_scores(new)),
         "in_the_large": in_the_large,
         "approval_ratios": {},
         "too_few": (),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fedcredit.evaluation.recalibration import UNIT
 from fedcredit.evaluation.stability import stability
 from fedcredit.registry.registry_file import Thresholds
 from fedcredit.registry.triggers import triggered
@@ -88,3 +89,14 @@ def test_bins_that_have_run_empty_are_drift_and_are_not_merged_away(noise):
     found = stability(first, second, noise, noise)
     assert found.bins == 12
     assert found.excess > 1.0
+
+
+def test_the_proposed_map_agrees_with_the_estimate_and_stays_near_no_change_under_noise():
+    _, exact = pair("exact", 0, slope=0.5)
+    figures = portfolios.watched(exact, exact)
+    proposed = figures.proposals["bank"]
+    assert proposed.slope / UNIT == pytest.approx(figures.recalibration.slope.value, abs=0.05)
+    assert proposed.intercept / UNIT == pytest.approx(figures.recalibration.intercept.value, abs=0.1)
+    generator = np.random.default_rng(1)
+    drowned = portfolios.released(generator, 200, 200.0, slope=0.5)
+    assert portfolios.watched(drowned, drowned).proposals["bank"].slope / UNIT == pytest.approx(1.0, abs=0.25)

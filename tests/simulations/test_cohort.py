@@ -136,7 +136,7 @@ def test_a_released_sum_has_the_noise_that_the_coordinator_counts_on(placement):
     spec = job(placement)
     everyone = federation(spec)
     variance = noise_variance(everyone.plan, everyone.dictionary, Role.PREFLIGHT, everyone.plan.members)
-    noises = [preflight(everyone, replace(spec, noise_seed=seed)) - exact for seed in range(40)]
+    noises = [preflight(everyone, replace(spec, noise_seed=seed)) - exact for seed in range(20)]
     z = np.array(noises)[:, variance > 0] / np.sqrt(variance[variance > 0])
     assert fits(z, 1.0)
     assert not fits(z * 0.7, 1.0)

@@ -29,7 +29,7 @@ PLACEMENTS = (Placement.LOCAL, Placement.DISTRIBUTED, Placement.CENTRAL)
 
 def job(placement: Placement = Placement.NONE, **changes) -> JobSpec:
     terms = tiny.NONE if placement is Placement.NONE else tiny.LOCAL
-    privacy = terms.model_copy(update={"placement": placement, "masks": False, "max_drops": 2})
+    privacy = terms.model_copy(update={"placement": placement, "masks": False, "max_drops": 2, "min_owners": 1})
     return replace(tiny.spec(privacy, rounds=4), noise_seed=5, **changes)
 
 

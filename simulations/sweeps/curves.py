@@ -157,7 +157,7 @@ def _dealing(row: Row, *, with_source: bool) -> str:
 
 def _axis(column: str, values: list[Cell]) -> Axis | None:
     if column == DEALING:
-        return Axis(column, "how rows are dealt", tuple(sorted({str(value) for value in values}, key=_evenness)))
+        return Axis(column, "how rows are dealt", tuple(sorted({str(value) for value in values}, key=evenness)))
     known = {value for value in values if value is not None}
     if any(isinstance(value, bool | str) for value in known):
         return None
@@ -167,8 +167,8 @@ def _axis(column: str, values: list[Cell]) -> Axis | None:
     return Axis(column, label.get(column, label_of(column)), (), ratio)
 
 
-def _evenness(dealing: str) -> tuple[int, float, str]:
-    """Even dealings first, then ever smaller α, then columns."""
+def evenness(dealing: str) -> tuple[int, float, str]:
+    """Order of dealings: even ones first, then ever smaller α, then columns."""
     if dealing.startswith("iid"):
         return 0, 0.0, dealing
     alpha = dealing.removeprefix("Dirichlet α = ").split(",")[0]

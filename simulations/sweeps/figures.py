@@ -169,7 +169,8 @@ def _legend(figure: Figure) -> tuple[list[Artist], list[str]]:
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    return list(found.values()), list(found)
+    labels = sorted(found, key=lambda label: label in RIVALS)
+    return [found[label] for label in labels], labels
 
 
 def _drawing(figure: Figure, name: str, heading: str, alt: str) -> Drawing:

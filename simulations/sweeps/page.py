@@ -12,7 +12,18 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from simulations.sweeps.curves import EPSILON, PLACEMENT, Row, dimensions, label_of, mean_and_sd, named, views
+from simulations.sweeps.curves import (
+    DEALING,
+    EPSILON,
+    PLACEMENT,
+    Row,
+    dimensions,
+    evenness,
+    label_of,
+    mean_and_sd,
+    named,
+    views,
+)
 from simulations.sweeps.figures import INK, Drawing, Gains
 from simulations.sweeps.rows import Cell
 
@@ -66,10 +77,10 @@ def render(page: SweepPage) -> str:
 
 
 def groups_of(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Rows that differ in a seed only, by what tells them apart; in the rows' order."""
+    """Rows that differ in a seed only, by what tells them apart; in the rows' order, even dealings first."""
     names = dimensions(rows)
     groups: dict[str, list[Row]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: evenness(str(row.get(DEALING, "")))):
         label = ", ".join(told for name in names if (told := _told(name, row)))
         groups.setdefault(label or "all runs", []).append(row)
     return groups

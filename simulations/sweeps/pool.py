@@ -9,7 +9,7 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from typing import Any
 
 from fedcredit.errors import JobError
@@ -37,8 +37,8 @@ def in_processes(configs: Sequence[Mapping[str, Any]], workers: int | None) -> I
         os.environ.setdefault(name, "1")
     context = get_context("forkserver")
     context.set_forkserver_preload([point_module.__name__])
-    n_processes = min(workers or cores(), len(configs))
-    pool = ProcessPoolExecutor(n_processes, mp_context=context, initializer=_leave_interrupts_to_the_first)
+    _start_server()
+    pool = ProcessPoolExecutor(min(workers or cores(), len(configs)), mp_context=context)
     try:
         tasks = {pool.submit(answer, config): index for index, config in enumerate(configs)}
         for task in as_completed(tasks):
@@ -52,9 +52,13 @@ def in_processes(configs: Sequence[Mapping[str, Any]], workers: int | None) -> I
         pool.shutdown(cancel_futures=True)
 
 
-def _leave_interrupts_to_the_first() -> None:
-    """Ctrl-C reaches every process; the first one ends the sweep, and the others finish what they have begun."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _start_server() -> None:
+    """Start the server that forks the workers, deaf to Ctrl-C as they then are: the first process ends the sweep."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def cores() -> int:

@@ -28,6 +28,7 @@ from simulations.federation import Institution, JobOutcome, JobSpec, found, run_
 from simulations.joint_view import (
     LinkedInstitution,
     LinkedRows,
+    kinds_of,
     link_all,
     linked_spec,
     require_within,
@@ -76,7 +77,7 @@ def uci(seed: int) -> World:
     return World(
         dictionary,
         institutions_of(dictionary, table, parts, list(names)),
-        link_all(dictionary, table, parts, names),
+        link_all(dictionary, table, parts, names, kinds_of(dictionary)),
         own,
         other,
         table.bad[test],

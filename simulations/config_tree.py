@@ -84,6 +84,7 @@ class LinkedKeys(_Keys):
     """The linked job that fits a joint view; 0 percent of the cost where no linked rows are declared."""
 
     percent: Annotated[int, Field(ge=0, le=50)]
+    customers: str | None
     fit: Fit
 
 

@@ -223,26 +223,39 @@ def cells_of(
     )
 
 
-def kinds_of(dictionary: DataDictionary) -> tuple[str, str]:
-    """Whose customers get a joint view, and whose block is added: the first two types of a dictionary.
+def kinds_of(dictionary: DataDictionary, customers: str | None = None) -> tuple[str, str]:
+    """Whose customers get a joint view, and whose block is added.
+
+    Parameters
+    ----------
+    customers
+        Institution type; None takes the first one of the dictionary. The block is that of the first other type.
 
     Raises
     ------
     ConfigError
-        If there are not two.
+        If there are not two types, or there is none of that name.
     """
     if len(dictionary.kinds) < 2:
         raise ConfigError(
             f"dictionary {dictionary.name!r} has one institution type; a joint view needs two. Set linked.percent=0."
         )
-    return dictionary.kinds[0], dictionary.kinds[1]
+    kind = dictionary.kinds[0] if customers is None else customers
+    if kind not in dictionary.kinds:
+        known = ", ".join(dictionary.kinds)
+        raise ConfigError(f"linked.customers={kind!r} is no institution type of {dictionary.name!r}; choose: {known}.")
+    return kind, next(one for one in dictionary.kinds if one != kind)
 
 
 def link_all(
-    dictionary: DataDictionary, table: PooledTable, parts: Sequence[Part], names: Sequence[tuple[str, str]]
+    dictionary: DataDictionary,
+    table: PooledTable,
+    parts: Sequence[Part],
+    names: Sequence[tuple[str, str]],
+    kinds: tuple[str, str],
 ) -> tuple[LinkedInstitution, ...]:
-    """Link every row of the first type's institutions with the second type's columns of the same row."""
-    kind, other = kinds_of(dictionary)
+    """Link every row of one type's institutions with another type's columns of the same row."""
+    kind, other = kinds
     own, others = list(dictionary.owned(kind)), list(dictionary.owned(other))
 
     def rows(chosen: NDArray[np.int64]) -> LinkedRows:

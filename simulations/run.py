@@ -99,6 +99,7 @@ class Finished:
 
     result: RunResult
     outcome: JobOutcome
+    comparison: Comparison
     joint_view: JointOutcome | None = None
     segments: tuple[SegmentFigures, ...] = ()
 
@@ -115,7 +116,9 @@ def prepare(settings: Settings, dictionary: DataDictionary, table: PooledTable, 
     parts = deal(table, len(names), settings.split, settings.seed)
     # A cohort's books name no data, and a thousand fingerprints take longer than its training.
     institutions = institutions_of(dictionary, table, parts, names, fingerprints=settings.runtime != "cohort")
-    linked = link_all(dictionary, table, parts, names) if settings.linked is not None else ()
+    linked: tuple[LinkedInstitution, ...] = ()
+    if settings.linked is not None:
+        linked = link_all(dictionary, table, parts, names, kinds_of(dictionary, settings.customers))
     split = Split(table, *train_and_test(table, settings.seed), np.ones(table.bad.size, dtype=np.bool_))
     splits = dict.fromkeys(views(dictionary), split)
     return Prepared(settings, dictionary, splits, found(dictionary, institutions, settings.job), started, linked)
@@ -131,8 +134,9 @@ def prepare_consortium(settings: Settings, consortium: Consortium, started: floa
     """
     dictionary = consortium.dictionary
     splits = {kind: split_of(consortium, kind) for kind in dictionary.kinds}
-    splits[ALL_COLUMNS] = splits[dictionary.kinds[0]]
-    linked = linked_institutions(consortium, *kinds_of(dictionary)) if settings.linked is not None else ()
+    kinds = kinds_of(dictionary, settings.customers)
+    splits[ALL_COLUMNS] = splits[kinds[0]]
+    linked = linked_institutions(consortium, *kinds) if settings.linked is not None else ()
     federation = found(dictionary, institutions_in(consortium), settings.job)
     return Prepared(settings, dictionary, splits, federation, started, linked, consortium)
 
@@ -189,8 +193,10 @@ def execute(
         seconds_total=round(time.monotonic() - prepared.started, 3),
         virtual=outcome.virtual,
     )
-    segments = judge(prepared.consortium, comparison) if prepared.consortium is not None else ()
-    return Finished(result, outcome, joint_view, segments)
+    segments: tuple[SegmentFigures, ...] = ()
+    if prepared.consortium is not None:
+        segments = judge(prepared.consortium, comparison, kinds_of(prepared.dictionary, settings.customers)[0])
+    return Finished(result, outcome, comparison, joint_view, segments)
 
 
 def plan_summary(prepared: Prepared) -> PlanSummary:
@@ -229,9 +235,8 @@ def _joint_view(
         return None
     announce("joint view")
     place = folder / LINKED if folder else None
-    found = run_joint(
-        prepared.dictionary, outcome, prepared.linked, kinds_of(prepared.dictionary), settings.linked, folder=place
-    )
+    kinds = kinds_of(prepared.dictionary, settings.customers)
+    found = run_joint(prepared.dictionary, outcome, prepared.linked, kinds, settings.linked, folder=place)
     require_within(settings.target, found.kind, outcome.plan, found.job.plan)
     return found
 
@@ -255,7 +260,7 @@ def _compare(
         announce(f"same type: {kind}")
         rival = run_same_type(dictionary, institutions, kind, spec, masks, run)
         same_type[kind] = score_outcome(dictionary, rival, splits[kind].table, splits[kind].test)[kind]
-    same_type[ALL_COLUMNS] = same_type[kinds[0]]
+    same_type[ALL_COLUMNS] = same_type[prepared.settings.customers or kinds[0]]
     alone: dict[str, tuple[str, Scores]] = {}
     for one in institutions:
         announce(f"alone: {one.id}")
@@ -269,12 +274,13 @@ def _compare(
 
 
 def _joint_scores(prepared: Prepared, outcome: JobOutcome, joint_view: JointOutcome | None) -> dict[str, Scores]:
-    """Score each view's own test rows; `all` is the first type's view, and the joint view where rows are linked."""
+    """Score each view's own test rows; `all` is one type's view, and the joint view where rows are linked."""
     joint = {}
     for view, split in prepared.splits.items():
         found = score_outcome(prepared.dictionary, outcome, split.table, split.test)
-        if view in found:
-            joint[view] = found[view]
+        of_view = prepared.settings.customers or view if view == ALL_COLUMNS else view
+        if of_view in found:
+            joint[view] = found[of_view]
     if joint_view is not None:
         split = prepared.splits[ALL_COLUMNS]
         linked = split.linked[split.test]

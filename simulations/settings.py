@@ -44,6 +44,8 @@ class Settings:
         The joint job; comparisons derive theirs from it.
     linked
         The linked job that follows it, or None where no linked rows are declared.
+    customers
+        Institution type whose customers get the joint view; None for the dictionary's first.
     target
         The terms that both jobs meet together; those of `job` where it is alone.
     placement, masks
@@ -58,6 +60,7 @@ class Settings:
     split: SplitSpec
     job: JobSpec
     linked: JobSpec | None
+    customers: str | None
     target: PrivacyTerms
     placement: str
     masks: Masks
@@ -105,6 +108,7 @@ def read_settings(config: Mapping[str, Any], n_rows: int) -> Settings:
         split=SplitSpec(tree.federation.split, tree.federation.alpha),
         job=base,
         linked=linked,
+        customers=tree.linked.customers,
         target=privacy,
         placement=tree.privacy.placement,
         masks=tree.masks,

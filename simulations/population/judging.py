@@ -1,4 +1,4 @@
-"""The banks' test customers, by segment: what each model does for them, with the truth at hand."""
+"""Test customers of one institution type, by segment: what each model does for them, with the truth at hand."""
 
 from collections.abc import Mapping
 
@@ -9,33 +9,34 @@ from simulations.comparisons import ALL_COLUMNS, Comparison
 from simulations.population.consortium import BANK, Consortium
 from simulations.population.segments import SegmentFigures, figures_by_segment
 
-ALONE, SAME_TYPE, OWN_VIEW, JOINT = "bank alone*", "banks together", "joint, bank view", "joint, linked"
-POOLED_BANK, POOLED_ALL = "pooled*, bank view", "pooled*, linked"
-"""Models by name; a star stands for training without privacy, whatever the run's."""
+VIEW = "view"
+"""Last word of the models that read one type's columns after training with both."""
 
 
-def judge(consortium: Consortium, comparison: Comparison) -> tuple[SegmentFigures, ...]:
+def judge(consortium: Consortium, comparison: Comparison, kind: str) -> tuple[SegmentFigures, ...]:
     """Compare all models of a run by segment.
 
     Parameters
     ----------
     comparison
-        Scores of the banks' test customers, in the order of `Consortium.test_customers`; what was not run is left out.
+        Scores of the type's test customers, in the order of `Consortium.test_customers`; what was not run is left out.
+    kind
+        Institution type whose customers are looked at.
     """
-    rows = consortium.test_customers(BANK)
-    scores = _scores(consortium, comparison)
+    rows, outcomes = consortium.test_customers(kind), consortium.population.outcomes
+    scores, together = _scores(consortium, comparison, kind), f"{kind}s together"
     return figures_by_segment(
         scores,
-        segments_of(consortium),
-        consortium.labels(BANK)[rows],
-        consortium.population.outcomes.true_pd_bank[rows],
-        reference=SAME_TYPE if SAME_TYPE in scores else OWN_VIEW,
+        segments_of(consortium, kind),
+        consortium.labels(kind)[rows],
+        (outcomes.true_pd_bank if kind == BANK else outcomes.true_pd_hospital)[rows],
+        reference=together if together in scores else f"joint, {kind} {VIEW}",
     )
 
 
-def segments_of(consortium: Consortium) -> dict[str, NDArray[np.bool_]]:
-    """Members of each segment among the banks' test customers."""
-    rows, population = consortium.test_customers(BANK), consortium.population
+def segments_of(consortium: Consortium, kind: str) -> dict[str, NDArray[np.bool_]]:
+    """Members of each segment among the type's test customers."""
+    rows, population = consortium.test_customers(kind), consortium.population
     thin, linked = population.places.thin_file[rows], population.linked[rows]
     return {
         "all": np.ones(rows.size, dtype=np.bool_),
@@ -47,20 +48,23 @@ def segments_of(consortium: Consortium) -> dict[str, NDArray[np.bool_]]:
     }
 
 
-def _scores(consortium: Consortium, comparison: Comparison) -> Mapping[str, NDArray[np.float64]]:
+def _scores(consortium: Consortium, comparison: Comparison, kind: str) -> Mapping[str, NDArray[np.float64]]:
+    """Scores by the model's name; a star stands for training without privacy, whatever the run's."""
     joint, same_type, pooled = comparison.joint, comparison.same_type, comparison.pooled
     scores = {}
     if comparison.alone:
-        # Each customer by the model of the own bank.
-        own = consortium.population.places.bank[consortium.test_customers(BANK)]
-        by_bank = np.stack([comparison.alone[name][1].pd for name in consortium.population.spec.bank_ids])
-        scores[ALONE] = by_bank[own, np.arange(own.size)]
+        # Each customer by the model of the own institution.
+        places, spec = consortium.population.places, consortium.population.spec
+        of_kind, names = (places.bank, spec.bank_ids) if kind == BANK else (places.hospital, spec.hospital_ids)
+        own = of_kind[consortium.test_customers(kind)]
+        by_institution = np.stack([comparison.alone[name][1].pd for name in names])
+        scores[f"{kind} alone*"] = by_institution[own, np.arange(own.size)]
     for name, found, view in (
-        (SAME_TYPE, same_type, BANK),
-        (OWN_VIEW, joint, BANK),
-        (JOINT, joint, ALL_COLUMNS),
-        (POOLED_BANK, pooled, BANK),
-        (POOLED_ALL, pooled, ALL_COLUMNS),
+        (f"{kind}s together", same_type, kind),
+        (f"joint, {kind} {VIEW}", joint, kind),
+        ("joint, linked", joint, ALL_COLUMNS),
+        (f"pooled*, {kind} {VIEW}", pooled, kind),
+        ("pooled*, linked", pooled, ALL_COLUMNS),
     ):
         if view in found:
             scores[name] = found[view].pd

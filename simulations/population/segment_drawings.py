@@ -6,10 +6,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from fedcredit.report.drawing import INK, STYLES, Drawing, finished, new_figure
-from simulations.population.judging import ALONE, JOINT, POOLED_ALL, SAME_TYPE
+from simulations.population.judging import VIEW
 from simulations.population.segments import SegmentFigures
-
-_DRAWN = (ALONE, SAME_TYPE, JOINT, POOLED_ALL)
 
 
 def segment_drawings(figures: Sequence[SegmentFigures]) -> tuple[Drawing, ...]:
@@ -39,8 +37,9 @@ def _dots(
     segments = list(dict.fromkeys(one.segment for one in figures))
     heights = np.arange(len(segments))[::-1]
     figure = new_figure(6.4, 1.4 + 0.42 * len(segments))
-    axes, words = figure.add_subplot(), [f"{what}, SYNTHETIC customers of banks."]
-    for model, (colour, _, marker, _) in zip(_DRAWN, STYLES, strict=False):
+    axes, words = figure.add_subplot(), [f"{what}, SYNTHETIC customers."]
+    models = [one for one in dict.fromkeys(one.model for one in figures) if not one.endswith(VIEW)]
+    for model, (colour, _, marker, _) in zip(models, STYLES, strict=False):
         values = {one.segment: read(one) for one in figures if one.model == model}
         if values:
             known = [_or_nan(values.get(segment)) for segment in segments]

@@ -13,7 +13,7 @@ from simulations.population.drawing import SYNTHETIC
 from simulations.population.segments import REFERENCE_APPROVAL, SegmentFigures
 
 _NOTE = (
-    f"* trained without privacy. Approved: share let in at one bad rate of those let in, that of the banks together at "
+    f"* trained without privacy. Approved: share let in at one bad rate of those let in, of their type together at "
     f"{REFERENCE_APPROVAL:.0%}; ratio: over the share of everybody outside of the segment."
 )
 
@@ -38,7 +38,7 @@ def segments_csv(figures: Sequence[SegmentFigures]) -> str:
 def segments_table(figures: Sequence[SegmentFigures]) -> Table:
     """For the terminal: AUC, approval and calibration of each model by segment."""
     table = Table(
-        title="SYNTHETIC bank customers by segment (exact, simulation only)",
+        title="SYNTHETIC customers by segment (exact, simulation only)",
         title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, caption=_NOTE,
         caption_justify="left",
     )  # fmt: skip

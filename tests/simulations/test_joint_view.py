@@ -147,7 +147,7 @@ def test_the_experiment_joins_both_views_within_its_budget(tmp_path: Path):
     assert holds(verify_run(find_run(folder / "linked", None)))
     model = json.loads((folder / "linked" / "released" / "model.json").read_text())
     assert model["view"] == "bank"
-    assert "fitted on linked rows" in (folder / "index.html").read_text()
+    assert "fitted on consented linked rows" in (folder / "index.html").read_text()
 
 
 def test_settings_split_the_budget_and_keep_rivals_whole():
@@ -166,3 +166,6 @@ def test_one_type_has_nobody_to_be_joined_with():
     with pytest.raises(ConfigError, match="needs two"):
         joint_view.kinds_of(linked_rows.dictionary())
     assert joint_view.kinds_of(tiny.dictionary()) == KINDS
+    assert joint_view.kinds_of(tiny.dictionary(), "hospital") == ("hospital", "bank")
+    with pytest.raises(ConfigError, match=r"linked.customers='insurer' is no institution type .*: bank, hospital"):
+        joint_view.kinds_of(tiny.dictionary(), "insurer")

@@ -124,6 +124,22 @@ def test_linking_scores_linked_customers_anew_and_leaves_the_others_alone() -> N
     assert off["joint, linked", "linked"] < off["joint, bank view", "linked"] - 0.003
 
 
+def test_patients_are_scored_with_the_bank_s_block_where_the_settings_say_so() -> None:
+    ready = prepared("federation.banks=3", "federation.hospitals=2", "linked.customers=hospital")
+    assert {one.id for one in ready.linked} == {"hospital-1", "hospital-2"}
+    finished = execute(ready, None)
+    split, view = ready.splits["all"], finished.joint_view.view
+    assert split.test.size == ready.consortium.test_customers(HOSPITAL).size
+    own, joint = (finished.comparison.joint[name].pd for name in ("hospital", "all"))
+    linked = split.linked[split.test]
+    assert view.view == "hospital"
+    assert view.files["thick"].weight > 0
+    assert np.array_equal(own[~linked], joint[~linked])
+    assert np.mean(own[linked] != joint[linked]) > 0.9
+    off = {(one.model, one.segment): one.distance for one in finished.segments}
+    assert off["joint, linked", "linked"] < off["joint, hospital view", "linked"]
+
+
 @pytest.mark.parametrize(
     ("override", "named"),
     [

@@ -46,7 +46,7 @@ def _dots(
             axes.plot(known, heights, linestyle="none", marker=marker, color=colour, markersize=7, label=model)
             words.append(_words(model, values))
     axes.set_yticks(heights, segments)
-    axes.set(xlabel=what, ylim=(-0.7, len(segments) - 0.3))
+    axes.set(xlabel=f"{what}, SYNTHETIC customers", ylim=(-0.7, len(segments) - 0.3))
     axes.grid(color=INK, alpha=0.15, linewidth=0.6)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
     return finished(figure, name, heading, " ".join(words))

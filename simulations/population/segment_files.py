@@ -13,8 +13,9 @@ from simulations.population.drawing import SYNTHETIC
 from simulations.population.segments import REFERENCE_APPROVAL, SegmentFigures
 
 _NOTE = (
-    f"* trained without privacy. Approved: share let in at one bad rate of those let in, of their type together at "
-    f"{REFERENCE_APPROVAL:.0%}; ratio: over the share of everybody outside of the segment."
+    f"* trained without privacy. Let in: share at one bad rate of those let in, of their type together at "
+    f"{REFERENCE_APPROVAL:.0%}; ratio: over the share of everybody outside of the segment. PD: mean of the "
+    "model's, and of the true ones."
 )
 
 
@@ -44,7 +45,7 @@ def segments_table(figures: Sequence[SegmentFigures]) -> Table:
     )  # fmt: skip
     table.add_column("segment", no_wrap=True)
     table.add_column("model", no_wrap=True)
-    for heading in ("AUC", "approved", "ratio", "mean PD", "bad", "true PD"):
+    for heading in ("AUC", "let in", "ratio", "PD", "bad", "true"):
         table.add_column(heading, justify="right", no_wrap=True)
     for segment in dict.fromkeys(one.segment for one in figures):
         table.add_section()

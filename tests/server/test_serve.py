@@ -235,6 +235,8 @@ def flower_runs(coordinator: Coordinator) -> list[dict[str, Any]]:
 @pytest.fixture
 def without_bank_2(coordinator: Coordinator) -> Iterator[None]:
     before = coordinator.file.roster.read_bytes()
+    log = coordinator.file.state / "logs/dispatcher.log"
+    until(lambda: "the node of bank-2 is admitted" in log.read_text())
     write_roster_file(coordinator.file.roster, signed(members("bank-1", "hospital-1")))
     yield
     coordinator.file.roster.write_bytes(before)

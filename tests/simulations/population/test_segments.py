@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from simulations.population.segment_files import segment_drawings, segments_csv, segments_json
+from simulations.population.segment_drawings import segment_drawings
+from simulations.population.segment_files import segments_csv, segments_json
 from simulations.population.segments import approved_at, figures_by_segment
 
 GENERATOR = np.random.Generator(np.random.Philox(key=7))
@@ -74,7 +75,9 @@ def test_every_file_says_synthetic(figures) -> None:
     rows = list(csv.DictReader(io.StringIO(segments_csv(figures))))
     assert {row["data"] for row in rows} == {"SYNTHETIC"}
     assert [row["model"] for row in rows] == [one.model for one in figures]
-    for _, heading, drawing in segment_drawings(figures):
-        assert "SYNTHETIC" in heading
+    drawings = segment_drawings(figures)
+    assert len(drawings) == 3
+    for drawing in drawings:
+        assert "SYNTHETIC" in drawing.heading
         assert "SYNTHETIC" in drawing.alt
         assert "SYNTHETIC" in drawing.svg

@@ -5,10 +5,10 @@ Pure functions on scores, labels and true probabilities. Only a simulation has a
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -115,4 +115,7 @@ def _figures(
 
 
 def _auc(labels: NDArray[np.uint8], pd: Floats) -> float | None:
-    return float(roc_auc_score(labels, pd)) if labels.min() < labels.max() else None
+    if labels.min() == labels.max():
+        return None
+    # Imported at the end: scikit-learn takes as long to load as a thousand institutions to train.
+    return float(import_module("sklearn.metrics").roc_auc_score(labels, pd))

@@ -40,6 +40,8 @@ INFO_FIELDS = (
 CONSOLE = {"answer", "custodian-unreachable"}
 # The coordinator's own reasons, which it tells its operator.
 COORDINATORS = {"sender", "identity"}
+# What one institution says to another that asks for a score; no part of a job.
+PEERS = set(re.findall(r"^\| `([a-z-]+)` \|", (ROOT / "docs" / "scoring.md").read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def section(page, heading):
@@ -145,4 +147,5 @@ def test_the_table_of_refusals_is_complete():
     raised = {code for path in sources for code in codes_of(path.read_text(encoding="utf-8"))}
     listed = re.findall(r"^\| `([a-z-]+)` \|", section(PAGE, "Refusals"), flags=re.MULTILINE)
     assert {"internal", "keys-stale", "roster"} <= raised
-    assert sorted(listed) == sorted(raised - CONSOLE - COORDINATORS)
+    assert sorted(listed) == sorted(raised - CONSOLE - COORDINATORS - (PEERS - set(listed)))
+    assert {"peer", "package", "purpose"} <= PEERS & raised

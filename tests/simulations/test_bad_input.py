@@ -79,7 +79,7 @@ VALUES = {
     "noise.seed=abc": "noise.seed='abc'",
     "noise.seed=true": "noise.seed=True",
     "compare=maybe": "valid boolean",
-    "runtime=cloud": "'in_process', 'flower' or 'loopback'",
+    "runtime=cloud": "'in_process', 'cohort', 'flower' or 'loopback'",
     "kernel=fast": "'numpy' or 'compiled'",
     "run.dir=7": "run.dir=7",
     "data.path=7": "data.path=7",

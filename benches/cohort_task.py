@@ -20,11 +20,12 @@ from fedcredit.plan import EvaluationTerms, Placement, PrivacyTerms, PrivacyUnit
 from fedcredit.planning import BudgetShares
 from fedcredit.privacy import rounded_gaussian
 from fedcredit.privacy.bits import OsBitSource
+from fedcredit.privacy.gdp import default_delta
 from simulations.federation import Federation, Institution, JobSpec, found
 
 CELLS = 10
 SCALE = 1024
-EPSILON, DELTA = 1.0, 1e-6
+EPSILON = 1.0
 _HEAD = """
 schema_version: 1
 name: bench
@@ -66,9 +67,10 @@ def made_up(institutions: int, rows: int, features: int) -> Task:
 
 
 def job_of(task: Task, rounds: int) -> tuple[Federation, JobSpec]:
-    """A whole job over the task's institutions: distributed noise, ε 1, no masks."""
+    """A whole job over the task's institutions: distributed noise, ε 1 at the default δ, no masks."""
+    delta = default_delta(len(task.rows.bad))
     privacy = PrivacyTerms(
-        placement=Placement.DISTRIBUTED, unit=PrivacyUnit.RECORD, epsilon=EPSILON, delta=DELTA, masks=False
+        placement=Placement.DISTRIBUTED, unit=PrivacyUnit.RECORD, epsilon=EPSILON, delta=delta, masks=False
     )
     model = ScorecardSpec(rounds=rounds, max_bins=16, residual_scale=SCALE)
     spec = JobSpec("bench", model, privacy, BudgetShares(), EvaluationTerms(score_bins=20), kernel="compiled")

@@ -132,8 +132,10 @@ def _group_findings(groups: tuple[Group, ...], mapping: Mapping, table: pa.Table
 
 def _number_findings(feature: Feature, entry: ColumnMapping, table: pa.Table) -> _Found:
     low, high = feature.range or (0.0, 0.0)
-    unread = np.isnan(numbers(table, entry.column)) & ~blank(table, entry.column)
-    unread &= positions(table, entry.column, (*entry.codes, *feature.missing_codes)) < 0
+    unread = np.isnan(numbers(table, entry.column))
+    if unread.any():
+        unread &= ~blank(table, entry.column)
+        unread &= positions(table, entry.column, (*entry.codes, *feature.missing_codes)) < 0
     values = feature_values(feature, entry, table)
     known = values[np.isfinite(values)]
     outside = (known < low) | (known > high)

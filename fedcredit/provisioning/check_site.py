@@ -7,12 +7,12 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
-from fedcredit.custodian.data_key import load_data_key
 from fedcredit.custodian.policy import Policy, load_policy
 from fedcredit.custodian.relay_token import load_relay_token
 from fedcredit.custodian.site_check import examine_data, roster_problems
 from fedcredit.custodian.site_file import SiteFile
 from fedcredit.errors import CheckError, ConfigError, FedcreditError, LedgerError
+from fedcredit.key_files import load_data_key
 from fedcredit.node_file import NodeFile
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.provisioning.checks import Row, Verdict, checked, judged, skipped

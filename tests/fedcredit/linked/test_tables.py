@@ -3,41 +3,20 @@
 import json
 from datetime import date
 
+import numpy as np
 import pyarrow.parquet as pa_parquet
-import pytest
 import yaml
 
 from fedcredit.audit.reading import check, lines_of
 from fedcredit.custodian.site_file import load_site, load_site_file
+from fedcredit.data.quantise import quantise_table
+from fedcredit.data.sources import open_source, spec_of
+from fedcredit.dictionary.mapping import identity_mapping
 from fedcredit.dictionary.schema import load_dictionary
 from fedcredit.linked.dictionary import OTHER_STEP
 from fedcredit.linked.log import link_log_of
+from simulations.joint_view import cells_of
 from tests.fedcredit.linked.conftest import PURPOSE, TOKEN
-
-
-@pytest.fixture
-def offer(pair, cli):
-    """Make the hospital's offer to the bank."""
-
-    def make(name="offer.parquet", expires="9999-12-31", purpose=PURPOSE, to="bank-1", **options):
-        out = pair.hospital.folder / name
-        more = [part for key, value in options.items() for part in (f"--{key}", value)]
-        arguments = ("--to", to, "--pair-key", pair.pair_key, "--purpose", purpose, "--expires", expires, "--out", out)
-        return out, cli("linked", "offer", pair.hospital.site, pair.model, *arguments, *more)
-
-    return make
-
-
-@pytest.fixture
-def table(pair, cli):
-    """Join offers at the bank."""
-
-    def make(*offers, name="linked.parquet", key=None, purpose=PURPOSE):
-        out = pair.bank.folder / name
-        arguments = ("--pair-key", f"hospital-1={key or pair.pair_key}", "--purpose", purpose, "--out", out)
-        return out, cli("linked", "table", pair.bank.site, pair.model, *offers, *arguments)
-
-    return make
 
 
 def test_only_who_consents_at_both_is_linked(pair, offer, table):
@@ -140,7 +119,13 @@ def test_the_first_offer_counts(pair, offer, table):
     assert scores[0]["bob"] == scores[1]["bob"]
 
 
-def test_the_table_is_the_linked_jobs_data_with_the_base_jobs_roles(pair, offer, table, cli):
+def cells(contract, kind, path) -> np.ndarray:
+    """Grid cells of a table's rows, in its order."""
+    mapping = identity_mapping(contract, kind)
+    return quantise_table(contract, kind, mapping, open_source(spec_of(str(path))).read(list(mapping.columns))).cells
+
+
+def test_the_table_is_the_linked_jobs_data_with_the_base_jobs_roles(pair, offer, table, cli, released):
     """Who was set aside for evaluation in the base job is in the linked one: the same ids under the same key."""
     names = [f"person-{number}" for number in range(60)]
     bank = [f"{name},30,{number % 9},500,{number % 2},{TOKEN}" for number, name in enumerate(names)]
@@ -162,6 +147,12 @@ def test_the_table_is_the_linked_jobs_data_with_the_base_jobs_roles(pair, offer,
     assert linked.data.units.hashes.tolist() == base.data.units.hashes.tolist()
     assert sorted(linked.data.evaluate.bad.tolist()) == sorted(base.data.evaluate.bad.tolist())
     assert linked.dictionary.feature_names == ("own_view", "other_block", "file")
+    # A simulation has the same rows as these commands make, in the same cells.
+    own, other = (
+        cells(base.dictionary, one.name.split("-")[0], one.folder / "rows.csv") for one in (pair.bank, pair.hospital)
+    )
+    simulated = cells_of(base.dictionary, linked.dictionary, released, "bank", "hospital", own, other)
+    np.testing.assert_array_equal(cells(linked.dictionary, "bank", pair.bank.folder / "linked.parquet"), simulated)
 
 
 def test_strangers_are_told_apart(pair, offer, table, cli):

@@ -3,7 +3,8 @@
 For an institution's own console. The order at both ends is: the line is in the log of links, then the file is written.
 """
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,7 +24,7 @@ from fedcredit.linked.consenting import Holder
 from fedcredit.linked.dictionary import ID_COLUMN, added_blocks, linked_dictionary
 from fedcredit.linked.log import link_log_of, newest, record, require_unforked
 from fedcredit.linked.offer import Offer, OfferUse, new_terms
-from fedcredit.linked.offer_file import named_sender, open_offer, write_offer, write_table
+from fedcredit.linked.offer_file import encode_table, named_sender, open_offer, write_file, write_offer
 from fedcredit.linked.released import model_hash, require_released_here
 from fedcredit.linked.tables import linked_table, offer_of
 from fedcredit.models.released_file import load_released
@@ -133,15 +134,15 @@ def table(
     keys = _pair_keys(pair_key)
     opened = [_opened(path, keys, roster, use, holder) for path in offers]
     _require_one_kind(_member(roster, one.terms.sender).kind for one, _ in opened)
-    log = link_log_of(file.ledger)
-    for one, _ in opened:
-        require_unforked(log, signing, one.terms.sender, one.terms.log_number, one.hash)
+    _require_own_keys({one.terms.sender: key for one, key in opened})
+    require_unforked(link_log_of(file.ledger), signing, [one for one, _ in opened])
     owner = holder.dictionary.institution_type(file.kind)
     with Console(stderr=True).status("joining and scoring consenting rows"):
         rows = linked_table(holder, released, opened, owner.id_column or ID_COLUMN, fewest)
+    data = encode_table(rows)
     for one, _ in opened:
-        _log(file, signing, "table", one)
-    write_table(out, rows)
+        _log(file, signing, "table", one, table=hashlib.sha256(data).hexdigest())
+    write_file(out, data)
     typer.echo(f"wrote {out}: {rows.num_rows} linked rows; the linked job's SITE.yaml names it as data")
     typer.echo("keep population, ledger and data_key of the base job there: both jobs are charged to one budget")
     typer.echo("declare a rounded public size: whoever sent an offer can read from it how many of those you know")
@@ -164,6 +165,13 @@ def _require_one_kind(kinds: Iterable[str]) -> None:
     if len(found) > 1:
         raise ConfigError(
             f"the offers come from types {' and '.join(found)}; a linked job weighs one of them: make a table each."
+        )
+
+
+def _require_own_keys(keys: Mapping[str, bytes]) -> None:
+    if len(set(keys.values())) < len(keys):
+        raise ConfigError(
+            f"{' and '.join(keys)} have the same pair key, so each can look up whom the other offers; make another."
         )
 
 
@@ -220,12 +228,13 @@ def _pair_keys(pairs: list[str]) -> dict[str, Path]:
     return keys
 
 
-def _log(file: SiteFile, signing: SigningKey, event: str, made: Offer, after: Link | None = None) -> None:
+def _log(file: SiteFile, signing: SigningKey, event: str, made: Offer, after: Link | None = None, **more: str) -> None:
     values = {
         "event": f"linked {event}",
         "offer": made.hash.hex(),
         "persons": len(made.persons),
         **made.terms.model_dump(mode="json"),
+        **more,
     }
     record(link_log_of(file.ledger), signing, datetime.now(UTC), values, after)
 

@@ -8,7 +8,7 @@ its own line and the hash of the one before, and the log of whoever uses it keep
 """
 
 import fcntl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from fedcredit.audit.lines import (
 )
 from fedcredit.audit.trail_file import TrailFile, damaged
 from fedcredit.errors import LedgerError
+from fedcredit.linked.offer import Offer
 from fedcredit.wire.envelope import SigningKey
 
 
@@ -42,8 +43,19 @@ def newest(path: Path, key: SigningKey) -> Link:
     LedgerError
         If the log does not hold.
     """
-    lines = _lines(TrailFile(path), key.public) if path.exists() else []
+    lines = lines_of(path, key.public)
     return lines[-1].link if lines else BEFORE_FIRST
+
+
+def lines_of(path: Path, public_key: bytes) -> list[Line]:
+    """Every line that holds, oldest first; none where there is no log.
+
+    Raises
+    ------
+    LedgerError
+        If the log does not hold under that key.
+    """
+    return _lines(TrailFile(path), public_key) if path.exists() else []
 
 
 def record(path: Path, key: SigningKey, now: datetime, values: Mapping[str, Any], after: Link | None = None) -> None:
@@ -67,30 +79,30 @@ def record(path: Path, key: SigningKey, now: datetime, values: Mapping[str, Any]
         _write(file, key, now, values, last)
 
 
-def require_unforked(path: Path, key: SigningKey, sender: str, number: int, offer: bytes) -> None:
-    """Check that an offer's line in its sender's log is no other offer's that was used here.
+def require_unforked(path: Path, key: SigningKey, offers: Iterable[Offer]) -> None:
+    """Check that no two offers, of these and of all that were used here, claim one line of their sender's log.
 
     Parameters
     ----------
     path, key
         This institution's own log and key.
-    sender, number
-        Who made the offer, and the number of its line there.
-    offer
-        Hash of the offer, 32 bytes.
+    offers
+        Whose signatures hold.
 
     Raises
     ------
     LedgerError
-        If this log does not hold, or has another offer with that number: the sender's log was cut, or there are two.
+        If this log does not hold, or two claim one line: the sender's log was cut, or there are two of it.
     """
-    lines = _lines(TrailFile(path), key.public) if path.exists() else []
-    for line in lines:
-        same = line.values.get("sender") == sender and line.values.get("log_number") == number
-        if same and line.values.get("offer") != offer.hex():
+    told = [line.values for line in lines_of(path, key.public)]
+    claimed = {(values.get("sender"), values.get("log_number")): values.get("offer") for values in told}
+    for offer in offers:
+        sender, number = place = offer.terms.sender, offer.terms.log_number
+        if claimed.setdefault(place, offer.hash.hex()) != offer.hash.hex():
             raise LedgerError(
-                f"{sender} says that this offer is line {number} of its log of links; so was another one, which line "
-                f"{line.link.number} of {path} names. Their log was cut, or there are two: have them look into it."
+                f"{sender} says that two offers are line {number} of its log of links: the one at hand, and "
+                f"{str(claimed[place])[:16]}, which this institution knows. That log was cut, or there are two of it; "
+                "have them look into it."
             )
 
 

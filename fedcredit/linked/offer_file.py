@@ -35,7 +35,7 @@ def write_offer(path: Path, offer: Offer, key: SigningKey) -> None:
     """
     columns = [pa.array(offer.persons, pa.binary(HASH_BYTES)), pa.array(offer.steps, pa.int16())]
     metadata = {_TERMS: encode_terms(offer.terms), _SIGNATURE: offer.signature(key).hex().encode()}
-    write_table(path, pa.table(columns, schema=_SCHEMA.with_metadata(metadata)))
+    write_file(path, encode_table(pa.table(columns, schema=_SCHEMA.with_metadata(metadata))))
 
 
 def open_offer(path: Path, public_key: bytes, expected: OfferUse, today: date) -> Offer:
@@ -67,17 +67,22 @@ def named_sender(path: Path) -> str:
     return _read(path)[0].terms.sender
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file for this account only, where there is none.
+def encode_table(table: pa.Table) -> bytes:
+    """The bytes of a Parquet file."""
+    sink = pa.BufferOutputStream()
+    pa_parquet.write_table(table, sink)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file for this account only, where there is none.
 
     Raises
     ------
     ConfigError
         If the file exists or cannot be written; then nothing of it is left.
     """
-    sink = pa.BufferOutputStream()
-    pa_parquet.write_table(table, sink)
-    write_new(path.absolute().parent, {path.name: NewFile(sink.getvalue().to_pybytes(), SECRET)})
+    write_new(path.absolute().parent, {path.name: NewFile(data, SECRET)})
 
 
 def _read(path: Path) -> tuple[Offer, bytes]:

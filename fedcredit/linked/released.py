@@ -2,15 +2,12 @@
 
 A model is what turns a record into the number that is offered. One that somebody made up could spell out a record, a
 few bits at a time; so a model counts only if a custodian here has seen it at the end of a job and signed its receipt.
-For the same reason linked rows are charged to that ledger: it is where the base job spent its part of one budget.
 """
 
 from pathlib import Path
 from typing import Any
 
-from fedcredit.dictionary.schema import DataDictionary
-from fedcredit.errors import ConfigError, LedgerError
-from fedcredit.linked.dictionary import base_model_of
+from fedcredit.errors import ConfigError
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.privacy.ledger_read import LedgerReader
 from fedcredit.wire.canonical import canonical_json, digest
@@ -35,36 +32,14 @@ def require_released_here(released: dict[str, Any], ledger: Path, public_key: by
     """
     wanted = model_hash(released)
     with Ledger.read(ledger, public_key) as known:
-        if wanted not in _released(known):
+        if wanted not in models_released(known):
             raise ConfigError(
                 f"model {wanted.hex()[:16]} was not released by any job in ledger {ledger}; give the model.json of a "
                 "job that this institution took part in to its end."
             )
 
 
-def require_one_budget(dictionary: DataDictionary, ledger: LedgerReader) -> None:
-    """Check that linked rows are charged where the job was charged whose model scored them.
-
-    Parameters
-    ----------
-    dictionary
-        Any; one that is no linked one needs nothing.
-
-    Raises
-    ------
-    LedgerError
-        If no job of this ledger released that model.
-    """
-    model = base_model_of(dictionary)
-    if model is not None and model not in _released(ledger):
-        raise LedgerError(
-            f"dictionary {dictionary.name!r} is of linked rows that model {model.hex()[:16]} scored, and no job of "
-            "this ledger released it; name the base job's population and ledger in SITE.yaml, so that both jobs "
-            "share one budget."
-        )
-
-
-def _released(ledger: LedgerReader) -> set[bytes]:
+def models_released(ledger: LedgerReader) -> set[bytes]:
     """Model hashes of all receipts that this institution's custodian has given."""
     kept = [sent for job in ledger.jobs() for _, kind, sent in ledger.messages(job) if kind == "close"]
     envelopes = (open_envelope(sent) for sent in kept)

@@ -1,5 +1,6 @@
 """The whole link on two institutions' own consoles: who enters, what the bank ends up with, and who is charged."""
 
+import hashlib
 import json
 from datetime import date
 
@@ -92,15 +93,17 @@ def test_an_expired_offer_is_neither_made_nor_used(offer, table, monkeypatch):
 
 def test_both_sides_write_it_down_before_it_is_there(pair, offer, table, cli):
     path, _ = offer()
-    table(path)
+    joined, _ = table(path)
     offer("second.parquet")
     said = []
     for party in (pair.hospital, pair.bank):
         log = link_log_of(party.ledger)
         assert check(log, party.key.public).lines == (2 if party is pair.hospital else 1)
-        said += [(line.values["event"], line.values["persons"], line.values["purpose"]) for line in lines_of(log)]
+        lines = list(lines_of(log))
+        said += [(line.values["event"], line.values["persons"], line.values["purpose"]) for line in lines]
         assert cli("audit", "verify", log).code == 0
     assert said == [("linked offer", 7, PURPOSE)] * 2 + [("linked table", 7, PURPOSE)]
+    assert lines[-1].values["table"] == hashlib.sha256(joined.read_bytes()).hexdigest()
     log = link_log_of(pair.hospital.ledger)
     log.write_bytes(log.read_bytes().replace(b'"persons":7', b'"persons":5', 1))
     third, ran = offer("third.parquet")

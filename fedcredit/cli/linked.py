@@ -22,11 +22,12 @@ from fedcredit.errors import ConfigError
 from fedcredit.key_files import load_pair_key, make_pair_key
 from fedcredit.linked.consenting import Holder
 from fedcredit.linked.dictionary import ID_COLUMN, added_blocks, linked_dictionary
-from fedcredit.linked.log import link_log_of, newest, record, require_unforked
+from fedcredit.linked.log import link_log_of, newest, record
 from fedcredit.linked.offer import Offer, OfferUse, new_terms
 from fedcredit.linked.offer_file import encode_table, named_sender, open_offer, write_file, write_offer
 from fedcredit.linked.released import model_hash, require_released_here
 from fedcredit.linked.tables import linked_table, offer_of
+from fedcredit.linked.witness import require_latest
 from fedcredit.models.released_file import load_released
 from fedcredit.provisioning.new_files import require_absent
 from fedcredit.roster import Member, Roster
@@ -135,7 +136,7 @@ def table(
     opened = [_opened(path, keys, roster, use, holder) for path in offers]
     _require_one_kind(_member(roster, one.terms.sender).kind for one, _ in opened)
     _require_own_keys({one.terms.sender: key for one, key in opened})
-    require_unforked(link_log_of(file.ledger), signing, [one for one, _ in opened])
+    require_latest(link_log_of(file.ledger), signing, [one for one, _ in opened])
     owner = holder.dictionary.institution_type(file.kind)
     with Console(stderr=True).status("joining and scoring consenting rows"):
         rows = linked_table(holder, released, opened, owner.id_column or ID_COLUMN, fewest)

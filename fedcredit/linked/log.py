@@ -8,7 +8,7 @@ its own line and the hash of the one before, and the log of whoever uses it keep
 """
 
 import fcntl
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +26,6 @@ from fedcredit.audit.lines import (
 )
 from fedcredit.audit.trail_file import TrailFile, damaged
 from fedcredit.errors import LedgerError
-from fedcredit.linked.offer import Offer
 from fedcredit.wire.envelope import SigningKey
 
 
@@ -77,33 +76,6 @@ def record(path: Path, key: SigningKey, now: datetime, values: Mapping[str, Any]
         if after is not None and after != last:
             raise LedgerError(f"log of links {path} was written meanwhile; run the command again.")
         _write(file, key, now, values, last)
-
-
-def require_unforked(path: Path, key: SigningKey, offers: Iterable[Offer]) -> None:
-    """Check that no two offers, of these and of all that were used here, claim one line of their sender's log.
-
-    Parameters
-    ----------
-    path, key
-        This institution's own log and key.
-    offers
-        Whose signatures hold.
-
-    Raises
-    ------
-    LedgerError
-        If this log does not hold, or two claim one line: the sender's log was cut, or there are two of it.
-    """
-    told = [line.values for line in lines_of(path, key.public)]
-    claimed = {(values.get("sender"), values.get("log_number")): values.get("offer") for values in told}
-    for offer in offers:
-        sender, number = place = offer.terms.sender, offer.terms.log_number
-        if claimed.setdefault(place, offer.hash.hex()) != offer.hash.hex():
-            raise LedgerError(
-                f"{sender} says that two offers are line {number} of its log of links: the one at hand, and "
-                f"{str(claimed[place])[:16]}, which this institution knows. That log was cut, or there are two of it; "
-                "have them look into it."
-            )
 
 
 def change_log_key(path: Path, old: SigningKey, new: SigningKey, now: datetime) -> None:

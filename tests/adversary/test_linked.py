@@ -189,7 +189,7 @@ def test_an_insider_cuts_the_log_of_links(pair, offer, table, monkeypatch, left)
     out, ran = table(path)
     assert f"hospital-1 says that two offers are line {left + 1} of its log of links" in ran.err
     assert not out.exists()
-    monkeypatch.setattr(commands, "require_unforked", mutants.nothing)
+    monkeypatch.setattr(commands, "require_latest", mutants.nothing)
     assert table(path)[1].code == 0
 
 
@@ -249,7 +249,7 @@ def test_the_linked_job_gets_a_ledger_of_its_own(pair, base_job, cli, offer, tab
 
 
 def test_an_offer_expires_between_table_and_job(pair, base_job, offer, table):
-    table(offer("long.parquet")[0], offer("short.parquet", expires="9998-12-31")[0])
+    table(offer(expires="9998-12-31")[0])
     start(pair, linked_site(pair, base_job), date(9998, 12, 31))
     with pytest.raises(ConfigError, match="an offer in these linked rows expired on 9998-12-31; make them anew"):
         start(pair, linked_site(pair, base_job), date(9999, 1, 1))
@@ -317,23 +317,35 @@ def test_a_score_and_bins_single_out_one_person():
 
 
 def test_a_person_is_offered_twice_with_different_scores(pair, base_job, table):
-    """In one offer: refused. In two: whichever the bank names first counts, once."""
-    paths = []
-    for number, score in enumerate((-16, 16), 1):
+    """In one offer, in two on one line of the hospital's log, or in two of which the bank would choose."""
+    scores = {"first": (-16, 1), "second": (16, 2), "forked": (0, 1)}
+    paths = {name: pair.bank.folder / f"{name}.parquet" for name in (*scores, "twice")}
+    for name, (score, number) in scores.items():
         made = offered(pair, base_job, "hospital-1", (score, score, score), number)
-        paths.append(pair.bank.folder / f"{number}.parquet")
-        offer_file.write_offer(paths[-1], made, base_job.keys["hospital-1"])
+        offer_file.write_offer(paths[name], made, base_job.keys["hospital-1"])
     twice = replace(made, persons=made.persons[:1] + made.persons[:1], steps=np.array([-16, 16]))
-    offer_file.write_offer(pair.bank.folder / "twice.parquet", twice, base_job.keys["hospital-1"])
-    assert "is no offer of linked rows" in table(pair.bank.folder / "twice.parquet")[1].err
-    forked = offered(pair, base_job, "hospital-1", (0, 0, 0), 1)
-    offer_file.write_offer(pair.bank.folder / "forked.parquet", forked, base_job.keys["hospital-1"])
-    assert "two offers are line 1" in table(paths[0], pair.bank.folder / "forked.parquet")[1].err
-    for order, score in ((paths, -4.0), (paths[::-1], 4.0)):
-        out, ran = table(*order, name=f"{score}.parquet")
-        assert ran.code == 0, ran.err
-        rows = pa_parquet.read_table(out).to_pylist()
-        assert sorted((row["id"], row["other_block"]) for row in rows) == [(one.decode(), score) for one in PERSONS]
+    offer_file.write_offer(paths["twice"], twice, base_job.keys["hospital-1"])
+    assert "is no offer of linked rows" in table(paths["twice"])[1].err
+    assert "two offers are line 1 of its log" in table(paths["first"], paths["forked"])[1].err
+    for order in (("first", "second"), ("second", "first")):
+        assert "has made a later offer for this use, line 2" in table(*(paths[name] for name in order))[1].err
+    out, _ = table(paths["second"])
+    rows = pa_parquet.read_table(out).to_pylist()
+    assert sorted((row["id"], row["other_block"]) for row in rows) == [(one.decode(), 4.0) for one in PERSONS]
+
+
+def test_an_earlier_offer_is_used_after_somebody_withdrew(pair, offer, table, monkeypatch):
+    """bob withdraws at the hospital, which offers anew. The offer with him has not expired."""
+    early, _ = offer("early.parquet")
+    pair.hospital.rows("id,age,paid,bad,consent", f"ann,30,5000,0,{TOKEN}", "bob,50,0,1,")
+    late, _ = offer("late.parquet")
+    assert "1 linked rows" in table(late)[1].out
+    out, ran = table(early, name="again.parquet")
+    assert "has made a later offer for this use, line 2 of its log of links, and this one is line 1" in ran.err
+    assert not out.exists()
+    monkeypatch.setattr(commands, "require_latest", mutants.nothing)
+    assert table(early, name="again.parquet")[1].code == 0
+    assert "bob" in pa_parquet.read_table(out).column("id").to_pylist()
 
 
 def test_another_roster_member_signs_for_the_hospital(pair, base_job, table):

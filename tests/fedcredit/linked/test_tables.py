@@ -8,14 +8,19 @@ import numpy as np
 import pyarrow.parquet as pa_parquet
 import yaml
 
+from fedcredit.audit.lines import BEFORE_FIRST
 from fedcredit.audit.reading import check, lines_of
 from fedcredit.custodian.site_file import load_site, load_site_file
 from fedcredit.data.quantise import quantise_table
 from fedcredit.data.sources import open_source, spec_of
 from fedcredit.dictionary.mapping import identity_mapping
 from fedcredit.dictionary.schema import load_dictionary
+from fedcredit.linked.consenting import Holder
 from fedcredit.linked.dictionary import OTHER_STEP
 from fedcredit.linked.log import link_log_of
+from fedcredit.linked.offer import OfferUse, make_offer, new_terms
+from fedcredit.linked.person import person_hashes
+from fedcredit.linked.tables import linked_table
 from simulations.joint_view import cells_of
 from tests.fedcredit.linked.conftest import PURPOSE, TOKEN
 
@@ -111,15 +116,19 @@ def test_both_sides_write_it_down_before_it_is_there(pair, offer, table, cli):
     assert not third.exists()
 
 
-def test_the_first_offer_counts(pair, offer, table):
-    first, _ = offer("first.parquet")
-    pair.hospital.rows("id,age,paid,bad,consent", f"ann,30,0,0,{TOKEN}", f"fay,30,0,0,{TOKEN}")
-    second, _ = offer("second.parquet")
-    one = pa_parquet.read_table(table(first, second, name="a.parquet")[0]).to_pylist()
-    two = pa_parquet.read_table(table(second, first, name="b.parquet")[0]).to_pylist()
-    scores = [{row["id"]: row["other_block"] for row in rows} for rows in (one, two)]
-    assert scores[0]["ann"] != scores[1]["ann"]
-    assert scores[0]["bob"] == scores[1]["bob"]
+def test_of_two_hospitals_the_first_named_counts(pair, released):
+    file = load_site_file(pair.bank.site)
+    contract = load_dictionary(file.dictionary)
+    holder = Holder(contract, "bank", identity_mapping(contract, "bank"), open_source(file.data), "id", "record")
+    use = OfferUse(sender="x", receiver="bank-1", dictionary="00" * 32, model="00" * 32, purpose=PURPOSE)
+    offers = []
+    for sender, names, steps in (("hospital-1", (b"ann", b"bob"), (1, 2)), ("hospital-2", (b"ann", b"eve"), (-3, -4))):
+        terms = new_terms(use.model_copy(update={"sender": sender}), date.max, BEFORE_FIRST)
+        persons = person_hashes(sender.encode(), bytes.fromhex(terms.salt), sender, "bank-1", names)
+        offers.append((make_offer(terms, persons, np.array(steps)), sender.encode()))
+    for order, ann in ((offers, 1), (offers[::-1], -3)):
+        rows = linked_table(holder, released, order, "id", 1).to_pylist()
+        assert {row["id"]: row["other_block"] / OTHER_STEP for row in rows} == {"ann": ann, "bob": 2, "eve": -4}
 
 
 def cells(contract, kind, path) -> np.ndarray:

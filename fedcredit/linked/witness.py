@@ -62,7 +62,7 @@ def _require_last(place: _Place, numbers: list[int]) -> None:
     if latest > place.number:
         raise ConfigError(
             f"{place.sender} has made a later offer for this use, line {latest} of its log of links, and this one is "
-            f"line {place.number}: whoever withdrew consent since is in this one only. Use the latest alone, or a new one."
+            f"line {place.number}: whoever withdrew consent since is in this one only. Use the latest, or a new one."
         )
 
 

@@ -12,13 +12,13 @@ from fedcredit.audit.lines import BEFORE_FIRST
 from fedcredit.audit.reading import check, lines_of
 from fedcredit.custodian.site_file import load_site, load_site_file
 from fedcredit.data.quantise import quantise_table
-from fedcredit.data.sources import open_source, spec_of
+from fedcredit.data.sources import TableSource, open_source, spec_of
 from fedcredit.dictionary.mapping import identity_mapping
 from fedcredit.dictionary.schema import load_dictionary
 from fedcredit.linked.consenting import Holder
 from fedcredit.linked.dictionary import OTHER_STEP
 from fedcredit.linked.log import link_log_of
-from fedcredit.linked.offer import OfferUse, make_offer, new_terms
+from fedcredit.linked.offer import Offer, OfferUse, make_offer, new_terms
 from fedcredit.linked.person import person_hashes
 from fedcredit.linked.tables import linked_table
 from simulations.joint_view import cells_of
@@ -116,19 +116,42 @@ def test_both_sides_write_it_down_before_it_is_there(pair, offer, table, cli):
     assert not third.exists()
 
 
-def test_of_two_hospitals_the_first_named_counts(pair, released):
-    file = load_site_file(pair.bank.site)
+def holder_of(party, source=None) -> Holder:
+    """A party's table as its commands read it, or another one."""
+    file = load_site_file(party.site)
     contract = load_dictionary(file.dictionary)
-    holder = Holder(contract, "bank", identity_mapping(contract, "bank"), open_source(file.data), "id", "record")
-    use = OfferUse(sender="x", receiver="bank-1", dictionary="00" * 32, model="00" * 32, purpose=PURPOSE)
-    offers = []
-    for sender, names, steps in (("hospital-1", (b"ann", b"bob"), (1, 2)), ("hospital-2", (b"ann", b"eve"), (-3, -4))):
-        terms = new_terms(use.model_copy(update={"sender": sender}), date.max, BEFORE_FIRST)
-        persons = person_hashes(sender.encode(), bytes.fromhex(terms.salt), sender, "bank-1", names)
-        offers.append((make_offer(terms, persons, np.array(steps)), sender.encode()))
+    mapping = identity_mapping(contract, file.kind)
+    return Holder(contract, file.kind, mapping, source or open_source(file.data), "id", "record")
+
+
+def an_offer(sender: str, names: tuple[bytes, ...], steps: tuple[int, ...]) -> tuple[Offer, bytes]:
+    """An offer with a key of its own."""
+    use = OfferUse(sender=sender, receiver="bank-1", dictionary="00" * 32, model="00" * 32, purpose=PURPOSE)
+    terms = new_terms(use, date.max, BEFORE_FIRST)
+    persons = person_hashes(sender.encode(), bytes.fromhex(terms.salt), sender, "bank-1", names)
+    return make_offer(terms, persons, np.array(steps)), sender.encode()
+
+
+def test_of_two_hospitals_the_first_named_counts(pair, released):
+    offers = [an_offer("hospital-1", (b"ann", b"bob"), (1, 2)), an_offer("hospital-2", (b"ann", b"eve"), (-3, -4))]
     for order, ann in ((offers, 1), (offers[::-1], -3)):
-        rows = linked_table(holder, released, order, "id", 1).to_pylist()
+        rows = linked_table(holder_of(pair.bank), released, order, "id", 1).to_pylist()
         assert {row["id"]: row["other_block"] / OTHER_STEP for row in rows} == {"ann": ann, "bob": 2, "eve": -4}
+
+
+def test_a_row_less_at_either_end_changes_no_other(pair, released):
+    """The noise covers one record: what others become may not depend on it, nor on what was offered of it."""
+    offers = [an_offer("hospital-1", (b"ann", b"bob", b"eve", b"fay"), (1, 2, 3, 4))]
+    whole = holder_of(pair.bank).source.read(["id", "age", "status", "bill", "bad", "consent"])
+    rows = linked_table(holder_of(pair.bank), released, offers, "id", 1).to_pylist()
+    assert len(rows) == 4
+    for left_out, name in enumerate(whole.column("id").to_pylist()):
+        kept = TableSource(whole.take([place for place in range(whole.num_rows) if place != left_out]))
+        found = linked_table(holder_of(pair.bank, kept), released, offers, "id", 1).to_pylist()
+        assert found == [row for row in rows if row["id"] != name]
+    fewer = [an_offer("hospital-1", (b"ann", b"bob", b"fay"), (1, 2, 4))]
+    found = linked_table(holder_of(pair.bank), released, fewer, "id", 1).to_pylist()
+    assert found == [row for row in rows if row["id"] != "eve"]
 
 
 def cells(contract, kind, path) -> np.ndarray:

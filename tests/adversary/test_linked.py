@@ -111,7 +111,7 @@ def test_an_offer_is_damaged_on_purpose(pair, offer):
     use = OfferUse(**{name: getattr(offer_file._read(path)[0].terms, name) for name in OfferUse.model_fields})
     key, true = bytes.fromhex(hospital.public_key), offer_file._read(path)[0]
     generator, refused = np.random.default_rng(7), 0
-    for place in generator.choice(len(data), 150, replace=False).tolist():
+    for place in generator.choice(len(data), 80, replace=False).tolist():
         flipped = bytearray(data)
         flipped[place] ^= 1 << int(generator.integers(8))
         path.write_bytes(flipped)
@@ -121,7 +121,7 @@ def test_an_offer_is_damaged_on_purpose(pair, offer):
             refused += 1
         else:
             assert found.hash == true.hash
-    assert refused > 50
+    assert refused > 25
     for length in (0, 4, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:length])
         with pytest.raises(WireError):
@@ -244,8 +244,7 @@ def test_the_linked_job_gets_a_ledger_of_its_own(pair, base_job, cli, offer, tab
     assert cli("ledger", "open", pair.bank.folder / "LINKED.yaml").code == 0
     ran = cli("custodian", "serve", pair.bank.folder / "LINKED.yaml")
     assert "no job of this ledger released it; name the base job's population and ledger" in ran.err
-    looked = SiteCheck(second, None, date(2026, 11, 30)).rows()
-    assert [row.check for row in looked if "so that both jobs share one budget" in row.text] == ["ledger"]
+    assert "so that both jobs share one budget" in SiteCheck(second, None, date(2026, 11, 30))._ledger_row().text
 
 
 def test_an_offer_expires_between_table_and_job(pair, base_job, offer, table):

@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from fedcredit.errors import ConfigError
+from fedcredit.key_files import load_pair_key
 from fedcredit.scoring.block_messages import TOKEN_BYTES, person_hash, token_hash
 from fedcredit.scoring.block_service import answering_of
 from fedcredit.scoring.consents import Consent, read_consents, write_consents
-from fedcredit.scoring.peers_file import load_pair_key, load_peers
+from fedcredit.scoring.peers_file import load_peers
 
 app = typer.Typer(no_args_is_help=True, help="Write down a person's consent to two-institution scoring, or end it.")
 

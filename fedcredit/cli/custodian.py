@@ -2,6 +2,7 @@
 
 import os
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,7 @@ from fedcredit.custodian.service import CustodianService
 from fedcredit.custodian.site import NotPrivate
 from fedcredit.custodian.site_file import SiteFile, load_site, load_site_file
 from fedcredit.errors import ConfigError, LedgerError
+from fedcredit.linked.in_use import require_usable
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.wire.envelope import SigningKey
 
@@ -127,6 +129,8 @@ def _build(file: SiteFile, stack: ExitStack, *, accept_not_private: bool) -> tup
             "correct SITE.yaml, or open a ledger of its own."
         )
     ledger.check_units(site.data.units)  # here, so that no coordinator learns it from a refusal
+    if isinstance(site.policy, Policy):
+        require_usable(site.dictionary, file.data, file.ledger, ledger, site.key.public, datetime.now(UTC).date())
     unprotected = isinstance(site.policy, NotPrivate) and ledger.account.accountant.mode == "not_private"
     custodian = Custodian(site, ledger, noise_law=no_noise if unprotected else rounded_gaussian_noise)
     stack.callback(custodian.stopped)

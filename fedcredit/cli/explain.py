@@ -20,10 +20,10 @@ from fedcredit.data.sources import Source, open_source, spec_of
 from fedcredit.dictionary.mapping import Mapping, identity_mapping, load_mapping, mapping_problems
 from fedcredit.dictionary.problems import listed
 from fedcredit.dictionary.schema import DataDictionary, load_dictionary
-from fedcredit.errors import ConfigError, DictionaryError
+from fedcredit.errors import DictionaryError
 from fedcredit.models.contributions import Contributions, Reason, top_reasons
 from fedcredit.models.contributions import explain as take_apart
-from fedcredit.wire.canonical import parse_json
+from fedcredit.models.released_file import load_released
 
 MOST_REASONS = 4
 
@@ -39,7 +39,7 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score rows of a table and say what counts against each customer; no outcome column is needed."""
-    contract, released = load_dictionary(dictionary), _load_model(model)
+    contract, released = load_dictionary(dictionary), load_released(model)
     columns = load_mapping(mapping) if mapping else identity_mapping(contract, view)
     cells = _cells(contract, view, columns, open_source(spec_of(table)))[:rows]
     found = take_apart(released, contract, view, cells)
@@ -48,18 +48,6 @@ def explain(
         typer.echo(json.dumps(_as_json(found, reasons), indent=2, ensure_ascii=False))
     else:
         _print(found, reasons)
-
-
-def _load_model(path: Path) -> dict[str, Any]:
-    try:
-        released = parse_json(path.read_bytes())
-    except OSError as fault:
-        raise ConfigError(f"cannot read the model {path}: {fault.strerror}; check the path") from None
-    except ValueError:
-        raise ConfigError(f"{path} is not JSON; give the model.json that was released") from None
-    if not isinstance(released, dict):
-        raise ConfigError(f"{path} holds no model; give the model.json that was released")
-    return released
 
 
 def _cells(dictionary: DataDictionary, view: str, mapping: Mapping, source: Source) -> NDArray[np.uint16]:

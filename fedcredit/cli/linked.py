@@ -3,6 +3,8 @@
 For an institution's own console. The order at both ends is: the line is in the log of links, then the file is written.
 """
 
+import hashlib
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,21 +13,31 @@ import typer
 import yaml
 from rich.console import Console
 
+from fedcredit.audit.lines import Link
+from fedcredit.custodian.policy import load_policy
 from fedcredit.custodian.site_file import SiteFile, load_site_file, membership_problems, site_mapping
 from fedcredit.data.sources import open_source
 from fedcredit.dictionary.schema import load_dictionary
 from fedcredit.errors import ConfigError
-from fedcredit.linked.dictionary import ID_COLUMN, linked_dictionary
-from fedcredit.linked.log import link_log_of, record
-from fedcredit.linked.offer import Offer, OfferTerms, named_sender, open_offer, write_table
-from fedcredit.linked.person import load_pair_key, make_pair_key
-from fedcredit.linked.released import load_released, model_hash, require_released_here
-from fedcredit.linked.tables import Holder, linked_table, offer_of
+from fedcredit.key_files import load_pair_key, make_pair_key
+from fedcredit.linked.consenting import Holder
+from fedcredit.linked.dictionary import ID_COLUMN, added_blocks, linked_dictionary
+from fedcredit.linked.log import link_log_of, newest, record
+from fedcredit.linked.offer import Offer, OfferUse, new_terms
+from fedcredit.linked.offer_file import encode_table, named_sender, open_offer, write_file, write_offer
+from fedcredit.linked.released import model_hash, require_released_here
+from fedcredit.linked.tables import linked_table, offer_of
+from fedcredit.linked.witness import require_latest
+from fedcredit.models.released_file import load_released
+from fedcredit.provisioning.new_files import require_absent
 from fedcredit.roster import Member, Roster
 from fedcredit.roster_file import load_roster
 from fedcredit.wire.envelope import SigningKey
 
 app = typer.Typer(no_args_is_help=True, help="Link rows of persons who consent with another institution's scores.")
+
+FEWEST_PERSONS = 50
+"""Of a linked table, unless the operator says otherwise."""
 
 _SITE = typer.Argument(metavar="SITE", help="SITE.yaml of the base job.", show_default=False)
 _MODEL = typer.Argument(metavar="MODEL", help="The released base model (JSON).", show_default=False)
@@ -71,23 +83,26 @@ def offer(
     person: Annotated[str | None, _PERSON] = None,
 ) -> None:
     """Write what this institution's own block says of persons who consent: a hash and one coarse number each."""
+    require_absent(out)
     file, signing, roster = _site(site)
+    _require_purpose(file, purpose)
     receiver, released = _member(roster, to), _released(model, file, signing)
     if expires.date() < _today():
         raise ConfigError(f"--expires {expires.date()} is over; give a day to come.")
     holder = _holder(file, person)
-    terms = OfferTerms(
+    use = OfferUse(
         sender=file.institution,
         receiver=to,
         dictionary=holder.dictionary.digest().hex(),
         model=model_hash(released).hex(),
         purpose=purpose,
-        expires=expires.date(),
     )
+    before = newest(link_log_of(file.ledger), signing)
+    terms = new_terms(use, expires.date(), before)
     with Console(stderr=True).status("reading and scoring consenting rows"):
         made = offer_of(holder, released, terms, receiver.kind, load_pair_key(pair_key))
-    _log(file, signing, "offer", made)
-    made.write(out, signing)
+    _log(file, signing, "offer", made, before)
+    write_offer(out, made, signing)
     typer.echo(f"wrote {out}: {len(made.persons)} persons for {to}, for {purpose!r} until {expires.date()}")
     typer.echo(f"{to} learns that they are known here, and one number each; no ledger is charged for it")
 
@@ -103,42 +118,79 @@ def table(
     ],
     purpose: Annotated[str, _PURPOSE],
     out: Annotated[Path, _OUT],
+    fewest: Annotated[int, typer.Option(min=1, help="Persons below which nothing is linked.")] = FEWEST_PERSONS,
     person: Annotated[str | None, _PERSON] = None,
 ) -> None:
     """Join offers with this institution's own consenting rows: the table of the linked job's SITE.yaml."""
+    require_absent(out)
     file, signing, roster = _site(site)
-    holder, released, keys = _holder(file, person), _released(model, file, signing), _pair_keys(pair_key)
-    opened: list[tuple[Offer, bytes]] = []
-    for path in offers:
-        sender = named_sender(path)
-        if sender not in keys:
-            raise ConfigError(f"offer {path} is from {sender!r}; add --pair-key {sender}=FILE.")
-        expected = OfferTerms(
-            sender=sender,
-            receiver=file.institution,
-            dictionary=holder.dictionary.digest().hex(),
-            model=model_hash(released).hex(),
-            purpose=purpose,
-            expires=date.max,
-        )
-        public_key = bytes.fromhex(_member(roster, sender).public_key)
-        opened.append((open_offer(path, public_key, expected, _today()), load_pair_key(keys[sender])))
+    holder, released = _holder(file, person), _released(model, file, signing)
+    use = OfferUse(
+        sender=file.institution,
+        receiver=file.institution,
+        dictionary=holder.dictionary.digest().hex(),
+        model=model_hash(released).hex(),
+        purpose=purpose,
+    )
+    keys = _pair_keys(pair_key)
+    opened = [_opened(path, keys, roster, use, holder) for path in offers]
+    _require_one_kind(_member(roster, one.terms.sender).kind for one, _ in opened)
+    _require_own_keys({one.terms.sender: key for one, key in opened})
+    require_latest(link_log_of(file.ledger), signing, [one for one, _ in opened])
     owner = holder.dictionary.institution_type(file.kind)
     with Console(stderr=True).status("joining and scoring consenting rows"):
-        rows = linked_table(holder, released, opened, owner.id_column or ID_COLUMN)
+        rows = linked_table(holder, released, opened, owner.id_column or ID_COLUMN, fewest)
+    data = encode_table(rows)
     for one, _ in opened:
-        _log(file, signing, "table", one)
-    write_table(out, rows)
+        _log(file, signing, "table", one, table=hashlib.sha256(data).hexdigest())
+    write_file(out, data)
     typer.echo(f"wrote {out}: {rows.num_rows} linked rows; the linked job's SITE.yaml names it as data")
     typer.echo("keep population, ledger and data_key of the base job there: both jobs are charged to one budget")
+    typer.echo("declare a rounded public size: whoever sent an offer can read from it how many of those you know")
+
+
+def _opened(path: Path, keys: dict[str, Path], roster: Roster, use: OfferUse, holder: Holder) -> tuple[Offer, bytes]:
+    """An offer that is for this use, from a member with a block of its own to add, and the key of the pair."""
+    sender = named_sender(path)
+    if sender not in keys:
+        raise ConfigError(f"offer {path} is from {sender!r}; add --pair-key {sender}=FILE.")
+    member = _member(roster, sender)
+    added_blocks(holder.dictionary, holder.kind, member.kind)
+    expected = use.model_copy(update={"sender": sender})
+    offer = open_offer(path, bytes.fromhex(member.public_key), expected, _today())
+    return offer, load_pair_key(keys[sender])
+
+
+def _require_one_kind(kinds: Iterable[str]) -> None:
+    found = sorted(set(kinds))
+    if len(found) > 1:
+        raise ConfigError(
+            f"the offers come from types {' and '.join(found)}; a linked job weighs one of them: make a table each."
+        )
+
+
+def _require_own_keys(keys: Mapping[str, bytes]) -> None:
+    if len(set(keys.values())) < len(keys):
+        raise ConfigError(
+            f"{' and '.join(keys)} have the same pair key, so each can look up whom the other offers; make another."
+        )
 
 
 def _site(path: Path) -> tuple[SiteFile, SigningKey, Roster]:
     file = load_site_file(path)
     signing, roster = SigningKey.load(file.identity_key), load_roster(file.roster)
+    if roster.expired(_today()):
+        raise ConfigError(f"roster {file.roster} was valid until {roster.expires}; who is a member now is not known.")
     for problem in membership_problems(file, roster, signing):
         raise ConfigError(problem)
     return file, signing, roster
+
+
+def _require_purpose(file: SiteFile, purpose: str) -> None:
+    """Offers leave under the policy that holds for jobs: whoever runs this command may not choose another purpose."""
+    allowed = load_policy(file.policy).purposes if file.policy is not None else (purpose,)
+    if purpose not in allowed:
+        raise ConfigError(f"purpose {purpose!r} is not among those of policy {file.policy}: {', '.join(allowed)}.")
 
 
 def _holder(file: SiteFile, person: str | None) -> Holder:
@@ -149,7 +201,8 @@ def _holder(file: SiteFile, person: str | None) -> Holder:
         raise ConfigError(
             "the mapping names no id_column; give --person, the column with the id that both spell alike."
         )
-    return Holder(contract, file.kind, mapping, open_source(file.data), column)
+    unit = None if file.policy is None else load_policy(file.policy).unit.value
+    return Holder(contract, file.kind, mapping, open_source(file.data), column, unit)
 
 
 def _member(roster: Roster, name: str) -> Member:
@@ -176,14 +229,15 @@ def _pair_keys(pairs: list[str]) -> dict[str, Path]:
     return keys
 
 
-def _log(file: SiteFile, signing: SigningKey, event: str, made: Offer) -> None:
+def _log(file: SiteFile, signing: SigningKey, event: str, made: Offer, after: Link | None = None, **more: str) -> None:
     values = {
         "event": f"linked {event}",
         "offer": made.hash.hex(),
         "persons": len(made.persons),
         **made.terms.model_dump(mode="json"),
+        **more,
     }
-    record(link_log_of(file.ledger), signing, datetime.now(UTC), values)
+    record(link_log_of(file.ledger), signing, datetime.now(UTC), values, after)
 
 
 def _write_text(path: Path, text: str) -> None:

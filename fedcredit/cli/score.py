@@ -12,10 +12,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from fedcredit.custodian.data_key import load_data_key
 from fedcredit.data.sources import open_source, spec_of
 from fedcredit.dictionary.mapping import load_mapping
 from fedcredit.errors import ConfigError
+from fedcredit.key_files import load_data_key
 from fedcredit.package.storage import load_package
 from fedcredit.scoring.batch import Summary, Wanted, score_table
 from fedcredit.scoring.card import card_of

@@ -11,6 +11,7 @@ from fedcredit.cli.score import decision_log, print_summary, progress_bar
 from fedcredit.data.sources import open_source, spec_of
 from fedcredit.dictionary.mapping import load_mapping
 from fedcredit.errors import ConfigError
+from fedcredit.key_files import load_pair_key
 from fedcredit.package.storage import load_package
 from fedcredit.scoring.batch import Joined, Wanted, score_table
 from fedcredit.scoring.block_audit import BlockAudit
@@ -18,7 +19,7 @@ from fedcredit.scoring.block_messages import TOKEN_BYTES, Outcome
 from fedcredit.scoring.card import card_of
 from fedcredit.scoring.joint import NO_JOINT_VIEW, joint_card
 from fedcredit.scoring.peer_client import Asking, Numbers, PeerClient
-from fedcredit.scoring.peers_file import load_pair_key, load_peers
+from fedcredit.scoring.peers_file import load_peers
 from fedcredit.wire.envelope import SigningKey
 
 

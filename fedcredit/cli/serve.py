@@ -14,6 +14,7 @@ from fedcredit.custodian.relay_token import load_relay_token
 from fedcredit.data.sources import open_source
 from fedcredit.dictionary.mapping import load_mapping
 from fedcredit.errors import ConfigError
+from fedcredit.key_files import load_pair_key
 from fedcredit.package.contents import ModelPackage
 from fedcredit.package.storage import load_package
 from fedcredit.scoring.block_audit import BlockAudit
@@ -23,7 +24,7 @@ from fedcredit.scoring.consents import ConsentFile
 from fedcredit.scoring.joint import BlockScorer
 from fedcredit.scoring.listening import Tls, parse_listen
 from fedcredit.scoring.metrics import ScoringMetrics
-from fedcredit.scoring.peers_file import load_pair_key, load_peers
+from fedcredit.scoring.peers_file import load_peers
 from fedcredit.scoring.service import Decider, ScoringService
 from fedcredit.wire.envelope import SigningKey
 

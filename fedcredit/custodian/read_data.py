@@ -6,7 +6,6 @@ import sys
 
 import pyarrow as pa
 
-from fedcredit.custodian.data_key import load_data_key
 from fedcredit.custodian.data_process import ERRORS, REFUSED, DataOrder, dataset_to_bytes
 from fedcredit.data.columns import require_columns
 from fedcredit.data.dataset import assemble_dataset
@@ -16,6 +15,7 @@ from fedcredit.data.sources import open_source
 from fedcredit.dictionary.mapping import Mapping, identity_mapping, load_mapping
 from fedcredit.dictionary.schema import DataDictionary, load_dictionary
 from fedcredit.errors import DataError
+from fedcredit.key_files import load_data_key
 
 _LISTED = "'fedcredit institution check SITE.yaml' lists every such column"
 

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
-from fedcredit.custodian.data_key import load_data_key
 from fedcredit.custodian.door import Door
 from fedcredit.custodian.group_labels import group_problems
 from fedcredit.custodian.policy import Policy, load_policy
@@ -20,6 +19,7 @@ from fedcredit.dictionary.check import examine_table
 from fedcredit.dictionary.mapping import Mapping
 from fedcredit.dictionary.schema import DataDictionary, load_dictionary
 from fedcredit.errors import FedcreditError
+from fedcredit.key_files import load_data_key
 from fedcredit.roster_file import SignedRoster, read_roster_file
 from fedcredit.wire.envelope import SigningKey
 

@@ -4,6 +4,8 @@ It follows from the base dictionary, the released base model and public constant
 linked job write the same one, and its hash in the plan says which model gave the scores.
 """
 
+import re
+
 from fedcredit.dictionary.schema import (
     CategoriesGrid,
     DataClass,
@@ -13,7 +15,7 @@ from fedcredit.dictionary.schema import (
     LinearGrid,
 )
 from fedcredit.errors import ConfigError
-from fedcredit.models.joint_layout import FILE, OTHER, OWN
+from fedcredit.models.joint_layout import FEATURES, FILE, OTHER, OWN
 from fedcredit.models.joint_spec import FILES
 
 BLOCK = "linked"
@@ -27,6 +29,7 @@ _OWN_RANGE, _OWN_CELLS = (-6.0, 6.0), 192
 _OTHER_STEPS = 16
 _CLASSES: tuple[DataClass, ...] = ("public", "private", "sensitive", "sensitive-health")
 _LONGEST_NAME = 63
+_SOURCE = re.compile(r"dictionary [0-9a-f]{64}, model ([0-9a-f]{64})")
 
 
 def linked_dictionary(base: DataDictionary, kind: str, other: str, model_hash: bytes) -> DataDictionary:
@@ -104,6 +107,12 @@ def linked_dictionary(base: DataDictionary, kind: str, other: str, model_hash: b
             ),
         ),
     )
+
+
+def base_model_of(dictionary: DataDictionary) -> bytes | None:
+    """Hash of the model that scored the rows of a linked dictionary, 32 bytes; None for any other dictionary."""
+    found = _SOURCE.fullmatch(dictionary.source) if dictionary.feature_names == FEATURES else None
+    return bytes.fromhex(found[1]) if found else None
 
 
 def added_blocks(base: DataDictionary, kind: str, other: str) -> tuple[str, ...]:

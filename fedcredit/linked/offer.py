@@ -1,34 +1,31 @@
 """An offer: what one institution tells another about persons who consent, one quantised number each.
 
-A Parquet file whose terms and rows are signed together. The terms say for whom, for which released model, under which
-dictionary, for what purpose and until when, so that an offer made for one use is refused at any other. Rows stand in
-the order of their hashes, which says nothing about anybody.
+Its terms and rows are signed together. The terms say for whom, for which released model, under which dictionary, for
+what purpose and until when, so that an offer made for one use is refused at any other. Rows stand in the order of their
+hashes, which says nothing about anybody. `fedcredit.linked.offer_file` puts it into a file.
 """
 
+import os
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pa_parquet
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from fedcredit.errors import ConfigError, WireError
-from fedcredit.linked.person import HASH_BYTES
+from fedcredit.audit.lines import Link
+from fedcredit.errors import ConfigError
 from fedcredit.roster import HashHex
-from fedcredit.wire.canonical import canonical_json, digest, length_prefixed, parse_json
+from fedcredit.wire.canonical import canonical_json, digest, length_prefixed
 from fedcredit.wire.envelope import SigningKey, verify_signature
 
 MOST_STEPS = 16
 """An offered score lies between this many steps below 0 and above."""
 
-_TERMS, _SIGNATURE = b"fedcredit.offer.terms", b"fedcredit.offer.signature"
+_SALT_BYTES = 32
 
 
-class OfferTerms(BaseModel):
+class OfferUse(BaseModel):
     """What an offer is good for.
 
     Attributes
@@ -39,18 +36,34 @@ class OfferTerms(BaseModel):
         Hashes of the base dictionary and of the released base model.
     purpose
         What it may be used for, in the words of the consent.
-    expires
-        Last day on which it may be used.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    sender: str
-    receiver: str
+    sender: str = Field(min_length=1, max_length=200)
+    receiver: str = Field(min_length=1, max_length=200)
     dictionary: HashHex
     model: HashHex
     purpose: str = Field(min_length=1, max_length=1000)
+
+
+class OfferTerms(OfferUse):
+    """What an offer is good for, how long, and where its sender wrote it down.
+
+    Attributes
+    ----------
+    expires
+        Last day on which it may be used.
+    salt
+        Under which this offer hashes persons, and no other does; 32 bytes as hex.
+    log_number, log_previous
+        Of its line in the sender's log of links: the number, and the hash of the line before.
+    """
+
     expires: date
+    salt: HashHex
+    log_number: int = Field(ge=1)
+    log_previous: HashHex
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,27 +88,38 @@ class Offer:
         return digest("linked-offer-hash", self._to_sign())
 
     def _to_sign(self) -> bytes:
-        terms = canonical_json(self.terms.model_dump(mode="json"))
-        return length_prefixed("linked-offer", terms, b"".join(self.persons), self.steps.astype("<i8").tobytes())
+        rows = b"".join(self.persons), self.steps.astype("<i8").tobytes()
+        return length_prefixed("linked-offer", encode_terms(self.terms), *rows)
 
-    def write(self, path: Path, key: SigningKey) -> None:
-        """Sign and write the offer.
-
-        Raises
-        ------
-        ConfigError
-            If the file exists or cannot be written.
-        """
-        signature = key.sign(self._to_sign()).hex().encode()
-        metadata = {_TERMS: canonical_json(self.terms.model_dump(mode="json")), _SIGNATURE: signature}
-        table = pa.table(
-            {"person": pa.array(self.persons, pa.binary(HASH_BYTES)), "steps": pa.array(self.steps, pa.int16())}
-        ).replace_schema_metadata(metadata)
-        write_table(path, table)
+    def signature(self, key: SigningKey) -> bytes:
+        """What the sender signs terms and rows with."""
+        return key.sign(self._to_sign())
 
     def signed_by(self, public_key: bytes, signature: bytes) -> bool:
         """Whether an institution with that identity key signed the offer."""
         return verify_signature(public_key, self._to_sign(), signature)
+
+
+def new_terms(use: OfferUse, expires: date, log: Link) -> OfferTerms:
+    """Terms of an offer that is not made yet, with a salt from the operating system.
+
+    Parameters
+    ----------
+    log
+        Last line of the sender's log of links; the offer's own is the next one.
+    """
+    return OfferTerms(
+        **use.model_dump(),
+        expires=expires,
+        salt=os.urandom(_SALT_BYTES).hex(),
+        log_number=log.number + 1,
+        log_previous=log.hash.hex(),
+    )
+
+
+def encode_terms(terms: OfferTerms) -> bytes:
+    """The one spelling of some terms."""
+    return canonical_json(terms.model_dump(mode="json"))
 
 
 def make_offer(terms: OfferTerms, persons: tuple[bytes, ...], steps: NDArray[np.int64]) -> Offer:
@@ -113,81 +137,28 @@ def make_offer(terms: OfferTerms, persons: tuple[bytes, ...], steps: NDArray[np.
     return Offer(terms, tuple(persons[index] for index in first), np.clip(means, -MOST_STEPS, MOST_STEPS))
 
 
-def open_offer(path: Path, public_key: bytes, expected: OfferTerms, today: date) -> Offer:
-    """Read an offer and check that it was made for just this use.
+def require_for(offer: Offer, signature: bytes, public_key: bytes, expected: OfferUse, today: date) -> None:
+    """Check that an offer was made for just this use.
 
     Parameters
     ----------
     public_key
         Identity key of the sender, from the roster.
     expected
-        What it must say; `expires` is not compared.
+        What it must say.
     today
         The day of use.
 
     Raises
     ------
-    WireError
-        If the file is no offer.
     ConfigError
         If it was made by or for somebody else, for another model, dictionary or purpose, has expired, or was changed.
     """
-    offer, signature = _read(path)
-    for name in ("sender", "receiver", "dictionary", "model", "purpose"):
+    for name in OfferUse.model_fields:
         stated, wanted = getattr(offer.terms, name), getattr(expected, name)
         if stated != wanted:
-            raise ConfigError(
-                f"offer {path} is for {name} {stated!r}, not {wanted!r}; ask for one that is for this use."
-            )
+            raise ConfigError(f"the offer is for {name} {stated!r}, not {wanted!r}; ask for one that is for this use.")
     if today > offer.terms.expires:
-        raise ConfigError(f"offer {path} expired on {offer.terms.expires}; ask for a new one.")
+        raise ConfigError(f"the offer expired on {offer.terms.expires}; ask for a new one.")
     if not offer.signed_by(public_key, signature):
-        raise ConfigError(f"offer {path} is not signed by {offer.terms.sender!r}; ask for it again.")
-    return offer
-
-
-def named_sender(path: Path) -> str:
-    """Who claims to have made an offer; nothing is proved yet.
-
-    Raises
-    ------
-    WireError
-        If the file is no offer.
-    """
-    return _read(path)[0].terms.sender
-
-
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file for this account only, where there is none.
-
-    Raises
-    ------
-    ConfigError
-        If the file exists or cannot be written.
-    """
-    try:
-        path.touch(mode=0o600, exist_ok=False)
-        pa_parquet.write_table(table, path)
-    except FileExistsError:
-        raise ConfigError(f"{path} exists, and nothing is overwritten; choose another name.") from None
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
-
-
-def _read(path: Path) -> tuple[Offer, bytes]:
-    foreign = f"{path} is no offer of linked rows; have it made with 'fedcredit linked offer'."
-    try:
-        table = pa_parquet.read_table(path)
-        metadata: dict[bytes, Any] = table.schema.metadata or {}
-        terms = OfferTerms.model_validate(parse_json(metadata[_TERMS]))
-        signature = bytes.fromhex(metadata[_SIGNATURE].decode("ascii"))
-        persons = tuple(one for one in table.column("person").to_pylist() if isinstance(one, bytes))
-        steps = np.asarray(table.column("steps").to_numpy(), dtype=np.int64)
-    except OSError as error:
-        raise ConfigError(f"offer {path} cannot be read ({error.strerror}); check the path.") from error
-    except (pa.ArrowException, KeyError, ValueError, ValidationError, TypeError) as error:
-        raise WireError(foreign) from error
-    whole = len(persons) == len(steps) and all(len(one) == HASH_BYTES for one in persons)
-    if not whole or list(persons) != sorted(set(persons)) or np.any(np.abs(steps) > MOST_STEPS):
-        raise WireError(foreign)
-    return Offer(terms, persons, steps), signature
+        raise ConfigError(f"the offer is not signed by {offer.terms.sender!r}; ask for it again.")

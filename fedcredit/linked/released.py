@@ -9,28 +9,10 @@ from typing import Any
 
 from fedcredit.errors import ConfigError
 from fedcredit.privacy.ledger import Ledger
-from fedcredit.wire.canonical import canonical_json, digest, parse_json
+from fedcredit.privacy.ledger_read import LedgerReader
+from fedcredit.wire.canonical import canonical_json, digest
 from fedcredit.wire.envelope import open_envelope
 from fedcredit.wire.messages import Receipt, decode_message
-
-
-def load_released(path: Path) -> dict[str, Any]:
-    """Read a released model.
-
-    Raises
-    ------
-    ConfigError
-        If the file cannot be read or is no model.
-    """
-    try:
-        value = parse_json(path.read_bytes())
-    except OSError as fault:
-        raise ConfigError(f"cannot read the model {path}: {fault.strerror}; check the path.") from None
-    except ValueError:
-        raise ConfigError(f"{path} is not JSON; give the model.json that was released.") from None
-    if not isinstance(value, dict):
-        raise ConfigError(f"{path} holds no model; give the model.json that was released.")
-    return value
 
 
 def model_hash(released: dict[str, Any]) -> bytes:
@@ -49,18 +31,17 @@ def require_released_here(released: dict[str, Any], ledger: Path, public_key: by
         If the ledger does not exist or does not hold.
     """
     wanted = model_hash(released)
-    if wanted not in _receipts(ledger, public_key):
-        raise ConfigError(
-            f"model {wanted.hex()[:16]} was not released by any job in ledger {ledger}; give the model.json of a job "
-            "that this institution took part in to its end."
-        )
+    with Ledger.read(ledger, public_key) as known:
+        if wanted not in models_released(known):
+            raise ConfigError(
+                f"model {wanted.hex()[:16]} was not released by any job in ledger {ledger}; give the model.json of a "
+                "job that this institution took part in to its end."
+            )
 
 
-def _receipts(path: Path, public_key: bytes) -> set[bytes]:
+def models_released(ledger: LedgerReader) -> set[bytes]:
     """Model hashes of all receipts that this institution's custodian has given."""
-    with Ledger.read(path, public_key) as ledger:
-        kept = [
-            open_envelope(sent) for job in ledger.jobs() for _, kind, sent in ledger.messages(job) if kind == "close"
-        ]
-    messages = (decode_message(envelope.kind, envelope.payload) for envelope in kept)
+    kept = [sent for job in ledger.jobs() for _, kind, sent in ledger.messages(job) if kind == "close"]
+    envelopes = (open_envelope(sent) for sent in kept)
+    messages = (decode_message(envelope.kind, envelope.payload) for envelope in envelopes)
     return {message.model_hash for message in messages if isinstance(message, Receipt)}

@@ -1,11 +1,9 @@
 """Both ends of a link, on an institution's own console: the offer at one, the linked table at the other.
 
-A row takes part only with a consent token that the dictionary lists; one without never enters an offer or a table.
 What a row becomes depends on that person alone: on their own record, their own consent, and what was offered of them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,39 +12,14 @@ from numpy.typing import NDArray
 
 from fedcredit.data.columns import ids, positions
 from fedcredit.data.quantise import feature_column
-from fedcredit.data.sources import Source
-from fedcredit.dictionary.mapping import Mapping as ColumnsMapping
-from fedcredit.dictionary.schema import Consent, DataDictionary
-from fedcredit.errors import ConfigError
+from fedcredit.errors import ConfigError, DataError
+from fedcredit.linked.consenting import Holder, consenting_rows
 from fedcredit.linked.dictionary import OTHER_STEP
 from fedcredit.linked.offer import Offer, OfferTerms, make_offer
 from fedcredit.linked.person import person_hashes
 from fedcredit.linked.scores import block_steps, file_codes, own_view
 from fedcredit.models.joint_layout import FILE, OTHER, OWN
 from fedcredit.models.joint_spec import FILES
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """An institution's own table and how it is read.
-
-    Attributes
-    ----------
-    dictionary, kind
-        Base dictionary, and the institution's type in it.
-    mapping
-        Its columns.
-    source
-        Its table.
-    person
-        Column with the id that both institutions spell alike.
-    """
-
-    dictionary: DataDictionary
-    kind: str
-    mapping: ColumnsMapping
-    source: Source
-    person: str
 
 
 def offer_of(
@@ -66,16 +39,15 @@ def offer_of(
     Raises
     ------
     ConfigError, DataError
-        If the type declares no consent column, or the table lacks a column.
+        If the type declares no consent column, the table lacks a column, or somebody both agrees and does not.
     """
-    rows = _consenting(holder, ())
+    rows = consenting_rows(holder, ())
     steps = block_steps(released, holder.dictionary, receiver_kind, holder.kind, _cells(holder, rows))
-    persons = person_hashes(pair_key, terms.sender, terms.receiver, ids(rows, holder.person))
-    return make_offer(terms, persons, steps)
+    return make_offer(terms, _hashes(pair_key, terms, ids(rows, holder.person)), steps)
 
 
 def linked_table(
-    holder: Holder, released: Mapping[str, Any], offers: Sequence[tuple[Offer, bytes]], id_column: str
+    holder: Holder, released: Mapping[str, Any], offers: Sequence[tuple[Offer, bytes]], id_column: str, fewest: int
 ) -> pa.Table:
     """The holder's rows of whom something was offered.
 
@@ -87,6 +59,9 @@ def linked_table(
         Opened offers, each with its pair key. Of a person in several the first one counts.
     id_column
         Name of the id column in the linked dictionary.
+    fewest
+        Persons below which nothing is linked: a sender who offers one person, and then sees whether linked rows of this
+        institution take part in a job, knows whether that person is its customer.
 
     Returns
     -------
@@ -96,18 +71,18 @@ def linked_table(
     Raises
     ------
     ConfigError, DataError
-        As `offer_of`, or if no row is left.
+        As `offer_of`, or if too few persons are left, or one of them is several units.
     """
     target, own_id = holder.mapping.target, holder.mapping.id_column
     if own_id is None:
         raise ConfigError("the mapping names no id_column, from which roles are drawn; add it.")
-    rows = _consenting(holder, (target.column, own_id))
+    rows = consenting_rows(holder, (target.column, own_id))
     steps, known = _offered(holder, rows, offers)
     rows, steps = rows.filter(pa.array(known)), steps[known]
-    if rows.num_rows == 0:
-        raise ConfigError(
-            "no consenting customer is in the offers; check the pair keys, and that both spell ids alike."
-        )
+    persons = ids(rows, holder.person)
+    _require_enough(len(set(persons)), fewest)
+    if holder.unit is not None:
+        _require_one_unit(persons, ids(rows, own_id) if holder.unit == "person" else range(rows.num_rows), holder.unit)
     cells = _cells(holder, rows)
     label = positions(rows, target.column, (*target.good, *target.bad))
     files = file_codes(holder.dictionary, holder.kind, cells)
@@ -124,30 +99,27 @@ def linked_table(
     )
 
 
-def _consenting(holder: Holder, extra: tuple[str, ...]) -> pa.Table:
-    """Rows with a token that allows linking and an id, as many columns as are needed."""
-    consent = _declared(holder)
-    column = holder.mapping.consent or consent.column
-    features = [holder.mapping.features[f.name].column for f in holder.dictionary.owned_features(holder.kind)]
-    table = holder.source.read(list(dict.fromkeys([*features, *extra, holder.person, column])))
-    named = np.array([one != b"" for one in ids(table, holder.person)], dtype=np.bool_)
-    rows = table.filter(pa.array(named & (positions(table, column, consent.granted) >= 0)))
-    if rows.num_rows == 0:
-        tokens = ", ".join(consent.granted)
+def _require_enough(persons: int, fewest: int) -> None:
+    if persons == 0:
         raise ConfigError(
-            f"no row has a consent token that allows linking ({tokens}) in {column!r}; nothing is linked."
+            "no consenting customer is in the offers; check the pair keys, and that both spell ids alike."
         )
-    return rows
+    if persons < fewest:
+        raise ConfigError(
+            f"the offers name {persons} consenting customers, fewer than --fewest {fewest}. Who sent them could learn "
+            "of single persons that they are customers here; wait for more, or lower it if the senders may know that."
+        )
 
 
-def _declared(holder: Holder) -> Consent:
-    consent = holder.dictionary.institution_type(holder.kind).consent
-    if consent is None:
-        raise ConfigError(
-            f"dictionary {holder.dictionary.name!r} declares no consent column for a {holder.kind}, so no row may be "
-            "linked; agree on one, and on the tokens that allow it."
+def _require_one_unit(persons: Sequence[bytes], units: Sequence[object], unit: str) -> None:
+    """Refuse rows that would tell what was offered of a person several times, and be charged for one of them."""
+    first: dict[bytes, object] = {}
+    several = {one for one, of in zip(persons, units, strict=True) if first.setdefault(one, of) != of}
+    if several:
+        raise DataError(
+            f"{len(several)} linked persons stand in several rows, which the policy's unit {unit!r} protects apart: "
+            "what was offered of them would count as often; hand in one row of each, or protect persons."
         )
-    return consent
 
 
 def _cells(holder: Holder, rows: pa.Table) -> NDArray[np.uint16]:
@@ -163,8 +135,12 @@ def _offered(
     own = ids(rows, holder.person)
     for offer, pair_key in offers:
         told = dict(zip(offer.persons, offer.steps.tolist(), strict=True))
-        hashes = person_hashes(pair_key, offer.terms.sender, offer.terms.receiver, own)
+        hashes = _hashes(pair_key, offer.terms, own)
         found = np.array([told.get(one) is not None for one in hashes], dtype=np.bool_) & ~known
         steps[found] = [told[one] for one, new in zip(hashes, found.tolist(), strict=True) if new]
         known |= found
     return steps, known
+
+
+def _hashes(pair_key: bytes, terms: OfferTerms, persons: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    return person_hashes(pair_key, bytes.fromhex(terms.salt), terms.sender, terms.receiver, persons)

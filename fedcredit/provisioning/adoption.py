@@ -15,6 +15,7 @@ from fedcredit.audit.trail_file import trail_of
 from fedcredit.custodian.site import machine_clock
 from fedcredit.custodian.site_file import SiteFile
 from fedcredit.errors import ConfigError
+from fedcredit.linked.log import change_log_key, link_log_of
 from fedcredit.node_file import NodeFile
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.provisioning.roster_update import differences, succession_faults
@@ -102,6 +103,7 @@ def _change_identity(file: SiteFile, new: SigningKey, today: date) -> list[str]:
         Ledger.change_key(file.ledger, old, new, file.ledger_counter)
         done.append(f"{file.ledger} goes on under the new key; its old events stay signed with the old one")
         _change_trail(file, old, new)
+        change_log_key(link_log_of(file.ledger), old, new, machine_clock())
     return [*done, _exchange(file.identity_key, today)]
 
 

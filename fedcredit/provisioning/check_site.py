@@ -7,14 +7,17 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
-from fedcredit.custodian.data_key import load_data_key
 from fedcredit.custodian.policy import Policy, load_policy
 from fedcredit.custodian.relay_token import load_relay_token
 from fedcredit.custodian.site_check import examine_data, roster_problems
 from fedcredit.custodian.site_file import SiteFile
+from fedcredit.dictionary.schema import load_dictionary
 from fedcredit.errors import CheckError, ConfigError, FedcreditError, LedgerError
+from fedcredit.key_files import load_data_key
+from fedcredit.linked.in_use import require_usable
 from fedcredit.node_file import NodeFile
 from fedcredit.privacy.ledger import Ledger
+from fedcredit.privacy.ledger_read import LedgerReader
 from fedcredit.provisioning.checks import Row, Verdict, checked, judged, skipped
 from fedcredit.roster_file import read_roster_file
 from fedcredit.wire.envelope import SigningKey
@@ -131,6 +134,15 @@ class SiteCheck:
         )
         return [problem]
 
+    def _linked_rows(self, ledger: LedgerReader, key: SigningKey) -> None:
+        """They belong to the ledger of the job whose model scored them, and their offers expire."""
+        try:
+            dictionary = load_dictionary(self.file.dictionary)
+        except FedcreditError:
+            return  # the row of the data says why
+        if self.file.policy is not None:
+            require_usable(dictionary, self.file.data, self.file.ledger, ledger, key.public, self.today)
+
     def _ledger_row(self) -> Row:
         key = self._key()
         if key is None:
@@ -155,6 +167,7 @@ class SiteCheck:
                 )
             if ledger.rolled_back:
                 raise LedgerError(f"ledger {path} is an older copy; run: fedcredit ledger recover SITE.yaml")
+            self._linked_rows(ledger, key)
             return f"population {population}, {ledger.event_count} events, all hold"
 
     def _token_row(self) -> Row:

@@ -1,6 +1,5 @@
 """PEERS.yaml: with whom an institution exchanges consented numbers, under which keys and limits."""
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +13,6 @@ from fedcredit.errors import ConfigError
 from fedcredit.wire.public_keys import PublicKeyHex
 
 InstitutionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
-_PAIR_KEY = re.compile(r"[0-9a-f]{64}")
 
 
 class Peer(Strict):
@@ -113,25 +111,6 @@ def load_peers(path: Path) -> PeersFile:
     peers = {name: _resolved_peer(peer, folder) for name, peer in file.peers.items()}
     own = {name: folder / getattr(file, name) for name in ("identity_key", "audit")}
     return file.model_copy(update={**own, "peers": peers, "answering": _resolved_answering(file.answering, folder)})
-
-
-def load_pair_key(path: Path) -> bytes:
-    """Read the secret of a pair of institutions, 32 bytes.
-
-    Raises
-    ------
-    ConfigError
-        If the file is missing, open to others, or no such key.
-    """
-    try:
-        mode, text = path.stat().st_mode, path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"pair key {path} cannot be read ({error}); both institutions need the same file.") from None
-    if mode & 0o077:
-        raise ConfigError(f"pair key {path} is open to other accounts; run: chmod 600 {path}")
-    if not _PAIR_KEY.fullmatch(text):
-        raise ConfigError(f"pair key {path} is not 64 hex digits; one side makes it with: openssl rand -hex 32")
-    return bytes.fromhex(text)
 
 
 def _resolved_peer(peer: Peer, folder: Path) -> Peer:

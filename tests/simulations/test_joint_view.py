@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from fedcredit.custodian.custodian import Custodian
+from fedcredit.data.rows import Dataset
 from fedcredit.errors import ConfigError, PrivacyError
+from fedcredit.models.family import family_of
 from fedcredit.models.joint_spec import JointSpec
 from fedcredit.models.mlp_spec import MlpSpec
 from fedcredit.plan import Placement
@@ -23,7 +25,7 @@ from fedcredit.verify.verification import holds, verify_run
 from fedcredit.wire.envelope import open_envelope
 from fedcredit.wire.messages import JoinReply, JoinRequest, Refusal
 from simulations import joint_view
-from simulations.federation import COORDINATOR, custodian_of, run_in_process
+from simulations.federation import COORDINATOR, Institution, custodian_of, found, run_in_process
 from simulations.settings import read_settings
 from simulations.simulate import compose_config, simulate
 from tests import linked_rows, own_table, tiny
@@ -76,6 +78,31 @@ def test_a_joint_view_follows_a_base_job_within_one_budget():
     assert spent["bank-1"].epsilon_planned == pytest.approx(tiny.SHARED.epsilon, rel=1e-3)
     assert spent["bank-1"].epsilon_planned <= tiny.SHARED.epsilon
     assert spent["hospital-1"] == outcome.statements["hospital-1"]
+
+
+def test_no_test_row_and_no_test_label_is_trained_on():
+    """Both jobs release the same model whatever the rows are that are set aside, and another one for other rows."""
+
+    def models(train: int, evaluate: int) -> list[bytes]:
+        base = tiny.spec(tiny.NONE)
+        members = tuple(
+            Institution(
+                name, kind, Dataset(kind, tiny.rows(kind, 400, train + n), tiny.rows(kind, 90, evaluate + n), b"")
+            )
+            for n, (name, kind) in enumerate((("bank-1", "bank"), ("bank-2", "bank"), ("hospital-1", "hospital")))
+        )
+        outcome = run_in_process(found(tiny.dictionary(), members, base), base)
+        spec = joint_view.linked_spec(base, tiny.NONE, JointSpec())
+        parts = tuple(
+            joint_view.LinkedInstitution(f"bank-{n}", rows(400, train + n), rows(90, evaluate + n)) for n in (1, 2)
+        )
+        job = joint_view.run_joint(tiny.dictionary(), outcome, parts, KINDS, spec).job
+        return [family_of(one.plan.model.family).final(one.progress.state) for one in (outcome, job)]
+
+    first, second, third = models(10, 500), models(10, 900), models(20, 500)
+    assert first == second
+    assert first[0] != third[0]
+    assert first[1] != third[1]
 
 
 def test_another_model_may_be_fitted_to_linked_rows():

@@ -261,7 +261,7 @@ REFUSED = {
         lambda site: site.change_roster(members=yaml.safe_load(site.roster.read_text())["members"][1:]),
         "bank-1 is not in roster",
     ),
-    "short data key": (lambda site: (site.folder / "keys/data.key").write_text("00ff"), "has 2 bytes"),
+    "short data key": (lambda site: (site.folder / "keys/data.key").write_text("00ff"), "is not 64 hex digits"),
     "no dictionary": (lambda site: (site.folder / "dictionary.yaml").unlink(), "data dictionary"),
     "other kind": (lambda site: site.change("SITE.yaml", kind="hospital"), "as a bank, SITE.yaml as a hospital"),
     "unknown kind": (unknown_kind, "no institution type 'shop'"),

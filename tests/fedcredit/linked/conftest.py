@@ -170,6 +170,40 @@ def _party(folder: Path, name: str, key: SigningKey, roster: SignedRoster) -> Pa
 
 
 @pytest.fixture
+def offer(pair, cli):
+    """Make the hospital's offer to the bank."""
+
+    def make(name="offer.parquet", expires="9999-12-31", purpose=PURPOSE, to="bank-1", **options):
+        out = pair.hospital.folder / name
+        more = [part for key, value in options.items() for part in (f"--{key}", value)]
+        arguments = ("--to", to, "--pair-key", pair.pair_key, "--purpose", purpose, "--expires", expires, "--out", out)
+        return out, cli("linked", "offer", pair.hospital.site, pair.model, *arguments, *more)
+
+    return make
+
+
+@pytest.fixture
+def table(pair, cli):
+    """Join offers at the bank."""
+
+    def make(*offers, name="linked.parquet", key=None, purpose=PURPOSE, fewest=1, sender="hospital-1"):
+        out = pair.bank.folder / name
+        arguments = (
+            "--pair-key",
+            f"{sender}={key or pair.pair_key}",
+            "--purpose",
+            purpose,
+            "--fewest",
+            fewest,
+            "--out",
+            out,
+        )
+        return out, cli("linked", "table", pair.bank.site, pair.model, *offers, *arguments)
+
+    return make
+
+
+@pytest.fixture
 def cells() -> np.ndarray:
     """Some bank customers' cells."""
     return tiny.rows("bank", 50, 3).cells

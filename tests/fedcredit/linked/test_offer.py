@@ -1,5 +1,6 @@
 """An offer is good for one receiver, model, dictionary and purpose, until it expires, as it was signed."""
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -7,40 +8,47 @@ import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 import pytest
 
+from fedcredit.audit.lines import Link
 from fedcredit.errors import ConfigError, WireError
-from fedcredit.linked.offer import MOST_STEPS, OfferTerms, make_offer, named_sender, open_offer
-from fedcredit.linked.person import load_pair_key, make_pair_key, person_hashes
+from fedcredit.linked.offer import MOST_STEPS, OfferUse, make_offer, new_terms
+from fedcredit.linked.offer_file import named_sender, open_offer, write_offer
+from fedcredit.linked.person import person_hashes
 from fedcredit.wire.envelope import SigningKey
 
 KEY, PAIR = SigningKey.generate(), bytes(range(32))
-TERMS = OfferTerms(
+USE = OfferUse(
     sender="hospital-1",
     receiver="bank-1",
     dictionary="ab" * 32,
     model="cd" * 32,
     purpose="scoring",
-    expires=date(2030, 6, 30),
 )
 DAY = date(2030, 6, 30)
+TERMS = new_terms(USE, DAY, Link(4, bytes(range(32))))
+
+
+def hashes(*names: bytes) -> tuple[bytes, ...]:
+    return person_hashes(PAIR, bytes.fromhex(TERMS.salt), "hospital-1", "bank-1", names)
 
 
 @pytest.fixture
 def path(tmp_path):
-    hashes = person_hashes(PAIR, "hospital-1", "bank-1", [b"bob", b"ann", b"bob", b"cleo"])
-    make_offer(TERMS, hashes, np.array([4, -2, 7, 99])).write(tmp_path / "offer.parquet", KEY)
+    made = make_offer(TERMS, hashes(b"bob", b"ann", b"bob", b"cleo"), np.array([4, -2, 7, 99]))
+    write_offer(tmp_path / "offer.parquet", made, KEY)
     return tmp_path / "offer.parquet"
 
 
 def test_what_is_offered_is_read_back(path):
-    offer = open_offer(path, KEY.public, TERMS, DAY)
+    offer = open_offer(path, KEY.public, USE, DAY)
     told = dict(zip(offer.persons, offer.steps.tolist(), strict=True))
-    ann, bob, cleo = person_hashes(PAIR, "hospital-1", "bank-1", [b"ann", b"bob", b"cleo"])
+    ann, bob, cleo = hashes(b"ann", b"bob", b"cleo")
     assert told == {ann: -2, bob: 6, cleo: MOST_STEPS}  # 5.5 to the even step
     assert list(offer.persons) == sorted(offer.persons)
     assert named_sender(path) == "hospital-1"
     assert path.stat().st_mode & 0o077 == 0
+    assert (offer.terms.log_number, offer.terms.log_previous) == (5, bytes(range(32)).hex())
     with pytest.raises(ConfigError, match="nothing is overwritten"):
-        offer.write(path, KEY)
+        write_offer(path, offer, KEY)
 
 
 @pytest.mark.parametrize(
@@ -55,17 +63,17 @@ def test_what_is_offered_is_read_back(path):
 )
 def test_an_offer_for_another_use_is_refused(path, name, value):
     with pytest.raises(ConfigError, match=f"is for {name}"):
-        open_offer(path, KEY.public, TERMS.model_copy(update={name: value}), DAY)
+        open_offer(path, KEY.public, USE.model_copy(update={name: value}), DAY)
 
 
 def test_an_expired_offer_is_refused(path):
     with pytest.raises(ConfigError, match="expired on 2030-06-30"):
-        open_offer(path, KEY.public, TERMS, date(2030, 7, 1))
+        open_offer(path, KEY.public, USE, date(2030, 7, 1))
 
 
 def test_an_offer_that_somebody_else_signed_is_refused(path):
     with pytest.raises(ConfigError, match="not signed by 'hospital-1'"):
-        open_offer(path, SigningKey.generate().public, TERMS, DAY)
+        open_offer(path, SigningKey.generate().public, USE, DAY)
 
 
 @pytest.mark.parametrize("what", ["steps", "persons", "expires"])
@@ -82,49 +90,62 @@ def test_a_changed_offer_is_refused(path, tmp_path, what):
     changed = pa.table({"person": persons, "steps": steps}).replace_schema_metadata(metadata)
     pa_parquet.write_table(changed, tmp_path / "changed.parquet")
     with pytest.raises(ConfigError, match="not signed"):
-        open_offer(tmp_path / "changed.parquet", KEY.public, TERMS, DAY)
+        open_offer(tmp_path / "changed.parquet", KEY.public, USE, DAY)
 
 
-@pytest.mark.parametrize("fault", ["text", "other table", "short hash", "twice", "too far", "null"])
+FAULTS = {
+    "short hashes": lambda persons, steps: ([one[:31] for one in persons], steps, pa.binary(31), pa.int16()),
+    "texts": lambda persons, steps: ([one.hex() for one in persons], steps, pa.string(), pa.int16()),
+    "twice": lambda persons, steps: ([persons[0], *persons[:2]], steps),
+    "out of order": lambda persons, steps: (persons[::-1], steps),
+    "nobody": lambda persons, steps: ([*persons[:2], None], steps),
+    "no score": lambda persons, steps: (persons, [None, *steps[1:]]),
+    "too high": lambda persons, steps: (persons, [MOST_STEPS + 1, *steps[1:]]),
+    "too low": lambda persons, steps: (persons, [-MOST_STEPS - 1, *steps[1:]]),
+    "the lowest number": lambda persons, steps: (persons, [-(2**15), *steps[1:]]),
+    "wider numbers": lambda persons, steps: (persons, [-(2**63), *steps[1:]], pa.binary(32), pa.int64()),
+    "fractions": lambda persons, steps: (persons, [0.5, *steps[1:]], pa.binary(32), pa.float64()),
+    "more than it can hold": lambda persons, steps: (persons[:1] * 10**6, steps[:1] * 10**6),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 def test_what_is_no_offer_is_refused(path, tmp_path, fault):
-    table, other = pa_parquet.read_table(path), tmp_path / "other.parquet"
-    persons, steps = table.column("person").to_pylist(), table.column("steps").to_pylist()
-    match fault:
-        case "short hash":
-            persons[0] = b"short"
-        case "twice":
-            persons[1] = persons[0]
-        case "too far":
-            steps[0] = MOST_STEPS + 1
-        case "null":
-            persons[2] = None
-    made = pa.table({"person": pa.array(persons, pa.binary()), "steps": pa.array(steps, pa.int16())})
-    metadata = {} if fault == "other table" else table.schema.metadata
-    pa_parquet.write_table(made.replace_schema_metadata(metadata), other)
-    if fault == "text":
-        other.write_text("no table at all")
+    """Also where its sender signed it: no such number may reach a table."""
+    offer = open_offer(path, KEY.public, USE, DAY)
+    persons, steps, *types = FAULTS[fault](list(offer.persons), offer.steps.tolist())
+    kinds = types or (pa.binary(32), pa.int16())
+    made = pa.table({"person": pa.array(persons, kinds[0]), "steps": pa.array(steps, kinds[1])})
+    if fault in ("too high", "too low", "the lowest number"):
+        signed = replace(offer, steps=np.array(steps))
+        write_offer(tmp_path / "other.parquet", signed, KEY)
+    else:
+        metadata = pa_parquet.read_table(path).schema.metadata
+        pa_parquet.write_table(made.replace_schema_metadata(metadata), tmp_path / "other.parquet")
     with pytest.raises(WireError, match="is no offer"):
-        open_offer(other, KEY.public, TERMS, DAY)
+        open_offer(tmp_path / "other.parquet", KEY.public, USE, DAY)
 
 
-def test_hashes_differ_by_key_and_by_who_tells_whom():
-    calls = [(PAIR, "a", "b"), (bytes(32), "a", "b"), (PAIR, "b", "a"), (PAIR, "ab", ""), (PAIR, "a", "c")]
+def test_other_files_and_other_terms_are_no_offers(path, tmp_path):
+    table, other = pa_parquet.read_table(path), tmp_path / "other.parquet"
+    metadata = dict(table.schema.metadata)
+    terms = metadata[b"fedcredit.offer.terms"]
+    spellings = [terms + b" ", terms.replace(b'"log_number":5', b'"log_number":"5"'), b"[]", b"{"]
+    made = [{**metadata, b"fedcredit.offer.terms": one} for one in spellings]
+    for changed in (*made, {}, {**metadata, b"fedcredit.offer.signature": b"zz"}):
+        pa_parquet.write_table(table.replace_schema_metadata(changed), other)
+        with pytest.raises(WireError, match="is no offer"):
+            open_offer(other, KEY.public, USE, DAY)
+    other.write_text("no table at all")
+    with pytest.raises(WireError, match="is no offer"):
+        named_sender(other)
+    for nothing in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(ConfigError, match="cannot be read"):
+            named_sender(nothing)
+
+
+def test_hashes_differ_by_key_by_offer_and_by_who_tells_whom():
+    calls = [(PAIR, b"", "a", "b"), (bytes(32), b"", "a", "b"), (PAIR, b"x", "a", "b"), (PAIR, b"", "b", "a")]
+    calls += [(PAIR, b"", "ab", ""), (PAIR, b"", "a", "c")]
     assert len({person_hashes(*call, [b"ann"]) for call in calls}) == len(calls)
-    assert person_hashes(PAIR, "a", "b", [b"ann"]) == person_hashes(PAIR, "a", "b", [b"ann"])
-
-
-def test_a_pair_key_is_drawn_anew_and_kept_close(tmp_path):
-    for name in ("one.key", "two.key"):
-        make_pair_key(tmp_path / name)
-    assert load_pair_key(tmp_path / "one.key") != load_pair_key(tmp_path / "two.key")
-    with pytest.raises(ConfigError, match="nothing is overwritten"):
-        make_pair_key(tmp_path / "one.key")
-    (tmp_path / "one.key").chmod(0o644)
-    with pytest.raises(ConfigError, match="readable by others"):
-        load_pair_key(tmp_path / "one.key")
-    with pytest.raises(ConfigError, match="does not exist"):
-        load_pair_key(tmp_path / "none.key")
-    for text, said in (("ab", "has 1 bytes"), ("no hex", "not hexadecimal")):
-        (tmp_path / "two.key").write_text(text)
-        with pytest.raises(ConfigError, match=said):
-            load_pair_key(tmp_path / "two.key")
+    assert person_hashes(*calls[0], [b"ann"]) == person_hashes(*calls[0], [b"ann"])

@@ -1,43 +1,28 @@
 """The whole link on two institutions' own consoles: who enters, what the bank ends up with, and who is charged."""
 
+import hashlib
 import json
 from datetime import date
 
+import numpy as np
 import pyarrow.parquet as pa_parquet
-import pytest
 import yaml
 
+from fedcredit.audit.lines import BEFORE_FIRST
 from fedcredit.audit.reading import check, lines_of
 from fedcredit.custodian.site_file import load_site, load_site_file
+from fedcredit.data.quantise import quantise_table
+from fedcredit.data.sources import TableSource, open_source, spec_of
+from fedcredit.dictionary.mapping import identity_mapping
 from fedcredit.dictionary.schema import load_dictionary
+from fedcredit.linked.consenting import Holder
 from fedcredit.linked.dictionary import OTHER_STEP
 from fedcredit.linked.log import link_log_of
+from fedcredit.linked.offer import Offer, OfferUse, make_offer, new_terms
+from fedcredit.linked.person import person_hashes
+from fedcredit.linked.tables import linked_table
+from simulations.joint_view import cells_of
 from tests.fedcredit.linked.conftest import PURPOSE, TOKEN
-
-
-@pytest.fixture
-def offer(pair, cli):
-    """Make the hospital's offer to the bank."""
-
-    def make(name="offer.parquet", expires="9999-12-31", purpose=PURPOSE, to="bank-1", **options):
-        out = pair.hospital.folder / name
-        more = [part for key, value in options.items() for part in (f"--{key}", value)]
-        arguments = ("--to", to, "--pair-key", pair.pair_key, "--purpose", purpose, "--expires", expires, "--out", out)
-        return out, cli("linked", "offer", pair.hospital.site, pair.model, *arguments, *more)
-
-    return make
-
-
-@pytest.fixture
-def table(pair, cli):
-    """Join offers at the bank."""
-
-    def make(*offers, name="linked.parquet", key=None, purpose=PURPOSE):
-        out = pair.bank.folder / name
-        arguments = ("--pair-key", f"hospital-1={key or pair.pair_key}", "--purpose", purpose, "--out", out)
-        return out, cli("linked", "table", pair.bank.site, pair.model, *offers, *arguments)
-
-    return make
 
 
 def test_only_who_consents_at_both_is_linked(pair, offer, table):
@@ -113,15 +98,17 @@ def test_an_expired_offer_is_neither_made_nor_used(offer, table, monkeypatch):
 
 def test_both_sides_write_it_down_before_it_is_there(pair, offer, table, cli):
     path, _ = offer()
-    table(path)
+    joined, _ = table(path)
     offer("second.parquet")
     said = []
     for party in (pair.hospital, pair.bank):
         log = link_log_of(party.ledger)
         assert check(log, party.key.public).lines == (2 if party is pair.hospital else 1)
-        said += [(line.values["event"], line.values["persons"], line.values["purpose"]) for line in lines_of(log)]
+        lines = list(lines_of(log))
+        said += [(line.values["event"], line.values["persons"], line.values["purpose"]) for line in lines]
         assert cli("audit", "verify", log).code == 0
     assert said == [("linked offer", 7, PURPOSE)] * 2 + [("linked table", 7, PURPOSE)]
+    assert lines[-1].values["table"] == hashlib.sha256(joined.read_bytes()).hexdigest()
     log = link_log_of(pair.hospital.ledger)
     log.write_bytes(log.read_bytes().replace(b'"persons":7', b'"persons":5', 1))
     third, ran = offer("third.parquet")
@@ -129,18 +116,51 @@ def test_both_sides_write_it_down_before_it_is_there(pair, offer, table, cli):
     assert not third.exists()
 
 
-def test_the_first_offer_counts(pair, offer, table):
-    first, _ = offer("first.parquet")
-    pair.hospital.rows("id,age,paid,bad,consent", f"ann,30,0,0,{TOKEN}", f"fay,30,0,0,{TOKEN}")
-    second, _ = offer("second.parquet")
-    one = pa_parquet.read_table(table(first, second, name="a.parquet")[0]).to_pylist()
-    two = pa_parquet.read_table(table(second, first, name="b.parquet")[0]).to_pylist()
-    scores = [{row["id"]: row["other_block"] for row in rows} for rows in (one, two)]
-    assert scores[0]["ann"] != scores[1]["ann"]
-    assert scores[0]["bob"] == scores[1]["bob"]
+def holder_of(party, source=None) -> Holder:
+    """A party's table as its commands read it, or another one."""
+    file = load_site_file(party.site)
+    contract = load_dictionary(file.dictionary)
+    mapping = identity_mapping(contract, file.kind)
+    return Holder(contract, file.kind, mapping, source or open_source(file.data), "id", "record")
 
 
-def test_the_table_is_the_linked_jobs_data_with_the_base_jobs_roles(pair, offer, table, cli):
+def an_offer(sender: str, names: tuple[bytes, ...], steps: tuple[int, ...]) -> tuple[Offer, bytes]:
+    """An offer with a key of its own."""
+    use = OfferUse(sender=sender, receiver="bank-1", dictionary="00" * 32, model="00" * 32, purpose=PURPOSE)
+    terms = new_terms(use, date.max, BEFORE_FIRST)
+    persons = person_hashes(sender.encode(), bytes.fromhex(terms.salt), sender, "bank-1", names)
+    return make_offer(terms, persons, np.array(steps)), sender.encode()
+
+
+def test_of_two_hospitals_the_first_named_counts(pair, released):
+    offers = [an_offer("hospital-1", (b"ann", b"bob"), (1, 2)), an_offer("hospital-2", (b"ann", b"eve"), (-3, -4))]
+    for order, ann in ((offers, 1), (offers[::-1], -3)):
+        rows = linked_table(holder_of(pair.bank), released, order, "id", 1).to_pylist()
+        assert {row["id"]: row["other_block"] / OTHER_STEP for row in rows} == {"ann": ann, "bob": 2, "eve": -4}
+
+
+def test_a_row_less_at_either_end_changes_no_other(pair, released):
+    """The noise covers one record: what others become may not depend on it, nor on what was offered of it."""
+    offers = [an_offer("hospital-1", (b"ann", b"bob", b"eve", b"fay"), (1, 2, 3, 4))]
+    whole = holder_of(pair.bank).source.read(["id", "age", "status", "bill", "bad", "consent"])
+    rows = linked_table(holder_of(pair.bank), released, offers, "id", 1).to_pylist()
+    assert len(rows) == 4
+    for left_out, name in enumerate(whole.column("id").to_pylist()):
+        kept = TableSource(whole.take([place for place in range(whole.num_rows) if place != left_out]))
+        found = linked_table(holder_of(pair.bank, kept), released, offers, "id", 1).to_pylist()
+        assert found == [row for row in rows if row["id"] != name]
+    fewer = [an_offer("hospital-1", (b"ann", b"bob", b"fay"), (1, 2, 4))]
+    found = linked_table(holder_of(pair.bank), released, fewer, "id", 1).to_pylist()
+    assert found == [row for row in rows if row["id"] != "eve"]
+
+
+def cells(contract, kind, path) -> np.ndarray:
+    """Grid cells of a table's rows, in its order."""
+    mapping = identity_mapping(contract, kind)
+    return quantise_table(contract, kind, mapping, open_source(spec_of(str(path))).read(list(mapping.columns))).cells
+
+
+def test_the_table_is_the_linked_jobs_data_with_the_base_jobs_roles(pair, offer, table, cli, released):
     """Who was set aside for evaluation in the base job is in the linked one: the same ids under the same key."""
     names = [f"person-{number}" for number in range(60)]
     bank = [f"{name},30,{number % 9},500,{number % 2},{TOKEN}" for number, name in enumerate(names)]
@@ -162,6 +182,12 @@ def test_the_table_is_the_linked_jobs_data_with_the_base_jobs_roles(pair, offer,
     assert linked.data.units.hashes.tolist() == base.data.units.hashes.tolist()
     assert sorted(linked.data.evaluate.bad.tolist()) == sorted(base.data.evaluate.bad.tolist())
     assert linked.dictionary.feature_names == ("own_view", "other_block", "file")
+    # A simulation has the same rows as these commands make, in the same cells.
+    own, other = (
+        cells(base.dictionary, one.name.split("-")[0], one.folder / "rows.csv") for one in (pair.bank, pair.hospital)
+    )
+    simulated = cells_of(base.dictionary, linked.dictionary, released, "bank", "hospital", own, other)
+    np.testing.assert_array_equal(cells(linked.dictionary, "bank", pair.bank.folder / "linked.parquet"), simulated)
 
 
 def test_strangers_are_told_apart(pair, offer, table, cli):

@@ -45,6 +45,19 @@ def test_the_other_block_never_counts_in_a_persons_favour_against_its_meaning():
     assert fit_joint("by_file", counts(1e4, 1e4, (0.0, 1.0, -0.5))).coefficients[:, 2].tolist() == [0.0, 0.0]
 
 
+@pytest.mark.parametrize("how", ["one", "by_file", "surface"])
+def test_sums_that_somebody_poisoned_give_a_view_of_some_kind(how):
+    """A member may send any numbers that its public size allows, sixteenfold: no job ends by it without a model."""
+    generator, true = np.random.default_rng(3), counts(50.0, 50.0, (0.0, 1.0, 0.3), 20.0)
+    for size in (1.0, 1e3, 1e6, 1e9):
+        for _ in range(3):
+            sent = true.counts + size * generator.choice([-1.0, 0.0, 1.0], true.counts.shape)
+            found = fit_joint(how, LinkedCounts(true.own, true.other, sent, true.noise_variance, true.records))
+            assert np.all(np.isfinite(found.coefficients))
+            assert np.all(np.isfinite(found.surface))
+            assert np.all((found.coefficients[:, 2] >= 0) & (found.coefficients[:, 2] <= 2))
+
+
 def test_noise_widens_what_is_said_and_shrinks_it_to_the_own_view():
     stated = [fit_joint("one", counts(50, 150, (0.3, 0.8, 0.9), noise)) for noise in (0.0, 10.0, 3e3)]
     spread = [one.stddev[1, 2] for one in stated]

@@ -1,6 +1,6 @@
 """A site takes over the next roster, and its key where that pins another; a crash between two parts is made good."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from fedcredit.audit.trail_file import trail_of
 from fedcredit.custodian.custodian import Custodian
 from fedcredit.custodian.site_file import load_site, load_site_file
 from fedcredit.errors import ConfigError, LedgerError
+from fedcredit.linked.log import link_log_of, record
 from fedcredit.node_file import NodeFile
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.provisioning import adoption
@@ -142,6 +143,8 @@ def test_the_custodian_goes_on_under_the_new_key(served):
     new = SigningKey.load(waiting(served.key_path))
     assert waiting(served.key_path).stat().st_mode & 0o777 == 0o600
     start_and_stop(served)  # the request alone changes nothing
+    links = link_log_of(file.ledger)
+    record(links, old, datetime.now(UTC), {"event": "linked offer"})
     done = adopt(file, None, look_at(file, path, TODAY), TODAY)
     assert len(done) == 3
     assert served.key().public == new.public
@@ -152,6 +155,8 @@ def test_the_custodian_goes_on_under_the_new_key(served):
     with Ledger.read(file.ledger, old.public) as ledger:
         assert ledger.keys == (old.public, new.public)
     assert check_trail(trail_of(file.ledger), new.public) == check_trail(trail_of(file.ledger), old.public)
+    record(links, new, datetime.now(UTC), {"event": "linked offer"})
+    assert check_trail(links, new.public).lines == 3
 
 
 @pytest.mark.parametrize("crash", ["ledger", "trail", "key"])

@@ -90,7 +90,7 @@ def test_without_a_node_its_rows_are_skipped(site, node):
         (lambda s: (s.folder / "rows.csv").unlink(), "data", "rows.csv"),
         (lambda s: (s.folder / "dictionary.yaml").write_text("name: x"), "data", "dictionary"),
         (lambda s: s.key_path.chmod(0o644), "identity key", "chmod 600"),
-        (lambda s: (s.folder / "keys" / "data.key").write_text("zz"), "data key", "not hexadecimal"),
+        (lambda s: (s.folder / "keys" / "data.key").write_text("zz"), "data key", "is not 64 hex digits"),
         (lambda s: (s.folder / "keys" / "node").chmod(0o644), "node key", "chmod 600"),
         (lambda s: (s.folder / "keys" / "node.pub").unlink(), "node key", "ssh-keygen -y -f"),
         (lambda s: (s.folder / "roster.yaml").unlink(), "roster", "institution approve SITE.yaml ROSTER"),

@@ -7,11 +7,11 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
-from fedcredit.custodian.data_key import load_data_key
 from fedcredit.custodian.policy import load_policy
 from fedcredit.custodian.relay_token import load_relay_token
 from fedcredit.custodian.site_file import load_site_file
 from fedcredit.errors import ConfigError, DictionaryError
+from fedcredit.key_files import load_data_key
 from fedcredit.node_file import load_node_file
 from fedcredit.provisioning.application import load_application
 from fedcredit.provisioning.check_site import load_node_key

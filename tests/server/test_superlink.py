@@ -9,21 +9,26 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, EllipticCurvePrivateKey, derive_private_key
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from flwr.app import ConfigRecord, RecordDict
 from flwr.common.constant import SUPERLINK_NODE_ID, TIMESTAMP_HEADER
 from flwr.proto.fleet_pb2 import PushMessagesRequest
 from flwr.proto.message_pb2 import Message as ProtoMessage
-from flwr.proto.message_pb2 import Metadata
+from flwr.proto.message_pb2 import Metadata, ObjectTree
 from flwr.proto.node_pb2 import Node
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER
 from flwr.supercore.date import now
+from flwr.supercore.inflatable.inflatable_object import get_object_tree, iterate_object_tree
 from flwr.supercore.primitives.asymmetric import sign_message
 from flwr.superlink.cli.flower_superlink import _parse_superlink_lifespan_config
+from flwr.superlink.config_loader import get_federation_manager, get_objectstore_linkstate_factories
 from flwr.superlink.main import create_app
 
 from server.fleet_guard import Scope, is_fleet_request
+from server.fleet_limits import Limits
 from server.loopback_tls import HOST, LoopbackTls
-from server.superlink import is_known, is_replies, listeners
+from server.superlink import is_replies, listeners, node_of
 from tests.certificates import authority
 
 
@@ -39,7 +44,7 @@ def test_two_listeners_one_application(tmp_path: Path, monkeypatch: pytest.Monke
     arguments = ["--host", HOST, "--port", "8123", "--isolation", "process", "--enable-supernode-auth"]
     arguments += ["--ssl-certfile", str(tls.certificate), "--ssl-keyfile", str(tls.key)]
     arguments += ["--ssl-ca-certfile", str(tls.authority)]
-    inside, outside = listeners(("0.0.0.0", 9123, str(certificate), str(key)), arguments)
+    inside, outside = listeners(("0.0.0.0", 9123, str(certificate), str(key)), arguments, Limits())
     assert (inside.config.host, inside.config.port) == (HOST, 8123)
     assert (outside.config.host, outside.config.port) == ("0.0.0.0", 9123)
     assert outside.config.ssl_certfile == str(certificate)
@@ -85,12 +90,37 @@ def test_a_node_pushes_nothing_else(fields: dict[str, object]) -> None:
     assert not is_replies(both.SerializeToString())
 
 
+def announced(objects: int) -> bytes:
+    """A reply with as many objects as `objects`, one in the other."""
+    tree = ObjectTree(object_id="0")
+    for number in range(1, objects):
+        tree = ObjectTree(object_id=str(number), children=[tree])
+    request = PushMessagesRequest.FromString(pushed())
+    request.message_object_trees.append(tree)
+    return request.SerializeToString()
+
+
+def test_a_node_announces_the_objects_of_one_reply_and_no_more() -> None:
+    """Each of them could be as long as the longest message, and Flower keeps them until a job is over."""
+    reply = RecordDict({"fedcredit": ConfigRecord({"envelope": b"reply"})})
+    # And the message around it.
+    assert is_replies(announced(1 + len(list(iterate_object_tree(get_object_tree(reply))))))
+    assert not is_replies(announced(5))
+    assert not is_replies(announced(60))
+
+
 def test_bytes_that_are_no_push_are_none() -> None:
     assert not is_replies(b"\xff\xff")
 
 
 KEY = derive_private_key(5, SECP384R1())
 PUBLIC = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+SIGNS_NOTHING = (
+    X25519PrivateKey.from_private_bytes(bytes(32))
+    .public_key()
+    .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+)
 
 
 def signed(at: datetime, key: EllipticCurvePrivateKey = KEY, public: bytes = PUBLIC) -> Scope:
@@ -111,7 +141,7 @@ def superlink(*registered: bytes) -> Any:
 
 
 def test_a_node_that_is_registered_proves_itself_by_its_headers() -> None:
-    assert is_known(superlink(PUBLIC), signed(now()))
+    assert node_of(superlink(b"another", PUBLIC), signed(now())) == "2"
 
 
 HEADERS_OF_NOBODY = {
@@ -119,14 +149,26 @@ HEADERS_OF_NOBODY = {
     "another key": lambda: signed(now(), derive_private_key(6, SECP384R1())),
     "an old signature": lambda: signed(now() - timedelta(hours=1)),
     "no key": lambda: signed(now(), public=b"no key"),
+    "a key that signs nothing": lambda: signed(now(), public=SIGNS_NOTHING),
     "no base64": lambda: {"type": "http", "headers": [(FLEET_HTTP_PUBLIC_KEY_HEADER.encode(), b"%%%")]},
 }
 
 
 @pytest.mark.parametrize("name", HEADERS_OF_NOBODY)
 def test_nobody_else_does(name: str) -> None:
-    assert not is_known(superlink(PUBLIC), HEADERS_OF_NOBODY[name]())
+    assert node_of(superlink(PUBLIC), HEADERS_OF_NOBODY[name]()) is None
 
 
 def test_a_key_that_is_not_registered_is_nobodys() -> None:
-    assert not is_known(superlink(b"another"), signed(now()))
+    assert node_of(superlink(b"another"), signed(now())) is None
+
+
+@pytest.mark.filterwarnings("ignore:No path_separator found:DeprecationWarning")
+def test_a_key_is_nobodys_once_its_node_is_taken_off(tmp_path: Path) -> None:
+    """As a member's that has left: its next request is refused, on the connection that it holds too."""
+    state = get_objectstore_linkstate_factories(str(tmp_path / "state.sqlite"), get_federation_manager())[1].state()
+    here = SimpleNamespace(state=SimpleNamespace(linkstate_factory=SimpleNamespace(state=lambda: state)))
+    node = state.create_node("", "", PUBLIC, 30.0)
+    assert node_of(here, signed(now())) == str(node)
+    state.delete_node("", node)
+    assert node_of(here, signed(now())) is None

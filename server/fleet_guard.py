@@ -1,11 +1,11 @@
-"""What institutions reach of the SuperLink: its fleet paths and its health, and nothing else.
+"""What institutions reach of the SuperLink: its fleet paths, and nothing else.
 
 Flower serves all of its paths on one port, the control paths without any authentication: whoever reaches them can start
 runs and register nodes. So the port that institutions reach answers only what is written exactly like one of the
 allowed paths; everything else, however it is spelt, is 404 and never gets to Flower.
 
 Flower reads a whole request before it asks who sends it. Here a request's headers have to prove it first: of strangers
-Flower sees the question for its health and nothing else, and each node gets its share of what there is.
+Flower sees nothing, and each node gets its share of what there is. The question for the health is answered here.
 
 Flower also takes messages from a node that are no replies, and hands them to any other node as if they were the
 coordinator's. A member could so keep another one busy. Here a node sends replies and nothing else.
@@ -25,7 +25,7 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _MOST_DIGITS = 12
-# What is left of a refused body is not read.
+# What is left of a body is not read.
 _EMPTY = [(b"content-length", b"0"), (b"connection", b"close")]
 _HEALTH = b"/health"
 _ACTIVATE = b"/v1/fleet/activate-node"
@@ -69,11 +69,11 @@ def fleet_only(
     is_replies: Callable[[bytes], bool],
     limits: Limits,
 ) -> Application:
-    """The same application behind the fleet paths and the health; what does not pass is answered here.
+    """The same application behind the fleet paths; what does not pass is answered here.
 
-    404 for another path; 413 for what is too long; 401 for what is of no node, or 412 as Flower has it where one wants
-    to begin; 503 where there is no room at present, which Flower's nodes take as a reason to try again; 408 for a body
-    that comes too slowly or not whole; 403 for a push of what is no reply.
+    200 for the health; 404 for another path; 413 for what is too long; 401 for what is of no node, or 412 as Flower has
+    it where one wants to begin; 503 where there is no room at present, which Flower's nodes take as a reason to try
+    again; 408 for a body that comes too slowly or not whole; 403 for a push of what is no reply.
 
     Parameters
     ----------
@@ -88,27 +88,28 @@ def fleet_only(
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         length = length_of(scope) if is_fleet_request(scope) else None
         if not is_fleet_request(scope):
-            await _refuse(send, 404)
+            await _answer(send, 404)
         elif length is None:
-            await _refuse(send, 413)
+            await _answer(send, 413)
         elif scope["raw_path"] == _HEALTH:
-            await application(scope, receive, _in_pieces(send))
+            # Through Flower's layers it takes milliseconds, which a stranger could ask for again and again.
+            await _answer(send, 200)
         elif (node := await asyncio.to_thread(node_of, scope)) is None:
             # A SuperNode that is told 401 while it begins ends without a word to its operator.
-            await _refuse(send, 412 if scope["raw_path"] == _ACTIVATE else 401)
+            await _answer(send, 412 if scope["raw_path"] == _ACTIVATE else 401)
         else:
             limits.places.prove(scope["client"], node)
             with _room(limits, node, length) as there_is:
                 if there_is:
                     await _pass(scope, receive, _in_pieces(send), await _body(receive, length))
                 else:
-                    await _refuse(send, 503)
+                    await _answer(send, 503)
 
     async def _pass(scope: Scope, receive: Receive, send: Send, body: bytes | None) -> None:
         if body is None:
-            await _refuse(send, 408)
+            await _answer(send, 408)
         elif scope["raw_path"] == PUSH and not is_replies(body):
-            await _refuse(send, 403)
+            await _answer(send, 403)
         else:
             await application(scope, _again(body, receive), send)
 
@@ -134,7 +135,7 @@ def _room(limits: Limits, node: str, length: int) -> Iterator[bool]:
         limits.requests.give(node)
 
 
-async def _refuse(send: Send, status: int) -> None:
+async def _answer(send: Send, status: int) -> None:
     await send({"type": "http.response.start", "status": status, "headers": _EMPTY})
     await send({"type": "http.response.body", "body": b""})
 

@@ -1,8 +1,8 @@
 """How much of the coordinator others can take up: every limit of the port that institutions reach, in one place.
 
-Anybody who reaches the port can open connections, and nothing else: a request is Flower's business only once its
-headers prove that a registered node sends it. What nodes send is counted for each node, wherever it connects from, so
-that a member that means harm cannot use up what the others need.
+Anybody who reaches the port can open connections, and nothing else: a request is read only once its headers prove that
+a registered node sends it. What nodes send is counted for each node, wherever it connects from, so that a member that
+means harm cannot use up what the others need.
 """
 
 from collections import Counter

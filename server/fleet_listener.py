@@ -40,16 +40,27 @@ class ListeningSocket(socket.socket):
     """Accepts connections, and gives each a place."""
 
     places: Places
+    _crowded: bool = False
     _said: float = -_SAY_AGAIN_S
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """The next connection."""
+        """The next connection.
+
+        Raises
+        ------
+        BlockingIOError
+            If the last one took another's place: asyncio, which takes up to 2,048 at once, closes that one first.
+        """
+        if self._crowded:
+            self._crowded = False
+            raise BlockingIOError
         descriptor, address = self._accept()  # type: ignore[attr-defined]
         connection = CountedSocket(self.family, self.type, self.proto, fileno=descriptor)
         client = (str(address[0]), int(address[1]))
         seen: weakref.ref[socket.socket] = weakref.ref(connection)
         connection.closed = weakref.finalize(connection, self.places.leave, client, seen)
         if (cut := self.places.enter(client, seen)) is not None:
+            self._crowded = True
             self._say(cut)
         return connection, address
 

@@ -124,6 +124,12 @@ def test_nobody_can_fill_the_memory(path: bytes, headers: list[tuple[bytes, byte
     assert Flower().ask(scope, whole()) == (200 if passes else 413)
 
 
+def test_flower_is_not_asked_for_its_health() -> None:
+    flower = Flower()
+    assert flower.ask(asked(b"/health", "GET"), [], node_of=nobody) == 200
+    assert flower.bodies == []
+
+
 @pytest.mark.parametrize("pushed", [b"replies", b"no reply"])
 @pytest.mark.parametrize("pieces", [1, 2, 7])
 def test_what_a_node_pushes_is_judged_as_a_whole_and_passed_on_unchanged(pushed: bytes, pieces: int) -> None:

@@ -1,17 +1,33 @@
 """The fleet port under clients that stall: a real listener with TLS and small limits."""
 
+import asyncio
 import socket
 import threading
+import weakref
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fedcredit.errors import ConfigError
 from server import fleet_limits, fleet_listener
 from server.fleet_limits import Limits
-from server.fleet_listener import listen
-from tests.fleet_door import ANSWER, HERE, PUSH_OBJECT, SHORT_S, Door, fleet_door, request, rest_of, soon
+from server.fleet_listener import CountedSocket, listen
+from tests.fleet_door import (
+    ANSWER,
+    HERE,
+    LONG_S,
+    PUSH_OBJECT,
+    SHORT_S,
+    Door,
+    fleet_door,
+    request,
+    rest_of,
+    small_limits,
+    soon,
+)
 
 
 @pytest.fixture
@@ -86,6 +102,37 @@ def test_an_answer_that_is_taken_slowly_comes_whole(door: Door) -> None:
             taken += len(part)
             if taken % 2**20 < len(part):
                 pause.wait(2 * SHORT_S / (ANSWER // 2**20))
+
+
+def test_a_crowd_that_comes_at_once_is_never_in_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio takes all that wait before it closes any; each costs a descriptor and a quarter of a megabyte."""
+    crowd, came, most = 60, 0, 0
+    seen: weakref.WeakSet[CountedSocket] = weakref.WeakSet()
+
+    class SeenSocket(CountedSocket):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            nonlocal came, most
+            super().__init__(*arguments, **named)
+            seen.add(self)
+            came, most = came + 1, max(most, sum(one.fileno() >= 0 for one in seen))
+
+    async def serve(fleet: socket.socket, clients: ExitStack) -> None:
+        async with (
+            await asyncio.get_running_loop().create_server(asyncio.Protocol, sock=fleet, backlog=2048),
+            asyncio.timeout(LONG_S),
+        ):
+            while came < crowd:
+                await asyncio.sleep(0)
+            clients.close()
+            while any(one.fileno() >= 0 for one in seen):
+                await asyncio.sleep(0)
+
+    monkeypatch.setattr(fleet_listener, "CountedSocket", SeenSocket)
+    with listen(HERE, 0, small_limits().places) as fleet, ExitStack() as clients:
+        for _ in range(crowd):
+            clients.enter_context(socket.create_connection(fleet.getsockname()))
+        asyncio.run(serve(fleet, clients))
+    assert most < 10
 
 
 def test_a_port_that_is_taken_is_named_with_a_remedy() -> None:

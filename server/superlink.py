@@ -100,17 +100,20 @@ def node_of(application: Application, scope: Scope) -> str | None:
 def is_replies(body: bytes) -> bool:
     """Whether a push of messages holds replies of the node that sends it to the coordinator, and nothing else.
 
-    Flower takes as many objects of a reply as it announces, and keeps them: it may announce those of one record.
+    Flower takes and keeps as many objects as are announced, and where the same reply comes again with others, those too.
+    So a node announces the objects of one record, under the reply's own name, which Flower binds to them.
     """
     try:
         pushed = PushMessagesRequest.FromString(body)
     except DecodeError:
         return False
-    return _objects(pushed.message_object_trees) <= _MOST_OBJECTS * len(pushed.messages_list) and all(
+    messages, trees = pushed.messages_list, pushed.message_object_trees
+    return [tree.object_id for tree in trees] == [one.metadata.message_id for one in messages] and all(
         one.metadata.reply_to_message_id
         and one.metadata.src_node_id == pushed.node.node_id
         and one.metadata.dst_node_id == SUPERLINK_NODE_ID
-        for one in pushed.messages_list
+        and _objects([tree]) <= _MOST_OBJECTS
+        for one, tree in zip(messages, trees, strict=True)
     )
 
 

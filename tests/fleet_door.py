@@ -25,7 +25,6 @@ PULL, PUSH_OBJECT = "/v1/fleet/pull-messages", "/v1/fleet/push-object"
 # What small limits leave to time, and how long a test waits for what has to come.
 SHORT_S, LONG_S = 0.3, 10.0
 ANSWER = 2**25
-NODE = b"x-node"
 
 
 class SeenRoom(Room):
@@ -48,12 +47,15 @@ class Door:
     ----------
     asked
         Paths that the application was asked for.
+    left
+        Nodes that were members and are no more.
     """
 
     port: int
     context: ssl.SSLContext
     limits: Limits
     asked: list[str]
+    left: set[str]
 
     def open(self, source: str = HERE) -> socket.socket:
         """A connection before its TLS handshake."""
@@ -123,15 +125,16 @@ def soon(condition: Callable[[], bool]) -> bool:
     return met
 
 
-def node_of(scope: Any) -> str | None:
-    """In place of Flower's signatures: the node that a header names."""
-    return next((value.decode() for name, value in scope["headers"] if name == NODE), None)
-
-
 @contextmanager
 def fleet_door(folder: Path) -> Iterator[Door]:
     """Serve in a thread, and end."""
     asked: list[str] = []
+    left: set[str] = set()
+
+    def node_of(scope: Any) -> str | None:
+        """In place of Flower's signatures: the node that a header names."""
+        named = next((value.decode() for name, value in scope["headers"] if name == b"x-node"), None)
+        return None if named in left else named
 
     async def echo(scope: Any, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
         asked.append(scope["path"])
@@ -152,7 +155,7 @@ def fleet_door(folder: Path) -> Iterator[Door]:
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[fleet])))
     thread.start()
     context = ssl.create_default_context(cafile=issuer.write(folder / "ca.pem"))
-    yield Door(fleet.getsockname()[1], context, limits, asked)
+    yield Door(fleet.getsockname()[1], context, limits, asked, left)
     server.should_exit = True
     thread.join(LONG_S)
     fleet.close()

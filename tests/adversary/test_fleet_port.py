@@ -95,6 +95,24 @@ def test_a_stranger_s_request_gets_no_further(door: Door, path: str, status: int
     assert door.asked == []
 
 
+def test_who_has_left_is_a_stranger_on_the_connection_that_it_holds(door: Door) -> None:
+    with door.secure() as former:
+        assert asked_on(former, request(5, b"hello")).startswith(OK)
+        door.left.add("1")
+        assert asked_on(former, request(5, b"hello")).startswith(b"HTTP/1.1 401")
+        assert rest_of(former) == b""
+    assert len(door.asked) == 1
+
+
+def test_http_2_is_not_spoken(door: Door) -> None:
+    door.context.set_alpn_protocols(["h2"])
+    with door.secure() as stranger:
+        assert stranger.selected_alpn_protocol() is None
+        stranger.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        assert rest_of(stranger).startswith(b"HTTP/1.1 404")
+    assert door.asked == []
+
+
 def test_a_member_takes_one_share_from_all_its_addresses(door: Door) -> None:
     long = request(150_000, b"part", PUSH_OBJECT, node="1")
     with ExitStack() as held:

@@ -22,7 +22,6 @@ from flwr.supercore.date import now
 from flwr.supercore.inflatable.inflatable_object import get_object_tree, iterate_object_tree
 from flwr.supercore.primitives.asymmetric import sign_message
 from flwr.superlink.cli.flower_superlink import _parse_superlink_lifespan_config
-from flwr.superlink.config_loader import get_federation_manager, get_objectstore_linkstate_factories
 from flwr.superlink.main import create_app
 
 from server.fleet_guard import Scope, is_fleet_request
@@ -65,11 +64,17 @@ def test_two_listeners_one_application(tmp_path: Path, monkeypatch: pytest.Monke
     assert {path for path in paths if path.startswith("/v1/runtime/")}
 
 
-def pushed(**fields: object) -> bytes:
-    """One message of node 7, a reply to the coordinator unless `fields` say otherwise."""
-    metadata = {"src_node_id": 7, "dst_node_id": SUPERLINK_NODE_ID, "reply_to_message_id": "asked"} | fields
-    message = ProtoMessage(metadata=Metadata(**metadata))
-    return PushMessagesRequest(node=Node(node_id=7), messages_list=[message]).SerializeToString()
+def pushed(tree: ObjectTree | None = None, **fields: object) -> bytes:
+    """One message of node 7, a reply to the coordinator unless `fields` say otherwise, of one object or of a tree."""
+    metadata = {
+        "message_id": "reply",
+        "src_node_id": 7,
+        "dst_node_id": SUPERLINK_NODE_ID,
+        "reply_to_message_id": "asked",
+    } | fields
+    message, trees = ProtoMessage(metadata=Metadata(**metadata)), [tree or ObjectTree(object_id="reply")]
+    request = PushMessagesRequest(node=Node(node_id=7), messages_list=[message], message_object_trees=trees)
+    return request.SerializeToString()
 
 
 def test_a_node_pushes_replies_to_the_coordinator() -> None:
@@ -86,27 +91,37 @@ def test_a_node_pushes_nothing_else(fields: dict[str, object]) -> None:
     """Flower would hand it to the other node as an instruction of the coordinator's."""
     assert not is_replies(pushed(**fields))
     both = PushMessagesRequest.FromString(pushed())
-    both.messages_list.extend(PushMessagesRequest.FromString(pushed(**fields)).messages_list)
+    for part in ("messages_list", "message_object_trees"):
+        getattr(both, part).extend(getattr(PushMessagesRequest.FromString(pushed(**fields)), part))
     assert not is_replies(both.SerializeToString())
 
 
-def announced(objects: int) -> bytes:
-    """A reply with as many objects as `objects`, one in the other."""
-    tree = ObjectTree(object_id="0")
-    for number in range(1, objects):
-        tree = ObjectTree(object_id=str(number), children=[tree])
-    request = PushMessagesRequest.FromString(pushed())
-    request.message_object_trees.append(tree)
-    return request.SerializeToString()
+def tree_of(objects: int) -> ObjectTree:
+    """A reply's tree of so many objects, one in the other."""
+    tree = ObjectTree(object_id="0" if objects > 1 else "reply")
+    for left in reversed(range(objects - 1)):
+        tree = ObjectTree(object_id=str(left) if left else "reply", children=[tree])
+    return tree
 
 
 def test_a_node_announces_the_objects_of_one_reply_and_no_more() -> None:
-    """Each of them could be as long as the longest message, and Flower keeps them until a job is over."""
+    """Each of them could be as long as the longest message, and Flower keeps them."""
     reply = RecordDict({"fedcredit": ConfigRecord({"envelope": b"reply"})})
     # And the message around it.
-    assert is_replies(announced(1 + len(list(iterate_object_tree(get_object_tree(reply))))))
-    assert not is_replies(announced(5))
-    assert not is_replies(announced(60))
+    objects = 1 + len(list(iterate_object_tree(get_object_tree(reply))))
+    assert is_replies(pushed(tree_of(objects)))
+    assert not is_replies(pushed(tree_of(5)))
+    assert not is_replies(pushed(tree_of(60)))
+
+
+def test_a_node_announces_nothing_under_another_name_or_none() -> None:
+    """Else it could send one reply again and again, with other objects each time."""
+    assert not is_replies(pushed(ObjectTree(object_id="another")))
+    for trees in ([], [ObjectTree(object_id="reply")] * 2):
+        request = PushMessagesRequest.FromString(pushed())
+        del request.message_object_trees[:]
+        request.message_object_trees.extend(trees)
+        assert not is_replies(request.SerializeToString())
 
 
 def test_bytes_that_are_no_push_are_none() -> None:
@@ -161,14 +176,3 @@ def test_nobody_else_does(name: str) -> None:
 
 def test_a_key_that_is_not_registered_is_nobodys() -> None:
     assert node_of(superlink(b"another"), signed(now())) is None
-
-
-@pytest.mark.filterwarnings("ignore:No path_separator found:DeprecationWarning")
-def test_a_key_is_nobodys_once_its_node_is_taken_off(tmp_path: Path) -> None:
-    """As a member's that has left: its next request is refused, on the connection that it holds too."""
-    state = get_objectstore_linkstate_factories(str(tmp_path / "state.sqlite"), get_federation_manager())[1].state()
-    here = SimpleNamespace(state=SimpleNamespace(linkstate_factory=SimpleNamespace(state=lambda: state)))
-    node = state.create_node("", "", PUBLIC, 30.0)
-    assert node_of(here, signed(now())) == str(node)
-    state.delete_node("", node)
-    assert node_of(here, signed(now())) is None

@@ -7,7 +7,6 @@ means harm cannot use up what the others need.
 
 from collections import Counter
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 
 from fedcredit.wire.messages import MAX_MESSAGE_BYTES
 from server.fleet_places import Places
@@ -71,20 +70,9 @@ class Limits:
         Bytes of the long ones among them.
     """
 
-    places: Places = field(default_factory=lambda: Places(STRANGERS, STRANGERS_EACH, CONNECTIONS_OF_NODE, holder_of))
+    places: Places = field(default_factory=lambda: Places(STRANGERS, STRANGERS_EACH, CONNECTIONS_OF_NODE))
     requests: Room = field(default_factory=lambda: Room(REQUESTS, REQUESTS_OF_NODE))
     bodies: Room = field(default_factory=lambda: Room(BODIES, BODIES_OF_NODE))
-
-
-def holder_of(host: str) -> str:
-    """Who counts as one stranger: an IPv4 address, or the 64 bits of an IPv6 address that its owner cannot vary."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host
-    if address.version == 4:
-        return str(address)
-    return str(address.ipv4_mapped) if address.ipv4_mapped is not None else f"{int(address) >> 64:016x}/64"
 
 
 def time_for(length: int) -> float:

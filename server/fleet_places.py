@@ -9,9 +9,9 @@ the strangers for good and gives way only to later ones of the same node.
 import socket
 import weakref
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import TypeAlias
 
 # As the connection's other end is named: its host and port.
@@ -41,13 +41,10 @@ class Places:
     ----------
     strangers, each, node
         Most connections of all strangers, of one stranger, and of one node.
-    holder_of
-        Who counts as one stranger, by the host.
     """
 
-    def __init__(self, strangers: int, each: int, node: int, holder_of: Callable[[str], str]) -> None:
+    def __init__(self, strangers: int, each: int, node: int) -> None:
         self._strangers, self._each, self._node = strangers, each, node
-        self._holder_of = holder_of
         # The oldest first.
         self._places: dict[Client, _Place] = {}
 
@@ -58,7 +55,7 @@ class Places:
     def enter(self, client: Client, connection: "weakref.ref[socket.socket]") -> str | None:
         """Give a new connection a place; whose oldest one was cut for it, if any."""
         self._places.pop(client, None)
-        holder = self._holder_of(client[0])
+        holder = holder_of(client[0])
         self._places[client] = _Place(connection, holder)
         held = Counter(place.holder for place in self._places.values() if not place.proved)
         if held[holder] <= self._each:
@@ -88,3 +85,14 @@ class Places:
         places = self._places.items()
         oldest = next(client for client, one in places if one.proved is proved and one.holder == holder)
         self._places.pop(oldest).cut()
+
+
+def holder_of(host: str) -> str:
+    """Who counts as one stranger: an IPv4 address, or the 64 bits of an IPv6 address that its owner cannot vary."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if address.version == 4:
+        return str(address)
+    return str(address.ipv4_mapped) if address.ipv4_mapped is not None else f"{int(address) >> 64:016x}/64"

@@ -84,7 +84,8 @@ def node_of(application: Application, scope: Scope) -> str | None:
     Flower asks the same once it has read the whole request; here it is asked before. Flower's question comes second:
     it fails in many ways on keys of other kinds, which are nobody's.
     """
-    request = Request({**scope, "app": application})
+    # What Flower asks is noted in the request's state, which is not to be what it finds there later.
+    request = Request({**scope, "app": application, "state": {}})
     try:
         key = b64decode(request.headers.get(FLEET_HTTP_PUBLIC_KEY_HEADER, ""), validate=True)
         if (node := get_linkstate(request).get_node_id_by_public_key(key)) is None:
@@ -100,8 +101,8 @@ def node_of(application: Application, scope: Scope) -> str | None:
 def is_replies(body: bytes) -> bool:
     """Whether a push of messages holds replies of the node that sends it to the coordinator, and nothing else.
 
-    Flower takes and keeps as many objects as are announced, and where the same reply comes again with others, those too.
-    So a node announces the objects of one record, under the reply's own name, which Flower binds to them.
+    Flower takes and keeps as many objects as are announced, and where a reply comes again with others, those too. So a
+    node announces the objects of one record, under the reply's own name, which Flower binds to them.
     """
     try:
         pushed = PushMessagesRequest.FromString(body)

@@ -15,7 +15,7 @@ from typing import Any
 import uvicorn
 
 from server.fleet_guard import fleet_only
-from server.fleet_limits import Limits, Room, holder_of
+from server.fleet_limits import Limits, Room
 from server.fleet_listener import WatchedConnection, listen
 from server.fleet_places import Places
 from tests.certificates import authority
@@ -36,7 +36,7 @@ class SeenRoom(Room):
 
 def small_limits() -> Limits:
     """Four strangers, two of an address; two connections and three requests of a node; 300 kB of long requests."""
-    return Limits(Places(4, 2, 2, holder_of), SeenRoom(8, 3), SeenRoom(300_000, 200_000))
+    return Limits(Places(4, 2, 2), SeenRoom(8, 3), SeenRoom(300_000, 200_000))
 
 
 @dataclass

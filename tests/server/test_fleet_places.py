@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from server.fleet_places import Client, Places
+from server.fleet_places import Client, Places, holder_of
 
 
 class House:
     """Places for three strangers, two of an address, and two connections of a node; and who was cut."""
 
     def __init__(self) -> None:
-        self.places = Places(3, 2, 2, lambda host: host)
+        self.places = Places(3, 2, 2)
         self.sockets: dict[Client, tuple[socket.socket, socket.socket]] = {}
         self.seen: dict[Client, weakref.ref[socket.socket]] = {}
 
@@ -113,3 +113,17 @@ def test_a_connection_that_is_cut_proves_nothing_any_more(house: House) -> None:
         house.come("a", port)
     house.places.prove(("a", 1), "7")
     assert len(house.places) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("10.0.0.1", "10.0.0.2", False),
+        ("10.0.0.1", "::ffff:10.0.0.1", True),
+        ("2001:db8::1", "2001:db8::ffff:2", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("a name", "another", False),
+    ],
+)
+def test_who_is_one_holder(one: str, other: str, same: bool) -> None:
+    assert (holder_of(one) == holder_of(other)) is same

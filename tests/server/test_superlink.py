@@ -156,7 +156,9 @@ def superlink(*registered: bytes) -> Any:
 
 
 def test_a_node_that_is_registered_proves_itself_by_its_headers() -> None:
-    assert node_of(superlink(b"another", PUBLIC), signed(now())) == "2"
+    scope = {**signed(now()), "state": {}}
+    assert node_of(superlink(b"another", PUBLIC), scope) == "2"
+    assert scope["state"] == {}
 
 
 HEADERS_OF_NOBODY = {

@@ -23,7 +23,8 @@ REASONS = {
     "Exit Code: 305": (
         "the SuperLink did not take this node: a coordinator that has just started admits the roster's nodes one by "
         "one, and for up to 60 s it counts a killed node as online; both pass. Else the roster does not have "
-        "node_key's public half, or the SuperLink cannot be reached (superlink, proxy, firewall)"
+        "node_key's public half, this machine's clock is off, or the SuperLink cannot be reached (superlink, proxy, "
+        "firewall)"
     ),
     "Exit Code: 606": "SuperNode and site runner are of different Flower versions; install one version",
 }

@@ -1,27 +1,32 @@
-"""How much of the coordinator strangers can take up: every limit of the port that institutions reach, in one place.
+"""How much of the coordinator others can take up: every limit of the port that institutions reach, in one place.
 
-Anybody who reaches the port can open connections, and send bytes before Flower asks who they are. What they get is
-counted, in all and for each address, so that one address cannot use up what the others need; and long requests are
-taken of nodes only.
+Anybody who reaches the port can open connections, and nothing else: a request is read only once its headers prove that
+a registered node sends it. What nodes send is counted for each node, wherever it connects from, so that a member that
+means harm cannot use up what the others need.
 """
 
 from collections import Counter
-from ipaddress import ip_address
+from dataclasses import dataclass, field
 
 from fedcredit.wire.messages import MAX_MESSAGE_BYTES
+from server.fleet_places import Places
 
-# A message of ours, and what Flower puts around it.
+# A message of ours, and what Flower puts around it. Only the path that carries vectors takes so much.
 LONGEST_BODY = MAX_MESSAGE_BYTES + 2**20
-# What may be sent before anybody has proved to be a node: more than any request has that carries no vector.
-UNPROVED_BODY = 2**16
-# Open connections, those in the middle of their TLS handshake too. A node holds one or two.
-CONNECTIONS, CONNECTIONS_EACH = 256, 32
-# Bytes of requests that are being received or answered. Each address can send one longest message at a time.
-BODIES, BODIES_EACH = 4 * LONGEST_BODY, LONGEST_BODY
+# More than any request has that carries no vector.
+SHORT_BODY = 2**16
+# Connections on which nobody has proved to be a node, those in the middle of their TLS handshake too; and a node's.
+STRANGERS, STRANGERS_EACH, CONNECTIONS_OF_NODE = 256, 32, 8
+# A SuperNode asks for messages, sends a sign of life, and moves two objects at a time.
+REQUESTS, REQUESTS_OF_NODE = 256, 5
+# Bytes of long requests that are being received or answered. Each node can send one longest message at a time.
+BODIES, BODIES_OF_NODE = 4 * LONGEST_BODY, LONGEST_BODY
 # From the start of a connection, or the end of an answer, to the last header of the next request.
-HEADERS_S = 20.0
-# A body, and an answer that waits to be taken, gets this long, and longer the more bytes it has.
+HEADERS_S = 30.0
+# A body gets this long, and longer the more bytes it has. An answer goes out in pieces; the next two or three of them
+# get this long to be taken.
 BYTES_S, SLOWEST_BYTES_PER_S = 30.0, 2**18
+PIECE = 2**16
 
 
 class Room:
@@ -51,17 +56,25 @@ class Room:
             del self._held[holder]
 
 
-def holder_of(host: str) -> str:
-    """Who counts as one holder: an IPv4 address, or the 64 bits of an IPv6 address that its owner cannot vary."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host
-    if address.version == 4:
-        return str(address)
-    return str(address.ipv4_mapped) if address.ipv4_mapped is not None else f"{int(address) >> 64:016x}/64"
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is counted on one port.
+
+    Attributes
+    ----------
+    places
+        Of connections.
+    requests
+        Of nodes, that are being received or answered.
+    bodies
+        Bytes of the long ones among them.
+    """
+
+    places: Places = field(default_factory=lambda: Places(STRANGERS, STRANGERS_EACH, CONNECTIONS_OF_NODE))
+    requests: Room = field(default_factory=lambda: Room(REQUESTS, REQUESTS_OF_NODE))
+    bodies: Room = field(default_factory=lambda: Room(BODIES, BODIES_OF_NODE))
 
 
 def time_for(length: int) -> float:
-    """Seconds in which so many bytes must have come or gone."""
+    """Seconds in which so many bytes must have come."""
     return BYTES_S + length / SLOWEST_BYTES_PER_S

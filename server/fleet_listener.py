@@ -18,10 +18,10 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fedcredit.errors import ConfigError
-from server.fleet_limits import HEADERS_S, Room, holder_of, time_for
+from server.fleet_limits import HEADERS_S, PIECE, time_for
+from server.fleet_places import Places
 
 _LOG = logging.getLogger(__name__)
-_LOOK_S = 1.0
 _SAY_AGAIN_S = 60.0
 
 
@@ -37,9 +37,10 @@ class CountedSocket(socket.socket):
 
 
 class ListeningSocket(socket.socket):
-    """Accepts connections while there is room for them, and closes the others at once."""
+    """Accepts connections, and gives each a place."""
 
-    room: Room
+    places: Places
+    _crowded: bool = False
     _said: float = -_SAY_AGAIN_S
 
     def accept(self) -> tuple[socket.socket, Any]:
@@ -47,18 +48,20 @@ class ListeningSocket(socket.socket):
 
         Raises
         ------
-        ConnectionAbortedError
-            If there was no room for it: asyncio goes on to the next one.
+        BlockingIOError
+            If the last one took another's place: asyncio, which takes up to 2,048 at once, closes that one first.
         """
+        if self._crowded:
+            self._crowded = False
+            raise BlockingIOError
         descriptor, address = self._accept()  # type: ignore[attr-defined]
         connection = CountedSocket(self.family, self.type, self.proto, fileno=descriptor)
-        holder = holder_of(str(address[0]))
-        taken = self.room.take(holder)
-        connection.closed = weakref.finalize(connection, self.room.give if taken else _nothing, holder)
-        if not taken:
-            connection.close()
-            self._say(holder)
-            raise ConnectionAbortedError(f"too many connections, or too many from {holder}")
+        client = (str(address[0]), int(address[1]))
+        seen: weakref.ref[socket.socket] = weakref.ref(connection)
+        connection.closed = weakref.finalize(connection, self.places.leave, client, seen)
+        if (cut := self.places.enter(client, seen)) is not None:
+            self._crowded = True
+            self._say(cut)
         return connection, address
 
     def _say(self, holder: str) -> None:
@@ -66,14 +69,12 @@ class ListeningSocket(socket.socket):
         now = time.monotonic()
         if now - self._said >= _SAY_AGAIN_S:
             self._said = now
-            _LOG.warning("refused a connection of %s: too many are open; who else was refused is not said here", holder)
+            _LOG.warning(
+                "too many strangers: cut the oldest of %s for a new one; who else was cut is not said here", holder
+            )
 
 
-def _nothing(_: str) -> None:
-    pass
-
-
-def listen(host: str, port: int, room: Room) -> ListeningSocket:
+def listen(host: str, port: int, places: Places) -> ListeningSocket:
     """Bind the fleet port.
 
     Raises
@@ -86,7 +87,7 @@ def listen(host: str, port: int, room: Room) -> ListeningSocket:
         listening = ListeningSocket(family, socket.SOCK_STREAM)
     except OSError as error:
         raise ConfigError(f"fleet host {host} is no address of this machine ({error.strerror}).") from error
-    listening.room = room
+    listening.places = places
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if family == socket.AF_INET6:
         # As asyncio does: "::" is not the IPv4 addresses too.
@@ -104,41 +105,50 @@ def listen(host: str, port: int, room: Room) -> ListeningSocket:
 
 
 class WatchedConnection(H11Protocol):
-    """A connection that is cut if its client takes too long for a request's headers, or to take an answer."""
+    """A connection that is cut if its client takes too long for a request's headers, or leaves an answer unread."""
 
-    _look: asyncio.TimerHandle | None = None
+    _headers_due: asyncio.TimerHandle | None = None
+    _answer_due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to watch."""
         super().connection_made(transport)
-        self._wait()
+        # Else an answer would count as sent while a megabyte of it waits here.
+        transport.set_write_buffer_limits(high=PIECE)
+        self._wait_for_headers()
 
     def on_response_complete(self) -> None:
-        """Watch whether the answer is taken, and the next request comes."""
-        self._wait()
+        """Watch whether the rest of the answer is taken, and the next request comes."""
+        self._wait_for_headers()
         super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """Watch whether the client takes what waits; whoever writes more to it waits too, perhaps for ever."""
+        super().pause_writing()
+        _cancel(self._answer_due)
+        self._answer_due = self.loop.call_later(time_for(0), self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It has taken most of it."""
+        _cancel(self._answer_due)
+        super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is left to watch."""
-        if self._look is not None:
-            self._look.cancel()
+        _cancel(self._headers_due)
+        _cancel(self._answer_due)
         super().connection_lost(exc)
 
-    def _wait(self) -> None:
-        if self._look is not None:
-            self._look.cancel()
-        waiting = self.transport.get_write_buffer_size()
-        deadline = self.loop.time() + (time_for(waiting) if waiting else HEADERS_S)
-        self._look = self.loop.call_later(_LOOK_S, self._look_after, deadline, waiting > 0)
+    def _wait_for_headers(self) -> None:
+        _cancel(self._headers_due)
+        self._headers_due = self.loop.call_later(HEADERS_S, self._cut_if_idle)
 
-    def _look_after(self, deadline: float, answering: bool) -> None:
-        left = self.transport.get_write_buffer_size()
+    def _cut_if_idle(self) -> None:
         cycle: Any = self.cycle  # None before the first request, whatever uvicorn's annotation says.
-        if cycle is not None and not cycle.response_complete:
-            return  # A request is being read or answered; the guard gives it its time.
-        if answering and not left:
-            deadline, answering = self.loop.time() + HEADERS_S, False
-        if self.loop.time() >= deadline:
+        if cycle is None or cycle.response_complete:
             self.transport.abort()
-            return
-        self._look = self.loop.call_later(_LOOK_S, self._look_after, deadline, answering)
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()

@@ -35,7 +35,7 @@ def test_the_page_and_the_folder_name_the_same_tests():
 
 
 def test_each_section_names_the_tests_of_its_module():
-    for name in ("keys", "views", "rosters", "rounds", "noise", "restarts", "messages", "linked"):
+    for name in ("keys", "views", "rosters", "rounds", "noise", "restarts", "messages", "linked", "fleet_port"):
         path = f"tests/adversary/test_{name}.py"
         heading = next(line for line in PAGE.splitlines() if line.startswith("## ") and path in line)
         assert named(section(heading.removeprefix("## "))) == written(ROOT / path)

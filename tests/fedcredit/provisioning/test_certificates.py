@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from fedcredit.errors import ConfigError
 from fedcredit.provisioning.certificates import (
@@ -11,6 +12,7 @@ from fedcredit.provisioning.certificates import (
     alternative_name,
     check_server_certificate,
     make_authority,
+    make_key,
     make_server_certificate,
 )
 
@@ -33,6 +35,11 @@ def test_the_server_may_sign_nobody_and_the_ca_no_further_ca(made):
     constraints = [one.extensions.get_extension_for_class(x509.BasicConstraints).value for one in (server, ca)]
     assert [(one.ca, one.path_length) for one in constraints] == [(False, None), (True, 0)]
     assert b"PRIVATE KEY" not in made.certificate + made.ca
+
+
+def test_a_stranger_s_handshake_costs_the_server_one_signature_on_the_fastest_curve(made):
+    for key in (made.key, make_key()):
+        assert load_pem_private_key(key, password=None).curve.name == "secp256r1"
 
 
 @pytest.mark.parametrize("days", [-1, SERVER_DAYS + 1])

@@ -157,9 +157,11 @@ def _name(name: str) -> str:
 
 
 def _require_there(model: Model) -> None:
-    found = read_artifact(Path(model.path)).sha256
-    if found != model.sha256:
-        raise LedgerError(f"{model.path} is not what was added as {model.name}: sha256 {found}, not {model.sha256}.")
+    found = read_artifact(Path(model.path))
+    if not found.is_what(model.sha256, model.lineage):
+        raise LedgerError(
+            f"{model.path} is not what was added as {model.name}: sha256 {found.sha256}, not {model.sha256}."
+        )
 
 
 def _as_json(model: Model) -> dict[str, object]:

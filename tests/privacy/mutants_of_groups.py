@@ -58,25 +58,24 @@ OF_GROUPS = (
     ),
     mutant(
         "monitor-for-nothing",
-        "a monitoring job's messages are not charged",
+        "a monitoring job's messages cost next to nothing",
         "monitoring_job",
         "tests/privacy/test_groups_and_monitors.py::test_every_message_of_a_monitoring_job_is_charged",
         (
             CUSTODIAN,
-            "message = self._ledger.commit(charge, seal)",
+            "mechanism=mechanism(plan, site.kind, request.role),",
             (
-                "bare = plan.model.family == 'monitor'\n"
-                "            message = seal(self._ledger.event_count, bytes(32)) if bare else "
-                "self._ledger.commit(charge, seal)"
+                "mechanism=(lambda own: type(own)(1, *[getattr(own, name) for name in own.__slots__[1:]])\n"
+                "            if plan.model.family == 'monitor' else own)(mechanism(plan, site.kind, request.role)),"
             ),
         ),
     ),
     mutant(
         "monitor-understated",
-        "a record in a monitored score bin counts as a thousandth of one when noise is sized",
+        "the noise of a monitoring job is sized for half a record",
         "monitoring_job",
         "tests/fedcredit/models/test_monitor_family.py::test_a_record_is_one_count_and_so_is_its_sensitivity",
-        (MONITOR, "dict.fromkeys(dictionary.kinds, COUNT_SCALE**2)", "dict.fromkeys(dictionary.kinds, 1)"),
+        (MONITOR, "dict.fromkeys(dictionary.kinds, COUNT_SCALE**2)", "dict.fromkeys(dictionary.kinds, COUNT_SCALE**2 // 4)"),
     ),
     mutant(
         "monitor-any-model",

@@ -75,7 +75,11 @@ OF_GROUPS = (
         "the noise of a monitoring job is sized for half a record",
         "monitoring_job",
         "tests/fedcredit/models/test_monitor_family.py::test_a_record_is_one_count_and_so_is_its_sensitivity",
-        (MONITOR, "dict.fromkeys(dictionary.kinds, COUNT_SCALE**2)", "dict.fromkeys(dictionary.kinds, COUNT_SCALE**2 // 4)"),
+        (
+            MONITOR,
+            "dict.fromkeys(dictionary.kinds, COUNT_SCALE**2)",
+            "dict.fromkeys(dictionary.kinds, COUNT_SCALE**2 // 4)",
+        ),
     ),
     mutant(
         "monitor-any-model",

@@ -130,10 +130,35 @@ def test_a_registry_that_went_back_stops_whoever_has_seen_more(office, packed):
         gate()
 
 
+@pytest.fixture
+def settled(monkeypatch):
+    """Files count as long unchanged, as they do two seconds after a change."""
+    monkeypatch.setattr("fedcredit.registry.gate._SETTLED_NS", -(10**18))
+
+
+@pytest.mark.usefixtures("settled")
+def test_an_unchanged_registry_is_read_once_and_a_changed_one_again(office, packed, monkeypatch):
+    office.to("approved")
+    gate = Gate(office.path, packed)
+    gate()
+    with monkeypatch.context() as closed:
+        closed.setattr("fedcredit.registry.gate.read_entries", lambda _: pytest.fail("it was read again"))
+        gate()
+    office.move("suspended", "dora")
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="suspended"):
+            gate()
+    office.move("approved", "abel")
+    gate()
+
+
+@pytest.mark.usefixtures("settled")
 def test_a_change_in_sqlites_own_side_file_is_seen(office, packed):
     office.to("approved")
     with closing(sqlite3.connect(office.file.registry)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
+        # While somebody reads, what is new stays beside the file.
+        assert connection.execute("SELECT COUNT(*) FROM entry").fetchone() == (3,)
         gate = Gate(office.path, packed)
         gate()
         office.move("suspended", "dora")

@@ -48,19 +48,26 @@ def waiting(path: Path, rule: ReviewRule) -> Iterator[Decision]:
 
 
 def decision_of(path: Path, decision_id: str) -> Decision:
-    """One decision.
+    """One decision; its row is checked against the one before it.
 
     Raises
     ------
     ConfigError
         If the log has none of that id, or cannot be read.
+    LedgerError
+        If the row was changed.
     """
     with _open(path) as connection:
-        query = f"SELECT {_COLUMNS} FROM {TABLE} WHERE decision_id = ?"  # noqa: S608  (constants)
+        query = f"SELECT seq, {_COLUMNS} FROM {TABLE} WHERE decision_id = ?"  # noqa: S608  (constants)
         row = connection.execute(query, (decision_id,)).fetchone()
+        if row is not None:
+            try:
+                CHAIN.require_row(connection, row[0])
+            except ConfigError as error:
+                raise LedgerError(f"decision log {path}: {error}; nobody decides on it.") from error
     if row is None:
         raise ConfigError(f"decision log {path} has no decision {decision_id!r}; 'fedcredit review list' shows some.")
-    return _decision(row)
+    return _decision(row[1:])
 
 
 @dataclass(frozen=True, slots=True)

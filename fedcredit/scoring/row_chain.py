@@ -114,15 +114,27 @@ class RowChain:
         sqlite3.Error
             If the file cannot be written; IntegrityError if a row stands there already.
         """
-        self.require_still(connection, known)
-        # From the file: another process may have written since.
-        end = self.end(connection)
+        end = self._last(connection)
+        if end != known:
+            # Another process has written since, or somebody has cut the file back.
+            self.require_still(connection, known)
         places = ", ".join("?" * len(self.names))
         statement = f"INSERT INTO {self.table} ({', '.join(self.names)}) VALUES ({places})"  # noqa: S608 - constants
-        for values in rows:
-            end = End(end.number + 1, self._hash(end.hash, values))
-            connection.execute(statement, (end.number, *values, end.hash))
-        return end
+        number, head = end.number, end.hash
+
+        def chained() -> Iterator[tuple[Any, ...]]:
+            nonlocal number, head
+            for values in rows:
+                number, head = number + 1, self._hash(head, values)
+                yield (number, *values, head)
+
+        connection.executemany(statement, chained())
+        return End(number, head)
+
+    def _last(self, connection: sqlite3.Connection) -> End:
+        query = f"SELECT seq, hash FROM {self.table} ORDER BY seq DESC LIMIT 1"  # noqa: S608 - constants
+        row = connection.execute(query).fetchone()
+        return End() if row is None else End(*row)
 
     def require_still(self, connection: sqlite3.Connection, known: End) -> None:
         """Refuse a file that was cut back or written anew since its end was seen.
@@ -153,6 +165,20 @@ class RowChain:
                 raise ConfigError(f"row {end.number} does not hold: a row was changed or taken out")
         return end
 
+    def require_row(self, connection: sqlite3.Connection, number: int) -> None:
+        """Check one row against the one before it.
+
+        Raises
+        ------
+        ConfigError
+            If it does not hold.
+        """
+        rows = {row[0]: row for row in self._rows(connection, "WHERE seq IN (?, ?)", (number - 1, number))}
+        before, row = rows.get(number - 1), rows.get(number)
+        alone = before is None and number > 1
+        if row is None or alone or self._hash(before[-1] if before else "", row[1:-1]) != row[-1]:
+            raise ConfigError(f"row {number} does not hold: it was changed, or the one before it was")
+
     def holds(self, connection: sqlite3.Connection, head: str) -> bool:
         """Whether a hash that somebody wrote down is a row's."""
         query = f"SELECT 1 FROM {self.table} WHERE hash = ? LIMIT 1"  # noqa: S608 - constants
@@ -161,8 +187,11 @@ class RowChain:
     def _hash(self, head: str, values: Sequence[Any]) -> str:
         return digest(self.tag, head.encode(), canonical_json(list(values))).hex()
 
-    def _rows(self, connection: sqlite3.Connection, order: str) -> Iterator[tuple[Any, ...]]:
-        return iter(connection.execute(f"SELECT {', '.join(self.names)} FROM {self.table} {order}"))  # noqa: S608
+    def _rows(
+        self, connection: sqlite3.Connection, which: str, values: tuple[int, ...] = ()
+    ) -> Iterator[tuple[Any, ...]]:
+        query = f"SELECT {', '.join(self.names)} FROM {self.table} {which}"  # noqa: S608 - constants
+        return iter(connection.execute(query, values))
 
     def _schema(self) -> str:
         table = self.table

@@ -88,6 +88,38 @@ def test_one_institution_under_two_names_has_no_second_limit(tmp_path):
         load_peers(path)
 
 
+def test_a_crash_between_row_and_answer_costs_a_question_and_never_gives_one(tmp_path, monkeypatch):
+    hospital = Hospital(tmp_path, PerPerson(requests=1, days=30))
+    question = seal_question(hospital.bank, hospital.question())
+
+    def crash(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr("fedcredit.scoring.block_service.seal_answer", crash)
+        with pytest.raises(KeyboardInterrupt):
+            hospital.answerer.answer(question)
+    with pytest.raises(RefusalError, match="asked before"):
+        hospital.answerer.answer(question)
+    assert hospital.ask(nonce=b"2" * 16)[0] is Outcome.LIMIT
+    hospital.book.close()
+
+
+def test_a_crash_before_the_row_is_written_leaves_no_question(hospital, monkeypatch):
+    """The question was not answered, so it may be asked again, once."""
+    question = seal_question(hospital.bank, hospital.question())
+
+    def crash(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(type(hospital.book), "_appended", crash)
+        with pytest.raises(KeyboardInterrupt):
+            hospital.answerer.answer(question)
+    assert hospital.notes() == []
+    assert hospital.answerer.answer(question)[1] is Outcome.ANSWERED
+
+
 # Clocks.
 
 

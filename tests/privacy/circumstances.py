@@ -31,7 +31,7 @@ from fedcredit.wire.messages import JoinRequest, Role
 from simulations.federation import custodian_of, found
 from tests import linked_rows, step_traces, tiny
 from tests import privacy_checks as checks
-from tests.privacy import group_circumstances, raw_site
+from tests.privacy import group_circumstances, question_circumstances, raw_site
 from tests.privacy.transcripts import Lines, Transcript, after_join, joined_only, preflight, whole_job
 
 PERSON = PrivacyTerms(
@@ -222,6 +222,7 @@ CIRCUMSTANCES = {
         unlisted_module,
         raw,
         *group_circumstances.ALL,
+        *question_circumstances.ALL,
     )
 }
 

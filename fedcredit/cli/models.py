@@ -16,6 +16,7 @@ from rich.table import Table
 
 from fedcredit.cli import models_monitoring
 from fedcredit.errors import ConfigError, LedgerError
+from fedcredit.printable import printable
 from fedcredit.registry.artifact import read_artifact
 from fedcredit.registry.registry import Model, Move, fold, model_called, models_of, record
 from fedcredit.registry.registry_file import load_registry_file
@@ -104,7 +105,11 @@ def list_models(
     for one in models:
         last = one.history[-1]
         table.add_row(
-            escape(one.name), one.standing.state.value, str(last["at"])[:19], escape(last["by"]), one.sha256[:16]
+            escape(printable(one.name)),
+            one.standing.state.value,
+            str(last["at"])[:19],
+            escape(last["by"]),
+            one.sha256[:16],
         )
     Console().print(table)
 
@@ -118,7 +123,7 @@ def show(
 ) -> None:
     """One model: its bytes, where it came from, and every entry about it."""
     found = model_called(load_registry_file(registry), model)
-    typer.echo(json.dumps(_as_json(found), indent=1) if as_json else "\n".join(_in_words(found)))
+    typer.echo(json.dumps(_as_json(found), indent=1) if as_json else "\n".join(map(printable, _in_words(found))))
 
 
 @app.command()

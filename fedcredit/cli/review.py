@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fedcredit.errors import ConfigError, LedgerError
+from fedcredit.printable import printable
 from fedcredit.review.cases import decision_of, verified_decisions, waiting, why_waiting
 from fedcredit.review.history import History, Review, append, read_history
 from fedcredit.review.review_file import ReviewFile, load_review_file
@@ -74,7 +75,7 @@ def show(file: FileArgument, decision: IdArgument) -> None:
     """One decision: points, reasons, flags, and everything that people said of it."""
     review = load_review_file(file)
     found = decision_of(review.decisions, decision)
-    typer.echo("\n".join(_in_words(found, review, read_history(review.reviews))))
+    typer.echo("\n".join(map(printable, _in_words(found, review, read_history(review.reviews)))))
 
 
 @app.command()

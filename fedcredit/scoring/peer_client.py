@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fedcredit.custodian.address import CHANNEL_OPTIONS
 from fedcredit.errors import AbsenceError, ConfigError, RefusalError, WireError
+from fedcredit.printable import printable
 from fedcredit.scoring.block_audit import RECEIVED, SENT, BlockAudit, Noted
 from fedcredit.scoring.block_messages import (
     METHOD,
@@ -176,7 +177,7 @@ class PeerClient:
             return AbsenceError(
                 f"{self._asking.answerer} does not answer at {self._peer.address}; try again when it is there."
             )
-        word, _, rest = (error.details() or "").partition(": ")
+        word, _, rest = printable(error.details() or "").partition(": ")
         return RefusalError(word[:20] or "peer", f"{self._asking.answerer} turns the question away: {rest[:200]}.")
 
 

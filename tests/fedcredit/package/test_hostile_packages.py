@@ -1,14 +1,19 @@
 """Packages that mean ill, with hashes that hold: what they say of themselves is refused where it is not so."""
 
+import csv
+import io
 import json
 import os
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import ConfigError
 from fedcredit.package.contents import HEAD, MODEL, Scale
+from fedcredit.package.points_csv import points_csv
 from fedcredit.package.storage import checked_package, load_package, write_package
 from fedcredit.scoring.card import card_of
 from fedcredit.scoring.kernel import TableScorer
@@ -120,3 +125,32 @@ def test_a_damaged_stream_is_a_sentence(tmp_path):
     (tmp_path / "p.zip").write_bytes(content)
     with pytest.raises(ConfigError, match="is no model package"):
         load_package(tmp_path / "p.zip")
+
+
+WORDS = ["=1+cmd|' /C calc'!A0", "-1+cmd|' /C calc'!A0", "@SUM(1)", "\t=1", "+1", "-2 to < 3", "-1,000 or less", "-2"]
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_spreadsheet_takes_no_label_for_a_formula(word):
+    document = packages.dictionary().model_dump(mode="json")
+    home = next(one for one in document["features"] if one["name"] == "home")
+    home["grid"]["codes"] = dict.fromkeys(home["grid"]["codes"], word)
+    contract = DataDictionary.model_validate(document)
+    model = packages.scorecard(contract)
+    package = replace(packages.package(), model=model, dictionary=contract)
+    labels = [row["Bin"] for row in csv.DictReader(io.StringIO(points_csv(package))) if row["Variable"] == "home"]
+    harmless = word.startswith(("-2", "-1,"))
+    assert any(word in label for label in labels)
+    assert all(
+        label.startswith("'") != harmless for label in labels if word in label and not label.startswith("missing")
+    )
+
+
+def test_a_package_writes_no_control_characters_on_a_validators_terminal(cli, tmp_path):
+    """Such as those that go up a line and overwrite "NOT PRIVATE"."""
+    files = packages.files()
+    head = {**json.loads(files[HEAD]), "purpose": "cards\x1b[8A\x1b[2K\u202e", "job": "j\r"}
+    write_package({**files, HEAD: json.dumps(head).encode()}, tmp_path / "p")
+    shown = cli("model", "show", tmp_path / "p").out
+    assert "cards" in shown
+    assert not {"\x1b", "\r", "\u202e"} & set(shown)

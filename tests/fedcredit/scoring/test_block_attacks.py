@@ -253,6 +253,24 @@ def test_a_package_that_is_not_permitted_is_not_answered_for(hospital):
 # A malicious hospital.
 
 
+def test_a_hospital_writes_no_control_characters_on_the_banks_terminal(hospital, tmp_path, monkeypatch):
+    def refuse(self, data):
+        raise RefusalError("block", "all is well\x1b[1A\x1b[2K\u202e\nerror: none")
+
+    monkeypatch.setattr(type(hospital.answerer), "answer", refuse)
+    with BlockService(hospital.answerer, Listen()) as service, BlockAudit(tmp_path / "own.sqlite") as book:
+        address = f"127.0.0.1:{service.port}"
+        peer = Peer(public_key=hospital.own.public.hex(), pair_key=tmp_path, purposes=(PURPOSE,), address=address)
+        what = Asking("bank-1", "hospital-1", "hospital", bytes.fromhex(hospital.package.digest), PURPOSE, 6)
+        with (
+            PeerClient(what, peer, hospital.bank, PAIR, book, hospital.clock) as client,
+            pytest.raises(RefusalError) as refused,
+        ):
+            client.ask(b"consented", TOKENS[b"consented"])
+    assert str(refused.value).isprintable()
+    assert "all is well" in str(refused.value)
+
+
 @pytest.mark.parametrize("steps", [7, -7, 2**31 - 1, -(2**31)])
 def test_a_number_beyond_the_packages_limit_is_no_number(hospital, tmp_path, monkeypatch, steps):
     monkeypatch.setattr(

@@ -8,7 +8,7 @@ from fedcredit.wire.canonical import parse_json
 @pytest.mark.timeout(20)
 def test_a_repeated_key_among_very_many_is_named_at_once():
     """Counting each key by itself would take hours."""
-    names = ",".join(f'"k{number}":0' for number in range(300_000))
+    names = ",".join(f'"k{number}":0' for number in range(100_000))
     with pytest.raises(ValueError, match=r"repeats the keys \['k7'\]"):
         parse_json(f'{{{names},"k7":1}}'.encode())
 

@@ -21,6 +21,7 @@ from fedcredit.package.packing import package_files
 from fedcredit.package.points_csv import points_csv
 from fedcredit.package.sql_case import sql_query
 from fedcredit.package.storage import load_package, write_package
+from fedcredit.printable import printable
 
 Part = TypeVar("Part", Scale, JointView)
 _PACKAGE = typer.Argument(metavar="PACKAGE", help="Folder or zip file of a model package.", show_default=False)
@@ -76,10 +77,10 @@ def show(
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
     for name, value in _facts(loaded):
-        Console().print(f"[bold]{name}[/bold] {escape(value)}", soft_wrap=True)
+        Console().print(f"[bold]{name}[/bold] {escape(printable(value))}", soft_wrap=True)
     table = Table("feature", "bin", "WoE", "IV", "points", title="Points", title_justify="left")
     for row in points_table(loaded.model.to_json(), loaded.head.scale.points_scale()):
-        table.add_row(row.feature, escape(row.label), f"{row.woe:+.2f}", f"{row.iv:.3f}", str(row.points))
+        table.add_row(row.feature, escape(printable(row.label)), f"{row.woe:+.2f}", f"{row.iv:.3f}", str(row.points))
     Console().print(table)
 
 

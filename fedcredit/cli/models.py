@@ -16,6 +16,7 @@ from rich.table import Table
 
 from fedcredit.cli import models_monitoring
 from fedcredit.errors import ConfigError, LedgerError
+from fedcredit.printable import printable
 from fedcredit.registry.artifact import read_artifact
 from fedcredit.registry.registry import Model, Move, fold, model_called, models_of, record
 from fedcredit.registry.registry_file import load_registry_file
@@ -104,7 +105,11 @@ def list_models(
     for one in models:
         last = one.history[-1]
         table.add_row(
-            escape(one.name), one.standing.state.value, str(last["at"])[:19], escape(last["by"]), one.sha256[:16]
+            escape(printable(one.name)),
+            one.standing.state.value,
+            str(last["at"])[:19],
+            escape(last["by"]),
+            one.sha256[:16],
         )
     Console().print(table)
 
@@ -118,7 +123,7 @@ def show(
 ) -> None:
     """One model: its bytes, where it came from, and every entry about it."""
     found = model_called(load_registry_file(registry), model)
-    typer.echo(json.dumps(_as_json(found), indent=1) if as_json else "\n".join(_in_words(found)))
+    typer.echo(json.dumps(_as_json(found), indent=1) if as_json else "\n".join(map(printable, _in_words(found))))
 
 
 @app.command()
@@ -157,9 +162,11 @@ def _name(name: str) -> str:
 
 
 def _require_there(model: Model) -> None:
-    found = read_artifact(Path(model.path)).sha256
-    if found != model.sha256:
-        raise LedgerError(f"{model.path} is not what was added as {model.name}: sha256 {found}, not {model.sha256}.")
+    found = read_artifact(Path(model.path))
+    if not found.is_what(model.sha256, model.lineage):
+        raise LedgerError(
+            f"{model.path} is not what was added as {model.name}: sha256 {found.sha256}, not {model.sha256}."
+        )
 
 
 def _as_json(model: Model) -> dict[str, object]:

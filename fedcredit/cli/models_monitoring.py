@@ -87,7 +87,9 @@ def monitor(
     require_unchanged(known)
     new = read_released(run)
     figures = monitored(read_released(Path(known.path)), new, file.thresholds.cut_off_pd)
-    proved = require_signed(run) and require_same_model(Path(known.path), new)
+    # The training run's counts are half of every index: a coordinator could hide drift in them as well.
+    signed = [require_signed(one) for one in (run, Path(known.path))]
+    proved = all(signed) and require_same_model(Path(known.path), new)
     if not proved and not unproved:
         raise ConfigError(
             "a job store is missing beside a run, so a coordinator could have written any figures; put the store "
@@ -158,6 +160,7 @@ def _values(figure: Figure) -> dict[str, Any]:
 
 
 def _evaluation(model: Model) -> dict[str, Any]:
+    require_unchanged(model)
     data = find_run(Path(model.path), None).read("evaluation.json")
     if data is None:
         raise ConfigError(f"{model.path} holds no evaluation.json; add the folder of a finished run.")

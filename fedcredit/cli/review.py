@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fedcredit.errors import ConfigError
-from fedcredit.review.cases import decision_of, waiting, why_waiting
+from fedcredit.errors import ConfigError, LedgerError
+from fedcredit.printable import printable
+from fedcredit.review.cases import decision_of, verified_decisions, waiting, why_waiting
 from fedcredit.review.history import History, Review, append, read_history
 from fedcredit.review.review_file import ReviewFile, load_review_file
 from fedcredit.scoring.decisions import Decision
@@ -74,7 +75,7 @@ def show(file: FileArgument, decision: IdArgument) -> None:
     """One decision: points, reasons, flags, and everything that people said of it."""
     review = load_review_file(file)
     found = decision_of(review.decisions, decision)
-    typer.echo("\n".join(_in_words(found, review, read_history(review.reviews))))
+    typer.echo("\n".join(map(printable, _in_words(found, review, read_history(review.reviews)))))
 
 
 @app.command()
@@ -130,6 +131,26 @@ def export(
     except OSError as error:
         raise ConfigError(f"{out} cannot be written ({error.strerror}); choose another name.") from error
     typer.echo(f"wrote {len(history.reviews)} reviews to {out}; newest hash {history.head.hex()}")
+
+
+@app.command()
+def verify(
+    file: FileArgument,
+    *,
+    head: Annotated[list[str] | None, typer.Option(help="Hash that this command printed earlier.")] = None,
+) -> None:
+    """Check every row of the decision log and of the reviews, and print the newest hash of both."""
+    review = load_review_file(file)
+    decisions, reviews = verified_decisions(review.decisions, head or ()), read_history(review.reviews)
+    missing = [one for one in head or () if one not in decisions.found and one not in reviews.hashes]
+    if missing:
+        raise LedgerError(
+            f"neither file has the row {missing[0]:.80}: one was cut back or written anew, or is another."
+        )
+    typer.echo(f"{decisions.end.number} decisions, all hold; newest {decisions.end.hash or 'none yet'}")
+    newest = reviews.head.hex() if reviews.reviews else "none yet"
+    typer.echo(f"{len(reviews.reviews)} reviews, all hold; newest {newest}")
+    typer.echo("write both down elsewhere: with --head they show that nothing was cut off or rewritten later")
 
 
 def _left(review: ReviewFile, history: History) -> Iterator[Decision]:

@@ -16,13 +16,20 @@ from fedcredit.data.sources import open_source, spec_of
 from fedcredit.dictionary.mapping import load_mapping
 from fedcredit.errors import ConfigError
 from fedcredit.key_files import load_data_key
+from fedcredit.package.contents import ModelPackage
 from fedcredit.package.storage import load_package
+from fedcredit.registry.gate import Gate
 from fedcredit.scoring.batch import Summary, Wanted, score_table
 from fedcredit.scoring.card import card_of
 from fedcredit.scoring.decisions import DecisionLog
+from fedcredit.scoring.permission import Permitted, always_permitted
+
+RegistryOption = Annotated[
+    Path | None, typer.Option(help="REGISTRY.yaml: decide only while it says that the package is approved.")
+]
 
 
-def score(
+def score(  # noqa: PLR0913  (a command's options)
     package: Annotated[Path, typer.Argument(metavar="PACKAGE", help="Folder or zip file.", show_default=False)],
     table: Annotated[
         str,
@@ -35,13 +42,14 @@ def score(
     cut_off: Annotated[int | None, typer.Option(help="Approve from so many points on; default: no verdict.")] = None,
     decisions: Annotated[Path | None, typer.Option(help="Append every decision to this SQLite file.")] = None,
     key: Annotated[Path | None, typer.Option(help="data.key, for the log's hashes of persons.")] = None,
+    registry: RegistryOption = None,
 ) -> None:
     """Score every row of a table; a block that it lacks contributes nothing, odd input is flagged, never clipped."""
     loaded = load_package(package)
     card = card_of(loaded, loaded.view(view))
     columns = load_mapping(mapping) if mapping else None
     with ExitStack() as stack:
-        wanted = Wanted(cut_off, *decision_log(decisions, key, stack))
+        wanted = Wanted(cut_off, *decision_log(decisions, key, stack), permitted=permission(registry, loaded))
         shown = stack.enter_context(progress_bar())
         task = shown.add_task("scoring", total=1.0, rows=0)
         summary = score_table(
@@ -53,6 +61,21 @@ def score(
             lambda done, rows: shown.update(task, completed=done, rows=rows),
         )
     print_summary(summary, out)
+
+
+def permission(registry: Path | None, package: ModelPackage) -> Permitted:
+    """What is asked before every decision; it is asked once here, so that a command ends before it begins.
+
+    Raises
+    ------
+    ConfigError
+        If the registry does not let the package decide now.
+    """
+    if registry is None:
+        return always_permitted
+    gate = Gate(registry, package)
+    gate()
+    return gate
 
 
 def decision_log(path: Path | None, key: Path | None, stack: ExitStack) -> tuple[DecisionLog | None, bytes]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fedcredit.cli.score import decision_log, print_summary, progress_bar
+from fedcredit.cli.score import RegistryOption, decision_log, permission, print_summary, progress_bar
 from fedcredit.data.sources import open_source, spec_of
 from fedcredit.dictionary.mapping import load_mapping
 from fedcredit.errors import ConfigError
@@ -38,9 +38,11 @@ def score_with_peer(  # noqa: PLR0913  (a command's options)
     cut_off: Annotated[int | None, typer.Option(help="Approve from so many points on; default: no verdict.")] = None,
     decisions: Annotated[Path | None, typer.Option(help="Append every decision to this SQLite file.")] = None,
     key: Annotated[Path | None, typer.Option(help="data.key, for the log's hashes of persons.")] = None,
+    registry: RegistryOption = None,
 ) -> None:
     """Score a table as 'score' does, and ask a peer for the number of each person whose consent token is given."""
     loaded = load_package(package)
+    permitted = permission(registry, loaded)
     card = card_of(loaded, loaded.view(view))
     columns = load_mapping(mapping) if mapping else None
     with ExitStack() as stack:
@@ -51,7 +53,8 @@ def score_with_peer(  # noqa: PLR0913  (a command's options)
         else:
             file = load_peers(peers)
             entry = file.peer(peer)
-            asking = Asking(file.institution, peer, block, bytes.fromhex(loaded.digest), purpose)
+            limit = loaded.head.joint.limit
+            asking = Asking(file.institution, peer, block, bytes.fromhex(loaded.digest), purpose, limit)
             book = stack.enter_context(BlockAudit(file.audit))
             known = load_tokens(tokens)
             identity, pair = SigningKey.load(file.identity_key), load_pair_key(entry.pair_key)
@@ -65,7 +68,7 @@ def score_with_peer(  # noqa: PLR0913  (a command's options)
             open_source(spec_of(table)),
             columns,
             out,
-            Wanted(cut_off, *log, joined),
+            Wanted(cut_off, *log, joined, permitted),
             lambda done, rows: shown.update(task, completed=done, rows=rows),
         )
     print_summary(summary, out)

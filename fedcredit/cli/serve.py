@@ -2,12 +2,13 @@
 
 import logging
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fedcredit.cli.score import decision_log
+from fedcredit.cli.score import RegistryOption, decision_log, permission
 from fedcredit.cli.serving import LogFormat, log_to_stderr, say, stop_signals
 from fedcredit.custodian.metrics_port import served
 from fedcredit.custodian.relay_token import load_relay_token
@@ -18,7 +19,14 @@ from fedcredit.key_files import load_pair_key
 from fedcredit.package.contents import ModelPackage
 from fedcredit.package.storage import load_package
 from fedcredit.scoring.block_audit import BlockAudit
-from fedcredit.scoring.block_service import Answerer, BlockService, answering_of, keys_of, read_numbers
+from fedcredit.scoring.block_service import (
+    Answerer,
+    BlockService,
+    answering_of,
+    keys_of,
+    read_numbers,
+    require_few_values,
+)
 from fedcredit.scoring.card import card_of
 from fedcredit.scoring.consents import ConsentFile
 from fedcredit.scoring.joint import BlockScorer
@@ -46,22 +54,25 @@ def serve(  # noqa: PLR0913  (a command's options)
     tls_key: Annotated[Path | None, typer.Option(help="PEM file.")] = None,
     tls_clients: Annotated[Path | None, typer.Option(help="Authority of callers' certificates, PEM file.")] = None,
     metrics_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Prometheus, on loopback.")] = None,
+    registry: RegistryOption = None,
     log_format: Annotated[LogFormat, typer.Option(help="Form of the log on standard error.")] = LogFormat.TEXT,
 ) -> None:
     """Serve scores over gRPC until SIGTERM or Ctrl-C; with --block one consented number for a peer."""
     log_to_stderr(log_format)
     where = parse_listen(listen, _tls(tls_certificate, tls_key, tls_clients))
     loaded, metrics = load_package(package), ScoringMetrics()
+    permitted = permission(registry, loaded)
     with ExitStack() as stack:
         wait = stack.enter_context(stop_signals())
         service: BlockService | ScoringService
         if block is None:
             log = decision_log(decisions, key, stack)
-            decider = Decider(card_of(loaded, loaded.view(view)), cut_off, *log)
+            decider = Decider(card_of(loaded, loaded.view(view)), cut_off, *log, permitted)
             shown = None if token is None else load_relay_token(token)
             service = ScoringService(decider, where, shown, metrics)
         else:
-            service = BlockService(_answerer(loaded, view, block, peers, stack), where, metrics)
+            answerer = replace(_answerer(loaded, view, block, peers, stack), permitted=permitted)
+            service = BlockService(answerer, where, metrics)
         if metrics_port is not None:
             stack.enter_context(served(metrics, metrics_port))
         stack.enter_context(service)
@@ -85,6 +96,7 @@ def _answerer(package: ModelPackage, view: str | None, block: str, peers: Path |
         raise ConfigError("--block answers named peers only; give --peers PEERS.yaml.")
     file = load_peers(peers)
     answering = answering_of(file)
+    require_few_values(package, answering)
     owners = [kind for kind, one in package.dictionary.institution_types.items() if block in one.owns]
     scorer = BlockScorer(package, package.view(view or (owners[0] if len(owners) == 1 else None)), block)
     mapping = load_mapping(answering.mapping) if answering.mapping else None

@@ -4,12 +4,16 @@ Pydantic stops before cross-field checks when any field is wrong; a person who f
 the whole list at once. Both functions therefore skip what they cannot read and report only what they can.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+BIAS_EXAMINATION = "bias-examination"
+"""The one purpose of a group label, and of no feature."""
 _LARGEST_INTEGER = 2.0**53
+_SEPARATORS = re.compile(r"[\s_-]+")
 _NUMERIC_GRIDS = ("signed_log", "linear", "integers", "edges")
 
 
@@ -63,6 +67,11 @@ def contract_problems(document: Mapping[str, Any]) -> list[str]:
     out = [f"the block {b!r} is listed twice; list it once" for b in _twice(blocks)]
     out += [f"two features are called {name!r}; rename one" for name in _twice(names)]
     out += [
+        f"{f.get('name')}: its purpose is the examination of bias, and a feature is scored; declare it under groups"
+        for f in features
+        if _is_bias_examination(f.get("purpose"))
+    ]
+    out += [
         f"{f.get('name')}: the block {f['block']!r} is not among blocks: {', '.join(blocks)}"
         for f in features
         if f.get("block") and f["block"] not in blocks
@@ -105,6 +114,10 @@ def _group_problems(groups: list[Any], features: list[str], kinds: list[str]) ->
         missing = [code for code in _items(group.get("missing_codes")) if code in (group.get("codes") or ())]
         out += [f"{name}: the code {code!r} is both a label and a missing code; keep one" for code in missing]
     return out
+
+
+def _is_bias_examination(purpose: object) -> bool:
+    return isinstance(purpose, str) and _SEPARATORS.sub("-", purpose.strip().casefold()) == BIAS_EXAMINATION
 
 
 def _names(entries: list[Any]) -> list[str]:

@@ -84,7 +84,10 @@ class Mapping(Strict):
     @model_validator(mode="after")
     def _groups_apart(self) -> Self:
         others = {entry.column: f"the feature {name}" for name, entry in self.features.items()}
-        others |= {self.target.column: "the target", self.id_column or "": "the id"}
+        others |= {self.target.column: "the target", self.id_column or "": "the id", self.consent or "": "the consent"}
+        if self.split is not None:
+            # Or the label would say who is trained on.
+            others[self.split.column] = "the split"
         shared = [
             f"{name}: the column {entry.column!r} is {others[entry.column]} as well; a group label is nothing else"
             for name, entry in self.groups.items()

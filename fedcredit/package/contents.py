@@ -28,9 +28,10 @@ class _Frozen(BaseModel):
 class Scale(_Frozen):
     """The scale of the points; see `fedcredit.models.points.PointsScale`."""
 
-    base_score: float = 600.0
-    base_odds: Annotated[float, Field(gt=0)] = 50.0
-    points_to_double_odds: Annotated[float, Field(gt=0)] = 20.0
+    # Bounds that keep every sum of points within 32 bits, as the kernel for tables packs them.
+    base_score: Annotated[float, Field(ge=-1_000_000, le=1_000_000)] = 600.0
+    base_odds: Annotated[float, Field(gt=0, le=1e9)] = 50.0
+    points_to_double_odds: Annotated[float, Field(gt=0, le=10_000)] = 20.0
 
     def points_scale(self) -> PointsScale:
         """The same for the points table."""

@@ -7,11 +7,14 @@ for a safer bin, as in optbinning. The base points of each institution type stan
 import csv
 import io
 import math
+import re
 
 from fedcredit.models.points import BASE, points_table
 from fedcredit.models.scorecard_release import ScorecardBin
 from fedcredit.package.contents import ModelPackage
 
+_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_NEGATIVE_LABEL = re.compile(r"-[0-9][0-9.,]*(e[+-]?[0-9]+)?($|, | to | or )")
 COLUMNS = (
     *("Variable", "Bin id", "Bin", "Count", "Count (%)", "Non-event", "Event", "Event rate", "WoE", "IV", "JS"),
     *("Coefficient", "Points"),
@@ -54,5 +57,6 @@ def _divergence(one: ScorecardBin, totals: tuple[float, float]) -> str:
 
 
 def _safe(label: str) -> str:
-    """Keep a spreadsheet from taking a label for a formula."""
-    return f"'{label}" if label[:1] in "=+-@" and not label[1:2].isdigit() else label
+    """Keep a spreadsheet from taking a label for a formula; "-2 to 3" is none, and "-2+3" and "=1" are."""
+    formula = label[:1] in _FORMULA_SIGNS and not _NEGATIVE_LABEL.match(label)
+    return f"'{label}" if formula else label

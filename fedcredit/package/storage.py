@@ -1,6 +1,9 @@
 """A package on disk: a folder, or one zip file. Nothing in it is run, and nothing is used before every hash holds."""
 
+import errno
+import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -8,15 +11,18 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from fedcredit.dictionary.problems import listed, validation_problems
-from fedcredit.dictionary.schema import DataDictionary, parse_dictionary
+from fedcredit.dictionary.schema import DataDictionary, Feature, parse_dictionary
 from fedcredit.errors import ConfigError, DictionaryError
-from fedcredit.models.scorecard_release import BinnedModel, read_release
+from fedcredit.models.bin_labels import bin_label
+from fedcredit.models.scorecard_release import BinnedModel, ScorecardFeature, read_release
 from fedcredit.models.scorecard_spec import MARGIN_LIMIT, WEIGHT_SCALE
 from fedcredit.package.contents import DICTIONARY, HEAD, MODEL, Head, ModelPackage, package_digest
 from fedcredit.wire.canonical import parse_json
 
 _NAMES = (HEAD, MODEL, DICTIONARY)
 _LONGEST_BYTES = 16 * 2**20
+_LONGEST_ZIP = 3 * _LONGEST_BYTES + 2**16
+_MOST_RECORDS = 2.0**53
 _MIDNIGHT = (1980, 1, 1, 0, 0, 0)
 
 
@@ -29,6 +35,25 @@ def load_package(path: Path) -> ModelPackage:
         If it is no package, or with every hash and every part that does not fit.
     """
     return checked_package(_read(path), str(path))
+
+
+def unpacked(content: bytes, where: str) -> dict[str, bytes]:
+    """Take a package's files out of the bytes of a zip file; nothing else in it is read.
+
+    Raises
+    ------
+    ConfigError
+        If they are none, or hold no package.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return {name: _entry(archive, name) for name in _NAMES}
+    except KeyError as error:
+        raise ConfigError(
+            f"{where} is no model package: {error.args[0]}; make one with 'fedcredit model pack'."
+        ) from None
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
+        raise ConfigError(f"{where} is no model package ({error}); give its folder or its zip file.") from None
 
 
 def checked_package(files: Mapping[str, bytes], where: str) -> ModelPackage:
@@ -88,21 +113,22 @@ def write_package(files: Mapping[str, bytes], out: Path) -> None:
 def _read(path: Path) -> dict[str, bytes]:
     try:
         if path.is_dir():
-            return {name: _limited((path / name).read_bytes(), name) for name in _NAMES}
-        with zipfile.ZipFile(path) as archive:
-            return {name: _entry(archive, name) for name in _NAMES}
-    except KeyError as error:
-        raise ConfigError(
-            f"{path} is no model package: {error.args[0]}; make one with 'fedcredit model pack'."
-        ) from None
+            return {name: _content(path / name, _LONGEST_BYTES) for name in _NAMES}
+        return unpacked(_content(path, _LONGEST_ZIP), str(path))
     except OSError as error:
         name = Path(str(error.filename)).name
         raise ConfigError(
             f"{path} is no model package: {name} cannot be read ({error.strerror}); "
             "make one with 'fedcredit model pack'."
         ) from None
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise ConfigError(f"{path} is no model package ({error}); give its folder or its zip file.") from None
+
+
+def _content(path: Path, longest: int) -> bytes:
+    """A plain file's bytes: a pipe would be waited for, a device never ends."""
+    if not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, "it is no plain file", str(path))
+    with path.open("rb") as file:
+        return _limited(file.read(longest + 1), path.name, longest)
 
 
 def _entry(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -111,9 +137,9 @@ def _entry(archive: zipfile.ZipFile, name: str) -> bytes:
         return _limited(file.read(_LONGEST_BYTES + 1), name)
 
 
-def _limited(content: bytes, name: str) -> bytes:
-    if len(content) > _LONGEST_BYTES:
-        raise ConfigError(f"{name} is longer than {_LONGEST_BYTES} bytes, as no released file is; it is foreign.")
+def _limited(content: bytes, name: str, longest: int = _LONGEST_BYTES) -> bytes:
+    if len(content) > longest:
+        raise ConfigError(f"{name} is longer than {longest} bytes, as no released file is; it is foreign.")
     return content
 
 
@@ -166,10 +192,26 @@ def _misfits(head: Head, model: BinnedModel, dictionary: DataDictionary) -> list
         if model.views.get(kind) != names or kind not in model.intercepts:
             out.append(f"the model does not read a {kind}'s features")
     for released, feature in zip(model.features, dictionary.features, strict=True):
-        cells = sorted(cell for one in released.bins for cell in one.cells)
-        if cells != list(range(feature.n_cells)):
-            out.append(f"{feature.name}: the bins are not made of its {feature.n_cells} cells, each once")
+        out += [f"{feature.name}: {problem}" for problem in _bin_problems(released, feature)]
     weights = [one.weight for released in model.features for one in released.bins]
     if max(map(abs, [*weights, *model.intercepts.values()])) > MARGIN_LIMIT:
         out.append(f"a weight is beyond ±{MARGIN_LIMIT} (8 logits)")
+    return out
+
+
+def _bin_problems(released: ScorecardFeature, feature: Feature) -> list[str]:
+    """What is wrong with a feature's bins; a person approves its points by the bins' names, so these must be true."""
+    cells = sorted(cell for one in released.bins for cell in one.cells)
+    if cells != list(range(feature.n_cells)):
+        return [f"the bins are not made of its {feature.n_cells} cells, each once"]
+    out = []
+    for one in released.bins:
+        values = [cell for cell in one.cells if cell != feature.missing_cell]
+        neighbours = feature.range is None or values == list(range(values[0], values[-1] + 1)) if values else True
+        if not neighbours or list(one.cells) != sorted(one.cells):
+            out.append(f"the bin {one.label!r:.60} joins cells that are no neighbours")
+        elif one.label != bin_label(feature, one.cells):
+            out.append(f"the bin {one.label!r:.60} is called otherwise than its cells are")
+        if max(abs(one.good), abs(one.bad)) > _MOST_RECORDS:
+            out.append(f"the bin {one.label!r:.60} has a count beyond ±2^53")
     return out

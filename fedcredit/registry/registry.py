@@ -49,6 +49,7 @@ def fold(file: RegistryFile, entries: Sequence[Entry]) -> dict[str, Model]:
     for entry in entries:
         values = entry.values
         try:
+            _require_own(file, values)
             roles = _roles_once(file, values)
             models[values["model"]] = _after(models.get(values["model"]), values, roles)
         except KeyError as error:
@@ -56,6 +57,12 @@ def fold(file: RegistryFile, entries: Sequence[Entry]) -> dict[str, Model]:
         except (ConfigError, ValueError) as error:
             raise LedgerError(f"registry entry {entry.number} does not hold: {error}") from error
     return models
+
+
+def _require_own(file: RegistryFile, values: dict[str, Any]) -> None:
+    """Or what people signed in a registry for trying things out could be put in this one's place."""
+    if values["registry"] != file.name:
+        raise ConfigError(f"it was signed for the registry {values['registry']!r:.80}, not for {file.name!r}.")
 
 
 def _roles_once(file: RegistryFile, values: dict[str, Any]) -> frozenset[str]:
@@ -155,12 +162,15 @@ def record(file: RegistryFile, key: SigningKey, move: Move, now: datetime, path:
 def _signer(file: RegistryFile, key: SigningKey) -> str:
     for name, person in file.people.items():
         if person.key == key.public.hex():
+            if person.former_roles and not person.roles:
+                raise ConfigError(f"{name} has former roles only and signs nothing any more.")
             return name
     raise ConfigError(f"the key {key.public.hex()} is nobody's in the registry file; add its person.")
 
 
 def _values(file: RegistryFile, model: Model | None, move: Move, path: Path | None) -> dict[str, Any]:
-    values: dict[str, Any] = {"model": move.model, "to": move.to.value, "reason": move.reason}
+    values: dict[str, Any] = {"registry": file.name}
+    values |= {"model": move.model, "to": move.to.value, "reason": move.reason}
     if move.figures is not None:
         values["figures"] = move.figures
     if move.to is State.DRAFT:
@@ -184,7 +194,7 @@ def require_unchanged(model: Model, path: Path | None = None) -> None:
         If they are not there, or are others.
     """
     place = path or Path(model.path)
-    if read_artifact(place).sha256 != model.sha256:
+    if not read_artifact(place).is_what(model.sha256, model.lineage):
         raise ConfigError(
-            f"{place} is not what was added as {model.name}: its bytes have changed; add it under a name."
+            f"{place} is not what was added as {model.name}: its bytes have changed; add it under another name."
         )

@@ -78,6 +78,8 @@ class RegistryFile(BaseModel):
 
     Attributes
     ----------
+    name
+        What the institution calls this registry; it stands in every entry, so that none counts in another registry.
     registry
         The registry's SQLite file.
     people
@@ -86,6 +88,7 @@ class RegistryFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
     registry: Path
     people: dict[PersonName, Person] = Field(min_length=1)
     thresholds: Thresholds = Thresholds()

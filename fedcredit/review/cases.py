@@ -2,14 +2,16 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from fedcredit.errors import ConfigError
+from fedcredit.errors import ConfigError, LedgerError
 from fedcredit.review.review_file import ReviewRule
-from fedcredit.scoring.decisions import TABLE, Decision
+from fedcredit.scoring.decisions import CHAIN, TABLE, Decision
+from fedcredit.scoring.row_chain import End
 
 _COLUMNS = "decision_id, at, package_hash, subject_hash, pd, points, reasons, flags, verdict, cut_off"
 
@@ -46,19 +48,63 @@ def waiting(path: Path, rule: ReviewRule) -> Iterator[Decision]:
 
 
 def decision_of(path: Path, decision_id: str) -> Decision:
-    """One decision.
+    """One decision; its row is checked against the one before it.
 
     Raises
     ------
     ConfigError
         If the log has none of that id, or cannot be read.
+    LedgerError
+        If the row was changed.
     """
     with _open(path) as connection:
-        query = f"SELECT {_COLUMNS} FROM {TABLE} WHERE decision_id = ?"  # noqa: S608  (constants)
+        query = f"SELECT seq, {_COLUMNS} FROM {TABLE} WHERE decision_id = ?"  # noqa: S608  (constants)
         row = connection.execute(query, (decision_id,)).fetchone()
+        if row is not None:
+            try:
+                CHAIN.require_row(connection, row[0])
+            except ConfigError as error:
+                raise LedgerError(f"decision log {path}: {error}; nobody decides on it.") from error
     if row is None:
         raise ConfigError(f"decision log {path} has no decision {decision_id!r}; 'fedcredit review list' shows some.")
-    return _decision(row)
+    return _decision(row[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedLog:
+    """A decision log of which every row holds.
+
+    Attributes
+    ----------
+    found
+        Those of the asked hashes that are a row's.
+    """
+
+    end: End
+    found: frozenset[str]
+
+
+def verified_decisions(path: Path, heads: Iterable[str]) -> VerifiedLog:
+    """Check every row of a decision log.
+
+    Parameters
+    ----------
+    heads
+        Hashes that somebody wrote down.
+
+    Raises
+    ------
+    LedgerError
+        At the first row that does not hold.
+    ConfigError
+        If the log cannot be read.
+    """
+    with _open(path) as connection:
+        try:
+            end = CHAIN.verified(connection)
+        except ConfigError as error:
+            raise LedgerError(f"decision log {path}: {error}.") from error
+        return VerifiedLog(end, frozenset(head for head in heads if CHAIN.holds(connection, head)))
 
 
 @contextmanager

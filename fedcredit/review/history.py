@@ -66,10 +66,11 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All reviews, oldest first, and the newest hash."""
+    """All reviews, oldest first, the newest hash, and every row's as hex."""
 
     reviews: tuple[Review, ...]
     head: bytes
+    hashes: frozenset[str] = frozenset()
 
     def in_force(self) -> dict[str, Review]:
         """Per decided decision the latest verdict of a person."""
@@ -124,7 +125,7 @@ def append(path: Path, write: Callable[[History], Review]) -> Review:
 
 
 def _history(connection: sqlite3.Connection, path: Path) -> History:
-    reviews, head = [], GENESIS
+    reviews, head, hashes = [], GENESIS, []
     rows = connection.execute("SELECT number, body, hash FROM review ORDER BY number")
     for place, (number, body, stated) in enumerate(rows, 1):
         try:
@@ -137,7 +138,8 @@ def _history(connection: sqlite3.Connection, path: Path) -> History:
             raise LedgerError(f"review history {path}, row {place} does not hold: it was changed, or one is missing.")
         reviews.append(review)
         head = bytes(stated)
-    return History(tuple(reviews), head)
+        hashes.append(head.hex())
+    return History(tuple(reviews), head, frozenset(hashes))
 
 
 def _hash(body: bytes) -> bytes:

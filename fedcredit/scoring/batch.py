@@ -26,6 +26,7 @@ from fedcredit.errors import ConfigError
 from fedcredit.scoring.card import MOST_REASONS, ScoringCard
 from fedcredit.scoring.decisions import Decision, DecisionLog, subject_hash
 from fedcredit.scoring.kernel import TableScorer
+from fedcredit.scoring.permission import Permitted, always_permitted
 from fedcredit.scoring.reading import Reading, read_columns, reading_of
 from fedcredit.scoring.result_table import ResultTable
 
@@ -66,12 +67,15 @@ class Wanted:
         The institution's secret for the log's hashes of persons; needed with a log.
     joined
         A peer's numbers, or None.
+    permitted
+        Raises a ConfigError while the package may not be used; asked before every part of the table.
     """
 
     cut_off: int | None = None
     log: DecisionLog | None = None
     key: bytes = b""
     joined: Joined | None = None
+    permitted: Permitted = always_permitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,7 @@ def score_table(
     Raises
     ------
     ConfigError
-        If `out` exists or cannot be written.
+        If `out` exists or cannot be written, or the package is not permitted.
     DictionaryError, DataError
         As `fedcredit.scoring.reading.reading_of` and the source do.
     """
@@ -122,6 +126,7 @@ def score_table(
     rows = flagged = 0
     with _new_file(out) as write:
         for chunk in source.chunks(reading.columns, CHUNK_ROWS):
+            chosen.permitted()
             columns, flags = read_columns(reading, chunk.table)
             if chosen.joined is not None:
                 numbers = chosen.joined.ask(_ids(reading, chunk.table))

@@ -7,46 +7,53 @@ persons by the pair's keyed hash and holds no number.
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from fedcredit.errors import ConfigError, RefusalError
 from fedcredit.scoring.block_messages import Outcome, Question
-from fedcredit.wire.canonical import canonical_json, digest
+from fedcredit.scoring.row_chain import End, RowChain, transaction
 
 DAY_S = 86_400
 SENT, RECEIVED, ANSWERED = "sent", "received", "answered"
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS ask (
-  seq     INTEGER PRIMARY KEY,
-  at      INTEGER NOT NULL,
-  side    TEXT NOT NULL,
-  peer    TEXT NOT NULL,
-  block   TEXT NOT NULL,
-  purpose TEXT NOT NULL,
-  package TEXT NOT NULL,
-  person  TEXT NOT NULL,
-  nonce   TEXT NOT NULL,
-  note    TEXT NOT NULL,
-  hash    TEXT NOT NULL,
-  UNIQUE (side, peer, nonce)
-);
-CREATE INDEX IF NOT EXISTS ask_of_peer ON ask (side, peer, at);
-CREATE INDEX IF NOT EXISTS ask_of_person ON ask (side, peer, person, at);
-CREATE TRIGGER IF NOT EXISTS ask_stays BEFORE UPDATE ON ask BEGIN SELECT RAISE(ABORT, 'a row is never changed'); END;
-CREATE TRIGGER IF NOT EXISTS ask_remains BEFORE DELETE ON ask BEGIN SELECT RAISE(ABORT, 'a row is never deleted'); END;
-"""
+_CHAIN = RowChain(
+    table="ask",
+    tag="block-audit",
+    columns=(
+        ("at", "INTEGER NOT NULL"),
+        *(
+            (name, "TEXT NOT NULL")
+            for name in ("side", "peer", "block", "purpose", "package", "person", "nonce", "note")
+        ),
+    ),
+    once=("side", "peer", "nonce"),
+    more="""
+        CREATE INDEX IF NOT EXISTS ask_of_peer ON ask (side, peer, at);
+        CREATE INDEX IF NOT EXISTS ask_of_person ON ask (side, peer, person, at);
+    """,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Earlier questions of a peer: all of the last day, and those on one person within the window."""
+    """Earlier questions of a peer, and when the book was written last.
+
+    Attributes
+    ----------
+    of_peer
+        Within the last day.
+    of_person
+        On one person within the window.
+    newest
+        Time of this side's newest row, of any peer; 0 where there is none.
+    """
 
     of_peer: int
     of_person: int
+    newest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +95,8 @@ class BlockAudit:
         try:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
-            self._connection.executescript(_SCHEMA)
-            self._verify()
+            _CHAIN.begin(self._connection)
+            self._end = _CHAIN.verified(self._connection)
         except (ConfigError, sqlite3.Error) as error:
             self._connection.close()
             raise ConfigError(f"audit book {path} is damaged ({error}); keep it, and begin a new one.") from error
@@ -107,6 +114,16 @@ class BlockAudit:
         with self._lock:
             self._connection.close()
 
+    @property
+    def end(self) -> End:
+        """Where the chain ended when this process looked last."""
+        return self._end
+
+    def holds(self, head: str) -> bool:
+        """Whether a hash that somebody wrote down is one of a row here."""
+        with self._lock:
+            return _CHAIN.holds(self._connection, head)
+
     def record(
         self, side: str, peer: str, question: Question, at: int, note: Callable[[Counts], Noted], window_days: int = 1
     ) -> Noted:
@@ -122,33 +139,27 @@ class BlockAudit:
         RefusalError
             If the peer's nonce stands in the book already.
         ConfigError
-            If the book cannot be written; nothing may leave then.
+            If the book cannot be written, or was cut back while it was open; nothing may leave then.
         """
         with self._lock:
             try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                said = note(self._counts(side, peer, question, at, window_days))
-                self._append(side, peer, question, at, said.text)
-                self._connection.execute("COMMIT")
+                with transaction(self._connection):
+                    said = note(self._counts(side, peer, question, at, window_days))
+                    end = self._appended(_row(side, peer, question, at, said.text))
+                self._end = end
             except sqlite3.IntegrityError as error:
                 raise RefusalError("replay", "the question was asked before; ask with a fresh nonce") from error
             except sqlite3.Error as error:
                 raise ConfigError(f"audit book {self._path} cannot be written ({error}); check its disk.") from error
-            finally:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
         return said
 
-    def _append(self, side: str, peer: str, question: Question, at: int, said: str) -> None:
-        row = (at, side, peer, question.block, question.purpose, question.package.hex(), question.person.hex())
-        values = (*row, question.nonce.hex(), said)
-        # From the file: another process may have written since.
-        last = self._connection.execute("SELECT hash FROM ask ORDER BY seq DESC LIMIT 1").fetchone()
-        self._connection.execute(
-            "INSERT INTO ask (at, side, peer, block, purpose, package, person, nonce, note, hash) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*values, _chained("" if last is None else last[0], values)),
-        )
+    def _appended(self, row: tuple[int | str, ...]) -> End:
+        try:
+            return _CHAIN.append(self._connection, self._end, [row])
+        except ConfigError as error:
+            raise ConfigError(
+                f"audit book {self._path} is not used ({error}); keep it, and find out who did it."
+            ) from error
 
     def _counts(self, side: str, peer: str, question: Question, at: int, window_days: int) -> Counts:
         of_peer = "SELECT COUNT(*) FROM ask WHERE side = ? AND peer = ? AND at > ?"
@@ -156,18 +167,11 @@ class BlockAudit:
         person, days = question.person.hex(), window_days * DAY_S
         ((peers,),) = self._connection.execute(of_peer, (side, peer, at - DAY_S)).fetchall()
         ((persons,),) = self._connection.execute(of_person, (side, peer, person, at - days)).fetchall()
-        return Counts(peers, persons)
-
-    def _verify(self) -> None:
-        """Check every row of the chain; that its end is there is for a copy elsewhere to show."""
-        head = ""
-        for *values, stated in self._connection.execute(
-            "SELECT at, side, peer, block, purpose, package, person, nonce, note, hash FROM ask ORDER BY seq"
-        ):
-            head = _chained(head, values)
-            if head != stated:
-                raise ConfigError("a row was changed or taken out")
+        latest = "SELECT at FROM ask WHERE side = ? ORDER BY seq DESC LIMIT 1"
+        newest = self._connection.execute(latest, (side,)).fetchone()
+        return Counts(peers, persons, 0 if newest is None else newest[0])
 
 
-def _chained(head: str, values: Iterable[Any]) -> str:
-    return digest("block-audit", head.encode(), canonical_json(list(values))).hex()
+def _row(side: str, peer: str, question: Question, at: int, said: str) -> tuple[int | str, ...]:
+    named = (question.block, question.purpose, question.package.hex(), question.person.hex(), question.nonce.hex())
+    return at, side, peer, *named, said

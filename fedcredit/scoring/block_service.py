@@ -6,12 +6,16 @@ is turned away with one word. Then the audit book takes a row, in which repeats 
 consents are looked at. A person who is unknown, one who has not consented and one whose consent has ended get the same
 answer of the same size after the same steps. Why it was refused stands in this institution's own book.
 
+The clock decides which consents have ended and which questions count, so a clock that stands behind the book's newest
+row answers nobody.
+
 Against a bank that means ill: it cannot make up a consent (the token's hash is this side's), cannot ask twice with one
 signature, and cannot spend more questions than its limits, which count refused ones, too. What it learns from an answer
 is in docs/scoring.md.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +28,7 @@ from fedcredit.data.columns import ids
 from fedcredit.data.sources import Source
 from fedcredit.dictionary.mapping import Mapping as ColumnsMapping
 from fedcredit.errors import ConfigError, DataError, RefusalError, WireError
+from fedcredit.package.contents import ModelPackage
 from fedcredit.scoring.batch import CHUNK_ROWS
 from fedcredit.scoring.block_audit import ANSWERED, BlockAudit, Counts, Noted
 from fedcredit.scoring.block_messages import (
@@ -38,15 +43,17 @@ from fedcredit.scoring.block_messages import (
     verify_question,
 )
 from fedcredit.scoring.consents import ConsentFile
-from fedcredit.scoring.joint import BlockScorer
+from fedcredit.scoring.joint import BlockScorer, joint_view
 from fedcredit.scoring.listening import Listen, Server
 from fedcredit.scoring.metrics import ScoringMetrics
 from fedcredit.scoring.peers_file import Answering, Peer, PeersFile, PerPerson
+from fedcredit.scoring.permission import Permitted, always_permitted
 from fedcredit.scoring.reading import read_columns, reading_of
 from fedcredit.wire.envelope import SigningKey
 
 _LOG = logging.getLogger(__name__)
 FRESH_S = 120
+_MOST_BACK_S = 120
 _FLOOD = 2
 _STATUS = {
     "request": grpc.StatusCode.INVALID_ARGUMENT,
@@ -76,6 +83,8 @@ class Answerer:
         By peer; persons are named under them.
     numbers
         From `read_numbers`.
+    permitted
+        Raises a ConfigError while the package may not be used; asked before every answer.
     """
 
     file: PeersFile
@@ -87,6 +96,7 @@ class Answerer:
     per_person: PerPerson
     book: BlockAudit
     clock: Callable[[], float] = time.time
+    permitted: Permitted = always_permitted
 
     def answer(self, data: bytes) -> tuple[bytes, Outcome]:
         """Answer a question.
@@ -96,8 +106,10 @@ class Answerer:
         RefusalError
             With a word that depends on the caller alone.
         ConfigError
-            If consents or book cannot be used; nothing is answered then.
+            If consents or book cannot be used, the clock went back, or the package is not permitted; nothing is
+            answered then.
         """
+        self.permitted()
         question, now = self._admitted(data), int(self.clock())
         noted = self.book.record(
             ANSWERED,
@@ -129,7 +141,13 @@ class Answerer:
         return question
 
     def _decided(self, question: Question, counts: Counts, now: int) -> Noted:
-        """What is answered, and the reason for the own book; no branch before all was looked up."""
+        """What is answered, and the reason for the own book; no branch on a person before all was looked up."""
+        if now < counts.newest - _MOST_BACK_S:
+            # Consents that have ended would be there again.
+            raise ConfigError(
+                f"the clock is {counts.newest - now} s behind the audit book's newest row; set it, or, if that row is "
+                "from a clock that ran ahead, begin a new book."
+            )
         today = datetime.fromtimestamp(now, UTC).date()
         steps = self.numbers[question.asker].get(question.person)
         shown = token_hash(question.token)
@@ -222,6 +240,24 @@ def read_numbers(
     return {
         peer: {person_hash(key, person): number for person, number in once.items()} for peer, key in pair_keys.items()
     }, len(repeated)
+
+
+def require_few_values(package: ModelPackage, answering: Answering) -> None:
+    """Refuse a package whose numbers say more of a person than this institution lets out.
+
+    Raises
+    ------
+    ConfigError
+        If its limit is above the institution's own.
+    """
+    limit = joint_view(package).limit
+    if limit > answering.largest_number:
+        own = answering.largest_number
+        raise ConfigError(
+            f"the package asks for whole numbers up to ±{limit}, and this institution answers up to ±{own} "
+            f"({math.log2(2 * own + 1):.1f} bits of a person); have it packed with a smaller limit, or set "
+            "answering.largest_number in PEERS.yaml."
+        )
 
 
 def answering_of(file: PeersFile) -> Answering:

@@ -6,9 +6,11 @@ holds no id and no token: who reads it learns neither, and can ask nothing.
 """
 
 import csv
+import fcntl
 import hmac
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -85,6 +87,35 @@ def read_consents(path: Path) -> list[Consent]:
     return [_consent(path, number, row) for number, row in enumerate(rows, start=2)]
 
 
+def change_consents(path: Path, change: Callable[[list[Consent]], list[Consent]]) -> list[Consent]:
+    """Put what `change` makes of the consents in their place; nobody else changes them meanwhile.
+
+    Without that, a consent that is written down while another one is withdrawn would bring the withdrawn one back.
+
+    Returns
+    -------
+    list
+        The consents before; empty where there was no file.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read or written.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigError(f"consent file {path} cannot be locked ({error.strerror}); check its folder.") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        known = read_consents(path) if path.exists() else []
+        write_consents(path, change(known))
+        return known
+    finally:
+        os.close(descriptor)
+
+
 def write_consents(path: Path, consents: list[Consent]) -> None:
     """Put a new file in the old one's place, in one step.
 
@@ -122,9 +153,10 @@ def _by_person(consents: list[Consent]) -> dict[tuple[str, str, str], Consent]:
     return {(one.person, one.peer, one.purpose): one for one in consents}
 
 
-def _stamp(path: Path) -> tuple[int, int, int]:
+def _stamp(path: Path) -> tuple[int, ...]:
     try:
         found = path.stat()
     except OSError as error:
         raise ConfigError(f"consent file {path} cannot be read ({error.strerror}); nobody is answered.") from None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    # The time of the last change of the inode, too: tools that keep a file's own times cannot set that one back.
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino

@@ -1,4 +1,4 @@
-"""The decision log: one row per decision in SQLite, never changed and never deleted.
+"""The decision log: one row per decision in SQLite, hash-chained, never changed and never deleted.
 
 A row names the person by a keyed hash only. It is what a model said of one request, before any person looked at it;
 reviews and overrides refer to a row by its id and stand elsewhere. The log is the institution's own record and is sent
@@ -16,39 +16,28 @@ from types import TracebackType
 from typing import Any, Self
 
 from fedcredit.errors import ConfigError
+from fedcredit.scoring.row_chain import RowChain, transaction
 
 TABLE = "decision"
 _SUBJECT = b"fedcredit-subj"
 _SUBJECT_BYTES = 16
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS decision (
-  decision_id  TEXT PRIMARY KEY,
-  at           TEXT NOT NULL,
-  package_hash TEXT NOT NULL,
-  subject_hash TEXT NOT NULL,
-  pd           REAL NOT NULL,
-  points       INTEGER NOT NULL,
-  reasons      TEXT NOT NULL,
-  flags        TEXT NOT NULL,
-  verdict      TEXT,
-  cut_off      INTEGER
-) WITHOUT ROWID;
-CREATE TRIGGER IF NOT EXISTS decision_stays BEFORE UPDATE ON decision
-BEGIN SELECT RAISE(ABORT, 'a decision is never changed'); END;
-CREATE TRIGGER IF NOT EXISTS decision_remains BEFORE DELETE ON decision
-BEGIN SELECT RAISE(ABORT, 'a decision is never deleted'); END;
-"""
-_COLUMNS = (
-    "decision_id",
-    "at",
-    "package_hash",
-    "subject_hash",
-    "pd",
-    "points",
-    "reasons",
-    "flags",
-    "verdict",
-    "cut_off",
+_WAIT_S = 30.0
+CHAIN = RowChain(
+    table=TABLE,
+    tag="decision-log",
+    columns=(
+        ("decision_id", "TEXT NOT NULL"),
+        ("at", "TEXT NOT NULL"),
+        ("package_hash", "TEXT NOT NULL"),
+        ("subject_hash", "TEXT NOT NULL"),
+        ("pd", "REAL NOT NULL"),
+        ("points", "INTEGER NOT NULL"),
+        ("reasons", "TEXT NOT NULL"),
+        ("flags", "TEXT NOT NULL"),
+        ("verdict", "TEXT"),
+        ("cut_off", "INTEGER"),
+    ),
+    once=("decision_id",),
 )
 
 
@@ -92,9 +81,9 @@ class Decision:
     cut_off: int | None = None
 
     def row(self) -> tuple[Any, ...]:
-        """The values in the order of the table's columns."""
+        """The values in the order of the table's columns, as SQLite gives them back."""
         reasons, flags = (json.dumps(list(part), ensure_ascii=False) for part in (self.reasons, self.flags))
-        head = (self.decision_id, self.at, self.package_hash, self.subject_hash, self.pd, self.points)
+        head = (self.decision_id, self.at, self.package_hash, self.subject_hash, float(self.pd), int(self.points))
         return (*head, reasons, flags, self.verdict, self.cut_off)
 
 
@@ -116,7 +105,7 @@ class DecisionLog:
         self._path, self._lock = path, threading.Lock()
         try:
             path.touch(mode=0o600)
-            self._connection = sqlite3.connect(path, check_same_thread=False)
+            self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=_WAIT_S)
         except (OSError, sqlite3.Error) as error:
             raise ConfigError(f"decision log {path} cannot be opened ({error}); choose another file.") from error
         try:
@@ -141,10 +130,9 @@ class DecisionLog:
     def _begin(self) -> None:
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.executescript(_SCHEMA)
-        found = tuple(row[1] for row in self._connection.execute(f"PRAGMA table_info({TABLE})"))
-        if found != _COLUMNS:
-            raise ConfigError("it has other columns than this version's")
+        CHAIN.begin(self._connection)
+        # Only its end: 'fedcredit review verify' reads every row, which takes seconds where there are a million.
+        self._end = CHAIN.end(self._connection)
 
     def append(self, decisions: Iterable[Decision]) -> None:
         """Write decisions in one transaction: all of them or none.
@@ -152,15 +140,18 @@ class DecisionLog:
         Raises
         ------
         ConfigError
-            If the file cannot be written, or an id stands in it already.
+            If the file cannot be written, was cut back meanwhile, or an id stands in it already.
         """
-        places = ", ".join("?" * len(_COLUMNS))
         rows = [decision.row() for decision in decisions]
-        try:
-            with self._lock, self._connection:
-                self._connection.executemany(f"INSERT INTO {TABLE} VALUES ({places})", rows)  # noqa: S608 - constants
-        except sqlite3.Error as error:
-            raise ConfigError(f"decision log {self._path} cannot be written ({error}); check its disk.") from error
+        with self._lock:
+            try:
+                with transaction(self._connection):
+                    end = CHAIN.append(self._connection, self._end, rows)
+                self._end = end
+            except sqlite3.Error as error:
+                raise ConfigError(f"decision log {self._path} cannot be written ({error}); check its disk.") from error
+            except ConfigError as error:
+                raise ConfigError(f"decision log {self._path} is not used ({error}); find out who did it.") from error
 
 
 def subject_hash(key: bytes, subject: bytes) -> str:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedcredit.custodian.address import CHANNEL_OPTIONS
-from fedcredit.errors import AbsenceError, ConfigError, RefusalError
+from fedcredit.errors import AbsenceError, ConfigError, RefusalError, WireError
+from fedcredit.printable import printable
 from fedcredit.scoring.block_audit import RECEIVED, SENT, BlockAudit, Noted
 from fedcredit.scoring.block_messages import (
     METHOD,
@@ -44,6 +45,8 @@ class Asking:
         The two institutions.
     package
         Hash of the model package, 32 bytes.
+    limit
+        Largest whole number that it knows, either way.
     """
 
     asker: str
@@ -51,6 +54,7 @@ class Asking:
     block: str
     package: bytes
     purpose: str
+    limit: int
 
 
 class PeerClient:
@@ -128,7 +132,7 @@ class PeerClient:
         RefusalError
             If it turns the question away, or the answer is not its own.
         WireError
-            If the answer is foreign.
+            If the answer is foreign, or its number beyond the package's limit.
         """
         question = Question(
             self._asking.asker,
@@ -149,6 +153,11 @@ class PeerClient:
             if error.code != "limit":
                 raise
             outcome, steps = Outcome.LIMIT, 0
+        if abs(steps) > self._asking.limit:
+            raise WireError(
+                f"{self._asking.answerer} answers {steps} steps, beyond the package's ±{self._asking.limit}; "
+                "it scores with something else. Score without it."
+            )
         self._record(RECEIVED, question, outcome.name.lower())
         self.counts[outcome] += 1
         return steps if outcome is Outcome.ANSWERED else None
@@ -168,7 +177,7 @@ class PeerClient:
             return AbsenceError(
                 f"{self._asking.answerer} does not answer at {self._peer.address}; try again when it is there."
             )
-        word, _, rest = (error.details() or "").partition(": ")
+        word, _, rest = printable(error.details() or "").partition(": ")
         return RefusalError(word[:20] or "peer", f"{self._asking.answerer} turns the question away: {rest[:200]}.")
 
 

@@ -1,9 +1,9 @@
 """PEERS.yaml: with whom an institution exchanges consented numbers, under which keys and limits."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from fedcredit.data.source_spec import SourceSpec
 from fedcredit.dictionary.problems import listed, validation_problems
@@ -50,11 +50,18 @@ class PerPerson(Strict):
 
 
 class Answering(Strict):
-    """What the answering side needs: its table, and who has consented."""
+    """What the answering side needs: its table, and who has consented.
+
+    Attributes
+    ----------
+    largest_number
+        Largest whole number, either way, that is answered; a package with a wider limit is not served.
+    """
 
     consents: Path
     data: SourceSpec
     mapping: Path | None = None
+    largest_number: Annotated[int, Field(ge=1, le=64)] = 12
     per_person: PerPerson = PerPerson()
 
 
@@ -74,6 +81,18 @@ class PeersFile(Strict):
     audit: Path
     peers: Annotated[dict[InstitutionName, Peer], Field(min_length=1)]
     answering: Answering | None = None
+
+    @model_validator(mode="after")
+    def _one_key_each(self) -> Self:
+        names: dict[str, str] = {}
+        for name, peer in self.peers.items():
+            if peer.public_key in names:
+                raise ValueError(
+                    f"{names[peer.public_key]} and {name} have the same public key: one institution would have the "
+                    "limits of two; name each once"
+                )
+            names[peer.public_key] = name
+        return self
 
     def peer(self, name: str) -> Peer:
         """The peer of that name.

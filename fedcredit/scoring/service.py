@@ -21,6 +21,7 @@ from fedcredit.scoring.card import ScoringCard
 from fedcredit.scoring.decisions import Decision, DecisionLog, subject_hash, verdict_of
 from fedcredit.scoring.listening import Listen, Server
 from fedcredit.scoring.metrics import ScoringMetrics
+from fedcredit.scoring.permission import Permitted, always_permitted
 from fedcredit.scoring.single import LostPoints, Score, SingleScorer, Value
 
 SERVICE = "fedcredit.scoring.v1.Scoring"
@@ -52,12 +53,19 @@ class Decider:
         Smallest number of points that is approved; None for no verdict.
     log, key
         Where decisions are written, and the secret for its hashes of persons.
+    permitted
+        Raises a ConfigError while the package may not decide; asked before every call.
     """
 
     def __init__(
-        self, card: ScoringCard, cut_off: int | None = None, log: DecisionLog | None = None, key: bytes = b""
+        self,
+        card: ScoringCard,
+        cut_off: int | None = None,
+        log: DecisionLog | None = None,
+        key: bytes = b"",
+        permitted: Permitted = always_permitted,
     ) -> None:
-        self.card = card
+        self.card, self._permitted = card, permitted
         self._scorer, self._cut_off, self._log, self._key = SingleScorer(card), cut_off, log, key
         self._run, self._numbers = secrets.token_hex(8), itertools.count(1)
 
@@ -69,8 +77,9 @@ class Decider:
         DataError
             If a value's name is no feature.
         ConfigError
-            If the log cannot be written; nothing is decided then.
+            If the log cannot be written, or the package is not permitted; nothing is decided then.
         """
+        self._permitted()
         scores = [(customer, self._scorer.score(values)) for customer, values in customers]
         decided = [
             Decided(
@@ -151,7 +160,7 @@ class ScoringService(Server):
             _LOG.warning("nobody is decided on: %s", error)
             # Its text names a path of this machine.
             self._metrics.rejected("own")
-            context.abort(grpc.StatusCode.UNAVAILABLE, "the decision log cannot be written; nothing was decided")
+            context.abort(grpc.StatusCode.UNAVAILABLE, "nothing is decided now; ask the service's operator")
         except Exception:  # noqa: BLE001  (the boundary: gRPC would send the text, which may hold a value)
             _LOG.exception("a call failed")
             context.abort(grpc.StatusCode.INTERNAL, "the call failed; ask the service's operator")

@@ -7,9 +7,11 @@ lists of fields give the same bytes and a hash made for one purpose is never val
 import hashlib
 import json
 import struct
+from collections import Counter
 from typing import Any
 
 PROTOCOL_VERSION = 1
+_MOST_NAMED = 5
 
 
 def length_prefixed(tag: str, *fields: bytes) -> bytes:
@@ -50,11 +52,13 @@ def parse_json(data: bytes) -> Any:  # noqa: ANN401
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) != len(keys):
-        repeated = sorted({key for key in keys if keys.count(key) > 1})
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        # One pass: a document of a million keys must not take a million times that.
+        counts = Counter(key for key, _ in pairs)
+        repeated = sorted(key for key, times in counts.items() if times > 1)[:_MOST_NAMED]
         raise ValueError(f"JSON repeats the keys {repeated}; each key may stand once.")
-    return dict(pairs)
+    return found
 
 
 def _refuse_constant(name: str) -> float:

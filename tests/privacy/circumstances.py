@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -27,62 +27,16 @@ from fedcredit.data.rows import single
 from fedcredit.data.units import hash_units
 from fedcredit.models.module_spec import ModuleSpec
 from fedcredit.plan import EvaluationTerms, Placement, PrivacyTerms, PrivacyUnit
-from fedcredit.privacy.ledger_export import export_lines
 from fedcredit.wire.messages import JoinRequest, Role
-from simulations.federation import Federation, JobSpec, custodian_of, found
+from simulations.federation import custodian_of, found
 from tests import linked_rows, step_traces, tiny
 from tests import privacy_checks as checks
-from tests.privacy import raw_site
+from tests.privacy import group_circumstances, question_circumstances, raw_site
+from tests.privacy.transcripts import Lines, Transcript, after_join, joined_only, preflight, whole_job
 
 PERSON = PrivacyTerms(
     placement=Placement.LOCAL, unit=PrivacyUnit.PERSON, max_records_per_person=3, epsilon=4.0, delta=1e-5, masks=True
 )
-Lines = list[str]
-
-
-class Transcript:
-    """What left the custodians of one consortium, in order, and what their ledgers held at the end."""
-
-    def __init__(self, consortium: Federation) -> None:
-        self.consortium = consortium
-        self.lines: Lines = []
-
-    def ask(self, custodian: Custodian, request: bytes) -> bytes:
-        """One request; its answer is written down."""
-        reply = custodian.handle(request)
-        self.lines.append(f"message {custodian.institution} {len(reply)} {hashlib.sha256(reply).hexdigest()}")
-        return reply
-
-    def ask_message(self, custodian: Custodian, message) -> None:
-        """One message that is signed here."""
-        self.ask(custodian, self.consortium.coordinator_key.seal("coordinator", checks.addressed(custodian, message)))
-
-    def close(self, *custodians: Custodian) -> Lines:
-        """All lines, the ledgers' among them."""
-        for custodian in custodians:
-            exported = export_lines(custodian.ledger.rows(), self.consortium.keys[custodian.institution])
-            self.lines.extend(f"ledger {custodian.institution} {line.decode().strip()}" for line in exported)
-        return self.lines
-
-
-def whole_job(
-    job: JobSpec,
-    consortium: Federation | None = None,
-    members: dict[str, Custodian] | None = None,
-    silent: Callable[[str, int], bool] = lambda _name, _step: False,
-    quorum: int | None = None,
-) -> Lines:
-    """Every message of a job, in which some may stay silent."""
-    consortium = consortium or tiny.federation(job)
-    members = members or tiny.custodians(consortium, job)
-    out, driver = Transcript(consortium), tiny.coordinator(consortium, quorum=quorum)
-    for number in itertools.count():
-        step = driver.next_step()
-        if step is None:
-            return out.close(*members.values())
-        asked = {name: request for name, request in step.requests.items() if not silent(name, number)}
-        driver.receive({name: out.ask(members[name], request) for name, request in asked.items()})
-    raise AssertionError
 
 
 def default() -> Lines:
@@ -245,26 +199,6 @@ def raw() -> Lines:
         return whole_job(job, consortium, {**tiny.custodians(consortium, job), raw_site.NAME: bank})
 
 
-def preflight(out: Transcript, attempt: int):
-    return checks.round_request(out.consortium, Role.PREFLIGHT, b"", attempt)
-
-
-def after_join(steps, consortium: Federation | None = None, job: JobSpec | None = None) -> Lines:
-    """What a bank that has joined answers."""
-    job = job or tiny.spec()
-    out = Transcript(consortium or tiny.federation(job))
-    bank = checks.joined(out.consortium, job)
-    steps(out, bank)
-    return out.close(bank)
-
-
-def joined_only(consortium: Federation, bank: Custodian) -> Lines:
-    """The answer to a join."""
-    out = Transcript(consortium)
-    out.ask_message(bank, JoinRequest(consortium.plan.to_bytes()))
-    return out.close(bank)
-
-
 CIRCUMSTANCES = {
     one.__name__: one
     for one in (
@@ -287,6 +221,8 @@ CIRCUMSTANCES = {
         old_units,
         unlisted_module,
         raw,
+        *group_circumstances.ALL,
+        *question_circumstances.ALL,
     )
 }
 

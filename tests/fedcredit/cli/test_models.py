@@ -60,7 +60,9 @@ def office(cli, tmp_path, runs):
         people[name] = {"key": ran.out.split()[-1], "roles": [role]}
     registry = tmp_path / "REGISTRY.yaml"
     registry.touch(mode=0o600)
-    registry.write_text(yaml.safe_dump({"registry": "r.sqlite", "people": people, "thresholds": {"cut_off_pd": 0.3}}))
+    thresholds = {"cut_off_pd": 0.3}
+    content = {"name": "test", "registry": "r.sqlite", "people": people, "thresholds": thresholds}
+    registry.write_text(yaml.safe_dump(content))
 
     def command(name, *words, by="", reason=""):
         signed = ["--key", tmp_path / f"{by}.pem"] if by else []
@@ -114,6 +116,18 @@ def test_figures_that_nobody_signed_suspend_nothing(office, runs, tmp_path):
     assert "approved" in office("list").out
 
 
+def test_training_counts_that_nobody_signed_hide_no_drift(office, runs, tmp_path):
+    """Doctored before the model was added, so that the registry's hash holds."""
+    copy = tmp_path / "doctored"
+    shutil.copytree(runs / "trained", copy)
+    counts = json.loads((copy / "released" / "counts.json").read_text())
+    counts["preflight"][0]["counts"][0][0] += 500
+    (copy / "released" / "counts.json").write_text(json.dumps(counts))
+    assert office("add", "doctored", copy, by="dora", reason="looks the same").code == 0
+    ran = office("monitor", "doctored", runs / "calm", by="abel")
+    assert (ran.code, f"run {copy} does not verify" in ran.err) == (1, True)
+
+
 def test_figures_without_their_job_store_are_judged_by_request_only(office, runs, tmp_path):
     copy = tmp_path / "bare"
     shutil.copytree(runs / "calm" / "released", copy)
@@ -132,6 +146,16 @@ def test_champion_and_challenger(office, runs):
     ran = office("compare", "cards", "cards-2", "--json")
     assert [one["figure"] for one in json.loads(ran.out)] == ["auc", "ks", "brier"]
     assert "auc" in office("compare", "cards", "cards-2").out
+
+
+def test_a_challengers_figures_that_were_edited_afterwards_are_not_compared(office, runs, tmp_path):
+    copy = tmp_path / "edited"
+    shutil.copytree(runs / "calm", copy)
+    assert office("add", "cards-3", copy, by="dora", reason="a draft, whose bytes nothing else looks at").code == 0
+    figures = json.loads((copy / "released" / "evaluation.json").read_text())
+    (copy / "released" / "evaluation.json").write_text(json.dumps({**figures, "auc": 0.99}))
+    ran = office("compare", "cards", "cards-3")
+    assert (ran.code, "its bytes have changed" in ran.err) == (1, True)
 
 
 def test_a_cut_off_registry_is_noticed_by_a_hash_that_was_written_down(office, runs, tmp_path):

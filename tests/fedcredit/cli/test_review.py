@@ -1,6 +1,7 @@
 """``fedcredit review``: list, show, decide, annotate, export."""
 
 import json
+import sqlite3
 
 import pytest
 
@@ -59,6 +60,26 @@ def test_who_decides_gives_a_name(review):
     assert "is no id" in review("decide", "d-4", "approve", "--reviewer", " ").err
     assert "note is empty" in review("annotate", "d-4", "--reviewer", "rita", "--note", " ").err
     assert "no decision" in review("decide", "d-9", "approve", "--reviewer", "rita").err
+
+
+def test_both_files_are_checked_and_their_newest_hashes_kept(review, tmp_path):
+    assert review("decide", "d-4", "approve", "--reviewer", "rita").code == 0
+    said = review("verify").out
+    assert "4 decisions, all hold" in said
+    assert "1 reviews, all hold" in said
+    heads = [line.split("newest ")[1] for line in said.splitlines()[:2]]
+    kept = [option for head in heads for option in ("--head", head)]
+    assert review("verify", *kept).code == 0
+    connection = sqlite3.connect(tmp_path / "decisions.sqlite", isolation_level=None)
+    connection.executescript("DROP TRIGGER decision_remains; DELETE FROM decision WHERE seq = 4")
+    assert "3 decisions, all hold" in review("verify").out
+    assert "was cut back or written anew" in review("verify", *kept).err
+    connection.executescript("DROP TRIGGER decision_stays; UPDATE decision SET verdict = 'approve' WHERE seq = 1")
+    connection.close()
+    for command in (("verify",), ("show", "d-1"), ("decide", "d-1", "approve", "--reviewer", "rita")):
+        ran = review(*command)
+        assert (ran.code, "row 1 does not hold" in ran.err) == (1, True)
+    assert review("show", "d-3").code == 0
 
 
 def test_a_mistaken_file_is_named(cli, tmp_path):

@@ -132,3 +132,25 @@ def test_uci_columns_become_groups():
         ("sex", ("bank", "hospital")),
         ("marriage", ("bank", "hospital")),
     ]
+
+
+@pytest.mark.parametrize("purpose", ["bias-examination", "Bias examination", " BIAS_EXAMINATION "])
+def test_what_is_held_to_examine_bias_is_no_feature(purpose):
+    """Nor under its own name beside the groups: whoever writes the dictionary cannot have it both ways."""
+    document = yaml.safe_load(tiny.DICTIONARY)
+    document["features"][0]["purpose"] = purpose
+    with pytest.raises(DictionaryError, match="age: its purpose is the examination of bias, and a feature is scored"):
+        parse_dictionary(yaml.safe_dump(document, sort_keys=False).encode())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"split": {"column": "g", "train": ["f"], "evaluate": ["m"]}}, "is the split as well"),
+        ({"consent": "g"}, "is the consent as well"),
+    ],
+    ids=["split", "consent"],
+)
+def test_a_label_decides_neither_who_is_trained_on_nor_who_is_linked(changes, words):
+    with pytest.raises(DictionaryError, match=words):
+        mapped(**changes)

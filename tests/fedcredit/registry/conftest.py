@@ -11,6 +11,9 @@ from fedcredit.registry.registry import Model, Move, record
 from fedcredit.registry.registry_file import RegistryFile, load_registry_file
 from fedcredit.registry.states import State
 from fedcredit.wire.envelope import SigningKey
+from tests.fedcredit.cli.conftest import cli
+
+__all__ = ["cli", "office"]
 
 PEOPLE = {
     "dora": ["developer"],
@@ -43,7 +46,9 @@ class Office:
     def write(self, **changes: object) -> None:
         people = {name: {"key": self.keys[name].public.hex(), "roles": roles} for name, roles in PEOPLE.items()}
         self.path.touch(mode=0o600)
-        self.path.write_text(yaml.safe_dump({"registry": "registry.sqlite", "people": people, **changes}))
+        self.path.write_text(
+            yaml.safe_dump({"name": "cards", "registry": "registry.sqlite", "people": people, **changes})
+        )
 
     def move(self, to: str, by: str, name: str = "cards") -> Model:
         path = self.model if to == "draft" else None

@@ -120,6 +120,11 @@ def test_roles_that_were_given_up_prove_old_entries_and_make_no_new_one(office):
     people["abel"] = {"key": people["abel"]["key"], "roles": [], "former_roles": ["approver"]}
     office.write(people=people)
     assert models_of(office.file)["cards"].standing.state is State.APPROVED
+    for state in ("retired", "suspended"):
+        with pytest.raises(ConfigError, match="former roles only"):
+            office.move(state, "abel")
+    people["abel"]["roles"] = ["developer"]
+    office.write(people=people)
     with pytest.raises(ConfigError, match="no approver"):
         office.move("retired", "abel")
     del people["abel"]

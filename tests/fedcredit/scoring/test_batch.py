@@ -118,7 +118,7 @@ def test_decisions_are_logged_with_keyed_hashes(card, table, tmp_path):
     with DecisionLog(tmp_path / "d.sqlite") as log:
         _, rows = written(card, table, tmp_path / "s.parquet", cut_off=500, log=log, key=KEY)
     connection = sqlite3.connect(tmp_path / "d.sqlite")
-    found = {row[0]: row[1:] for row in connection.execute("SELECT * FROM decision")}
+    found = {row[1]: row[2:-1] for row in connection.execute("SELECT * FROM decision")}
     connection.close()
     assert len(found) == ROWS
     for row in rows:

@@ -207,7 +207,7 @@ def asking(hospital):
             purposes=(PURPOSE,),
             address=f"127.0.0.1:{service.port}",
         )
-        what = Asking("bank-1", "hospital-1", "hospital", bytes.fromhex(hospital.package.digest), PURPOSE)
+        what = Asking("bank-1", "hospital-1", "hospital", bytes.fromhex(hospital.package.digest), PURPOSE, 6)
         with PeerClient(what, peer, hospital.bank, PAIR, book, hospital.clock) as client:
             yield client, book, peer, what
 
@@ -275,7 +275,7 @@ def test_a_flooded_peer_s_word_is_a_limit(tmp_path):
             purposes=(PURPOSE,),
             address=f"127.0.0.1:{service.port}",
         )
-        what = Asking("bank-1", "hospital-1", "hospital", bytes.fromhex(hospital.package.digest), PURPOSE)
+        what = Asking("bank-1", "hospital-1", "hospital", bytes.fromhex(hospital.package.digest), PURPOSE, 6)
         with PeerClient(what, peer, hospital.bank, PAIR, book, hospital.clock) as client:
             assert [client.ask(b"ended", TOKENS[b"ended"]) for _ in range(4)] == [None] * 4
     assert client.counts == {Outcome.ANSWERED: 0, Outcome.REFUSED: 1, Outcome.LIMIT: 3}

@@ -18,7 +18,8 @@ def decision(number, **changes):
 
 def rows(path):
     connection = sqlite3.connect(path)
-    found = connection.execute("SELECT * FROM decision ORDER BY decision_id").fetchall()
+    connection.row_factory = sqlite3.Row
+    found = connection.execute("SELECT * FROM decision ORDER BY seq").fetchall()
     connection.close()
     return found
 
@@ -30,10 +31,10 @@ def test_rows_are_kept_and_come_back_after_a_reopening(tmp_path):
     with DecisionLog(path) as log:
         log.append([decision(3)])
     found = rows(path)
-    assert [row[0] for row in found] == ["d-1", "d-2", "d-3"]
-    assert found[0][6] == '[{"feature": "age", "text": "Älter", "points_lost": 3}]'
-    assert found[0][7:] == ('["range:age"]', None, None)
-    assert found[1][8:] == ("approve", 580)
+    assert [row["decision_id"] for row in found] == ["d-1", "d-2", "d-3"]
+    assert found[0]["reasons"] == '[{"feature": "age", "text": "Älter", "points_lost": 3}]'
+    assert (found[0]["flags"], found[0]["verdict"], found[0]["cut_off"]) == ('["range:age"]', None, None)
+    assert (found[1]["verdict"], found[1]["cut_off"]) == ("approve", 580)
     assert path.stat().st_mode & 0o077 == 0
 
 
@@ -43,10 +44,22 @@ def test_a_batch_with_a_known_id_is_refused_whole(tmp_path):
         log.append([decision(1)])
         with pytest.raises(ConfigError, match="cannot be written"):
             log.append([decision(2), decision(1)])
-    assert [row[0] for row in rows(path)] == ["d-1"]
+    assert [row["decision_id"] for row in rows(path)] == ["d-1"]
 
 
-@pytest.mark.parametrize("statement", ["UPDATE decision SET points = 1", "DELETE FROM decision"])
+COPIED = "decision_id, at, package_hash, subject_hash, pd, 700, reasons, flags, verdict, cut_off, hash FROM decision"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE decision SET points = 1",
+        "DELETE FROM decision",
+        f"REPLACE INTO decision SELECT seq, {COPIED}",
+        f"REPLACE INTO decision SELECT 2, {COPIED}",
+    ],
+    ids=["update", "delete", "replace", "replace by id"],
+)
 def test_nothing_changes_or_deletes_a_row(tmp_path, statement):
     path = tmp_path / "d.sqlite"
     with DecisionLog(path) as log:

@@ -187,11 +187,12 @@ def test_nothing_is_decided_that_cannot_be_logged(card, tmp_path):
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
     assert str(tmp_path) not in refused.value.details()
     connection = sqlite3.connect(tmp_path / "d.sqlite")
+    connection.row_factory = sqlite3.Row
     (row,) = connection.execute("SELECT * FROM decision").fetchall()
     connection.close()
-    assert row[0] == reply.scores[0].decision_id
-    assert row[3] == subject_hash(KEY, b"c0")
-    assert [one["feature"] for one in json.loads(row[6])] == [one.feature for one in reply.scores[0].reasons]
+    assert row["decision_id"] == reply.scores[0].decision_id
+    assert row["subject_hash"] == subject_hash(KEY, b"c0")
+    assert [one["feature"] for one in json.loads(row["reasons"])] == [one.feature for one in reply.scores[0].reasons]
 
 
 def test_a_defect_of_ours_sends_no_text(card, monkeypatch, caplog):

@@ -11,6 +11,7 @@ import typer
 import yaml
 from rich.console import Console
 
+from fedcredit.cli.linked_job import budget, plan, roster, site
 from fedcredit.custodian.site_file import SiteFile, load_site_file, membership_problems, site_mapping
 from fedcredit.data.sources import open_source
 from fedcredit.dictionary.schema import load_dictionary
@@ -26,6 +27,8 @@ from fedcredit.roster_file import load_roster
 from fedcredit.wire.envelope import SigningKey
 
 app = typer.Typer(no_args_is_help=True, help="Link rows of persons who consent with another institution's scores.")
+for file_of_a_job in (budget, roster, plan, site):
+    app.command()(file_of_a_job)
 
 _SITE = typer.Argument(metavar="SITE", help="SITE.yaml of the base job.", show_default=False)
 _MODEL = typer.Argument(metavar="MODEL", help="The released base model (JSON).", show_default=False)

@@ -15,10 +15,11 @@ from fedcredit.dictionary.strict_yaml import parse_yaml
 from fedcredit.errors import ConfigError
 from fedcredit.linked.budget import SHARES
 from fedcredit.linked.dictionary import linked_dictionary
-from fedcredit.linked.released import load_released, model_hash
+from fedcredit.linked.released import model_hash
 from fedcredit.models.joint_spec import Fit, JointSpec
 from fedcredit.plan import Placement, Plan, parse_plan
 from fedcredit.verify.run_files import RunFiles, find_run
+from fedcredit.wire.canonical import parse_json
 
 _HEAD = (
     "# A linked job: fits the joint view (intercept, slope and λ, {fit}) over consented linked rows of {kind}\n"
@@ -87,7 +88,10 @@ def require_made_of(linked: DataDictionary, run: Path) -> None:
     """
     files = find_run(run, None)
     base = parse_dictionary(_required(files, "dictionary.yaml"), f"{run}: dictionary.yaml")
-    model = model_hash(load_released(files.released / "model.json"))
+    try:
+        model = model_hash(parse_json(_required(files, "model.json")))
+    except ValueError:
+        raise ConfigError(f"{files.released}/model.json is not JSON; name the folder of a finished run.") from None
     kind = linked.kinds[0]
     made = (
         linked_dictionary(base, kind, other, model).digest()

@@ -127,7 +127,7 @@ def base_plan(folder: Path, epsilon: float) -> Path:
     fields = {
         "job": "base",
         "purpose": PURPOSE,
-        "model": {"family": "scorecard", "rounds": 4},
+        "model": {"family": "scorecard", "rounds": 2},
         "privacy": {"placement": "local", "epsilon": epsilon, "delta": 1e-5, "min_owners": 1},
         "evaluation": {"score_bins": 10},
     }

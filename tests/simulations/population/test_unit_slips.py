@@ -17,7 +17,7 @@ MISTAKE = UnitMistake("bank-2", "income", 1 / 12)
 
 @pytest.fixture(scope="module")
 def consortium() -> Consortium:
-    return draw_consortium(PopulationSpec(seed=5, persons=12_000, unit_mistakes=(MISTAKE,)))
+    return draw_consortium(PopulationSpec(seed=5, persons=8_000, unit_mistakes=(MISTAKE,)))
 
 
 def suspicions(drawn: Consortium, noise_stddev: float) -> list[tuple[str, str, str]]:

@@ -38,6 +38,7 @@ class DataKeys(_Keys):
     dictionary: str | None
     mapping: str | None
     rows: Annotated[int, Field(ge=10, le=10**8)] | None = None
+    later_months: Annotated[int, Field(ge=0)] = 0
     population: dict[str, bool | int | float | str | list[bool | int | float | str]] | None = None
 
 

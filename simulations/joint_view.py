@@ -18,13 +18,14 @@ from fedcredit.data.roles import content_fingerprint
 from fedcredit.data.rows import Dataset, Rows, single
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import ConfigError, PrivacyError
+from fedcredit.linked.budget import SHARES, require_share, split_epsilon
 from fedcredit.linked.dictionary import linked_dictionary
 from fedcredit.linked.scores import block_steps, file_codes, linked_cells, own_view
 from fedcredit.models.family import family_of
 from fedcredit.models.joint_release import JointView, read_joint_view
 from fedcredit.models.joint_spec import JointSpec
 from fedcredit.plan import Placement, Plan, PrivacyTerms
-from fedcredit.planning import BudgetShares, accountant_for
+from fedcredit.planning import accountant_for
 from fedcredit.privacy.accounting import GaussianAccountant
 from fedcredit.privacy.statement import PrivacyStatement, planned_cost
 from fedcredit.wire.canonical import canonical_json, digest
@@ -33,11 +34,7 @@ from simulations.federation import Institution, JobOutcome, JobSpec, found, run_
 from simulations.partition import Part, PooledTable
 from simulations.placement import Masks
 
-SHARES = BudgetShares(preflight=15, train=69, evaluate=6)
-"""Of the linked job: its one message is worth more rounds than preflight, which places its bins."""
-
 _KEY = b"simulated institution key (not secret)"
-_EPSILON_STEPS = 10**6
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +116,11 @@ def split_budget(privacy: PrivacyTerms, percent: int) -> tuple[PrivacyTerms, Pri
     PrivacyError
         If the share leaves one of the jobs nothing.
     """
-    if not 1 <= percent <= 99:
-        raise PrivacyError(f"the linked job's share of the cost must be 1 to 99 percent, got {percent}.")
+    require_share(percent)
     epsilon, delta = privacy.epsilon, privacy.delta
     if epsilon is None or delta is None:
         return privacy, privacy
-    accountant = GaussianAccountant.for_target(epsilon, delta)
-    base, linked = (_largest_epsilon(accountant, epsilon, delta, share) for share in ((100 - percent), percent))
+    base, linked = split_epsilon(epsilon, delta, percent)
     return privacy.model_copy(update={"epsilon": base}), privacy.model_copy(update={"epsilon": linked})
 
 
@@ -312,17 +307,6 @@ def _sum(first: PrivacyStatement, second: PrivacyStatement) -> PrivacyStatement:
 
 def _rate(job: JobSpec) -> float:
     return float(getattr(job.model, "sampling_rate", 1.0))
-
-
-def _largest_epsilon(accountant: GaussianAccountant, epsilon: float, delta: float, percent: int) -> float:
-    """The largest epsilon, in millionths, whose cost is at most a share of the accountant's budget."""
-    share = accountant.budget * percent / 100
-    steps = int(epsilon * _EPSILON_STEPS)
-    low = 0
-    while steps - low > 1:
-        middle = (low + steps) // 2
-        low, steps = (middle, steps) if accountant.target(middle / _EPSILON_STEPS, delta) <= share else (low, middle)
-    return low / _EPSILON_STEPS
 
 
 def _dataset(

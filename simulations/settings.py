@@ -171,6 +171,20 @@ def population_spec(config: Mapping[str, Any]) -> PopulationSpec | None:
     return parse_spec([f"{name}={_as_text(value)}" for name, value in {**knobs, **given}.items()])
 
 
+def later_months(config: Mapping[str, Any]) -> int:
+    """How many of the last application months come after training; 0 where none does.
+
+    Raises
+    ------
+    ConfigError
+        If months are asked for of a table that has none.
+    """
+    tree = parse_config(config)
+    if tree.data.later_months and tree.data.source != "synthetic":
+        raise ConfigError(f"data.later_months needs application months, which data={tree.data.source} lacks; set it 0.")
+    return tree.data.later_months
+
+
 def run_dir(config: Mapping[str, Any]) -> Path | None:
     """Run folder, or None for one named by the time."""
     place = parse_config(config).run.dir

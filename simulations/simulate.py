@@ -19,7 +19,7 @@ from simulations.results import RunResult
 from simulations.run import Prepared, execute, plan_summary, prepare, prepare_consortium
 from simulations.run_folder import RunFolder
 from simulations.runners import runner_for
-from simulations.settings import data_spec, population_spec, read_settings, run_dir
+from simulations.settings import data_spec, later_months, population_spec, read_settings, run_dir
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[1] / "configs"
 
@@ -117,7 +117,7 @@ def _prepare(config: Mapping[str, Any], started: float) -> Prepared:
     """Read the table that is named, or draw the population."""
     spec = population_spec(config)
     if spec is not None:
-        consortium = draw_consortium(spec)
+        consortium = draw_consortium(spec, later_months(config))
         return prepare_consortium(read_settings(config, consortium.n_rows), consortium, started)
     dictionary, table = load(data_spec(config))
     return prepare(read_settings(config, table.bad.size), dictionary, table, started)

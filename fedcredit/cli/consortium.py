@@ -94,10 +94,16 @@ def enroll(
 def adopt(
     roster: RosterArgument,
     new: Annotated[Path, typer.Argument(help="The version that is signed by all members.", show_default=False)],
+    *,
+    through: Annotated[
+        list[Path] | None, typer.Option(help="A linked job's roster in between.", show_default=False)
+    ] = None,
 ) -> None:
     """Put a version that all its members have signed, the first or the next, in the roster's place."""
     following = load_roster(new)
-    faults = succession_faults(_replaced(roster, following), following)
+    faults = succession_faults(
+        _replaced(roster, following), following, tuple(load_roster(one) for one in through or ())
+    )
     if faults:
         raise ConfigError(f"roster {new} is not taken over: {' '.join(faults)}")
     write_roster_file(roster, read_roster_file(new))

@@ -35,6 +35,10 @@ RosterArgument = Annotated[Path, typer.Argument(help="The roster that is propose
 NodeOption = Annotated[
     Path | None, typer.Option("--node", help="NODE.yaml, if the node key changes too.", show_default=False)
 ]
+ThroughOption = Annotated[
+    list[Path] | None,
+    typer.Option("--through", help="A linked job's roster in between, which this site was not in.", show_default=False),
+]
 _STYLES = {Verdict.OK: "green", Verdict.FAILED: "bold red", Verdict.SKIPPED: "yellow"}
 
 
@@ -70,10 +74,14 @@ def init(
 def check(
     site: SiteArgument,
     node: Annotated[Path | None, typer.Argument(help="NODE.yaml; without it no network.", show_default=False)] = None,
+    *,
+    released: Annotated[
+        Path | None, typer.Option(help="A finished job's folder: compare units with its released counts.")
+    ] = None,
 ) -> None:
     """Check everything before joining: one row each, with a remedy where it fails; nothing is changed or joined."""
     file, own_node = load_site_file(site), None if node is None else load_node_file(node)
-    rows = SiteCheck(file, own_node, _today()).rows()
+    rows = SiteCheck(file, own_node, _today(), released).rows()
     if own_node is None:
         rows += [skipped(name, "no NODE.yaml was given") for name in ("network", "TLS", "coordinator", "clock")]
     else:
@@ -93,11 +101,12 @@ def approve(
     roster: RosterArgument,
     node: NodeOption = None,
     *,
+    through: ThroughOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Sign without asking.")] = False,
 ) -> None:
     """Show what a roster changes, sign it, and take it over if that was the last signature."""
     file = load_site_file(site)
-    proposal = look_at(file, roster, _today())
+    proposal = look_at(file, roster, _today(), through or ())
     _show(proposal)
     if not proposal.signed.holds(file.institution):
         if not yes and not typer.confirm(f"sign as {file.institution}?"):
@@ -105,7 +114,7 @@ def approve(
             raise typer.Exit(1)
         write_roster_file(roster, proposal.signed.signed_with(file.institution, proposal.key))
         typer.echo(f"{file.institution} signed {roster}")
-        proposal = look_at(file, roster, _today())
+        proposal = look_at(file, roster, _today(), through or ())
     missing = [one.id for one in proposal.signed.roster.members if not proposal.signed.holds(one.id)]
     if missing:
         typer.echo(f"not signed yet by {', '.join(missing)}; pass the file on")
@@ -115,10 +124,12 @@ def approve(
 
 
 @app.command()
-def adopt(site: SiteArgument, roster: RosterArgument, node: NodeOption = None) -> None:
+def adopt(
+    site: SiteArgument, roster: RosterArgument, node: NodeOption = None, *, through: ThroughOption = None
+) -> None:
     """Put a roster that all members have signed in the place of the one that SITE.yaml pins."""
     file = load_site_file(site)
-    proposal = look_at(file, roster, _today())
+    proposal = look_at(file, roster, _today(), through or ())
     if not proposal.signed.holds(file.institution):
         raise ConfigError(
             f"{file.institution} has not signed {roster}; look at it first: fedcredit institution approve {site} "

@@ -14,6 +14,7 @@ import yaml
 from rich.console import Console
 
 from fedcredit.audit.lines import Link
+from fedcredit.cli.linked_job import budget, plan, roster, site
 from fedcredit.custodian.policy import load_policy
 from fedcredit.custodian.site_file import SiteFile, load_site_file, membership_problems, site_mapping
 from fedcredit.data.sources import open_source
@@ -35,6 +36,8 @@ from fedcredit.roster_file import load_roster
 from fedcredit.wire.envelope import SigningKey
 
 app = typer.Typer(no_args_is_help=True, help="Link rows of persons who consent with another institution's scores.")
+for file_of_a_job in (budget, roster, plan, site):
+    app.command()(file_of_a_job)
 
 FEWEST_PERSONS = 50
 """Of a linked table, unless the operator says otherwise."""

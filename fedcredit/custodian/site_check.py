@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from fedcredit.custodian.door import Door
@@ -14,12 +15,14 @@ from fedcredit.custodian.group_labels import group_problems
 from fedcredit.custodian.policy import Policy, load_policy
 from fedcredit.custodian.relay_token import load_relay_token
 from fedcredit.custodian.site_file import SiteFile, membership_problems, require_deployable, site_mapping
+from fedcredit.custodian.unit_slips import Reference, unit_slips
 from fedcredit.data.sources import open_source
 from fedcredit.dictionary.check import examine_table
 from fedcredit.dictionary.mapping import Mapping
 from fedcredit.dictionary.schema import DataDictionary, load_dictionary
-from fedcredit.errors import FedcreditError
+from fedcredit.errors import ConfigError, FedcreditError
 from fedcredit.key_files import load_data_key
+from fedcredit.monitoring.run import read_released
 from fedcredit.roster_file import SignedRoster, read_roster_file
 from fedcredit.wire.envelope import SigningKey
 
@@ -57,6 +60,32 @@ def examine_site(file: SiteFile) -> SiteFindings:
     _part(problems, Door(file.socket, file.socket_group).check)
     found = examine_data(file, policy)
     return SiteFindings((*problems, *found.problems), found.notes, found.n_columns)
+
+
+def units_against(file: SiteFile, run: Path) -> tuple[str, ...]:
+    """Columns that look as if they had another unit than in a finished job, one sentence each.
+
+    Parameters
+    ----------
+    run
+        Folder of the job's released files.
+
+    Raises
+    ------
+    ConfigError, DataError
+        If the job had another dictionary, or a file or a column cannot be read.
+    """
+    dictionary, released = load_dictionary(file.dictionary), read_released(run)
+    plan = released.plan
+    if plan.dictionary != dictionary.digest().hex():
+        raise ConfigError(f"the job in {run} had another dictionary than {file.dictionary}; name a job of this one.")
+    mapping = site_mapping(file, dictionary)
+    table = open_source(file.data).read(list(mapping.columns))
+    took_part = file.institution in released.summary.get("institutions", ())
+    own_share = (100 - plan.evaluation_percent) / 100 if took_part else 0.0
+    reference = Reference(released.counts.features, own_share)
+    found = unit_slips(dictionary, file.kind, mapping, table, reference)
+    return tuple(f"{mapping.features[one.feature].column}: {one.sentence}" for one in found)
 
 
 def examine_data(file: SiteFile, policy: Policy | None) -> SiteFindings:

@@ -6,6 +6,7 @@ exchanged, and the roster last.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -49,8 +50,13 @@ def waiting(key: Path) -> Path:
     return key.with_name(f"{key.name}.next")
 
 
-def look_at(file: SiteFile, roster: Path, today: date) -> Proposal:
+def look_at(file: SiteFile, roster: Path, today: date, through: Sequence[Path] = ()) -> Proposal:
     """Read a roster and refuse one that must not take the pinned one's place; who has signed is not looked at.
+
+    Parameters
+    ----------
+    through
+        Files of versions in between that other members alone have run a linked job under, in order.
 
     Raises
     ------
@@ -59,7 +65,7 @@ def look_at(file: SiteFile, roster: Path, today: date) -> Proposal:
     """
     signed = read_roster_file(roster)
     pinned = load_roster(file.roster) if file.roster.exists() else None
-    faults = succession_faults(pinned, signed.roster)
+    faults = succession_faults(pinned, signed.roster, tuple(load_roster(one) for one in through))
     if signed.roster.expired(today):
         faults.append(f"it was valid until {signed.roster.expires}; ask for one that is valid.")
     if faults:

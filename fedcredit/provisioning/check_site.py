@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
 from fedcredit.custodian.policy import Policy, load_policy
 from fedcredit.custodian.relay_token import load_relay_token
-from fedcredit.custodian.site_check import examine_data, roster_problems
+from fedcredit.custodian.site_check import examine_data, roster_problems, units_against
 from fedcredit.custodian.site_file import SiteFile
 from fedcredit.dictionary.schema import load_dictionary
 from fedcredit.errors import CheckError, ConfigError, FedcreditError, LedgerError
@@ -28,11 +28,18 @@ _SOON_DAYS = 30
 
 @dataclass(frozen=True, slots=True)
 class SiteCheck:
-    """What is looked at; NODE.yaml is None where only the custodian's side is checked."""
+    """What is looked at; NODE.yaml is None where only the custodian's side is checked.
+
+    Attributes
+    ----------
+    released
+        Folder of a finished job, with whose released counts units are compared; None to leave that out.
+    """
 
     file: SiteFile
     node: NodeFile | None
     today: date
+    released: Path | None = None
 
     def rows(self) -> list[Row]:
         """All rows of this side."""
@@ -40,6 +47,7 @@ class SiteCheck:
         return [
             self._policy_row(),
             self._data_row(policy),
+            *self._units_rows(),
             checked("identity key", self._identity),
             checked("data key", self._data_key),
             self._node_key_row(),
@@ -74,6 +82,18 @@ class SiteCheck:
             return f"{found.n_columns} declared columns read, no problem found{notes}"
 
         return checked("data", look)
+
+    def _units_rows(self) -> list[Row]:
+        run = self.released
+        if run is None:
+            return []
+
+        def look() -> str:
+            if problems := units_against(self.file, run):
+                raise CheckError(problems)
+            return f"no column looks as if it had another unit than in the counts that {run} released"
+
+        return [checked("units", look)]
 
     def _identity(self) -> str:
         key = SigningKey.load(self.file.identity_key)

@@ -49,8 +49,18 @@ def differences(pinned: Roster | None, new: Roster) -> list[str]:
     return lines
 
 
-def succession_faults(pinned: Roster | None, new: Roster) -> list[str]:
-    """What keeps a roster from taking the place of the pinned one, one sentence each."""
+def succession_faults(pinned: Roster | None, new: Roster, through: Sequence[Roster] = ()) -> list[str]:
+    """What keeps a roster from taking the place of the pinned one, one sentence each.
+
+    Parameters
+    ----------
+    through
+        Versions in between that were some members' alone, each signed by all of its own: a linked job's.
+    """
+    for between in through:
+        if faults := _narrowing_faults(pinned, between):
+            return faults
+        pinned = between
     if pinned is None or new.digest() == pinned.digest():
         return []
     if new.version <= pinned.version:
@@ -59,6 +69,21 @@ def succession_faults(pinned: Roster | None, new: Roster) -> list[str]:
         fault = (
             f"version {new.version} replaces roster {(new.previous or '')[:16]}, and {pinned.digest().hex()[:16]} is "
             "pinned; adopt the versions in between first, or ask who made it from another roster."
+        )
+        return [fault]
+    return []
+
+
+def _narrowing_faults(pinned: Roster | None, between: Roster) -> list[str]:
+    """What keeps a version from standing between the pinned one and the next: it may drop members and nothing else."""
+    if pinned is None or between.previous != pinned.digest().hex() or between.version != pinned.version + 1:
+        return [f"version {between.version}, given as in between, does not follow the pinned one; give it as it was."]
+    known = {(one.id, one.kind, one.public_key) for one in pinned.members}
+    strange = [one.id for one in between.members if (one.id, one.kind, one.public_key) not in known]
+    if strange:
+        fault = (
+            f"version {between.version}, given as in between, has {', '.join(strange)} anew or with another key, which "
+            "this site has not signed; do not sign, and ask who made it."
         )
         return [fault]
     return []

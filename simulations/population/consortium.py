@@ -39,17 +39,26 @@ class Consortium:
         Shape (n_persons, J): grid cell of every feature of the dictionary.
     is_test
         Shape (n_persons,): who is a test customer, wherever.
+    later
+        Shape (n_persons,): who applies only after the models are trained. No institution holds them yet; all of them
+        test.
     """
 
     dictionary: DataDictionary
     population: Population
     cells: NDArray[np.uint16]
     is_test: NDArray[np.bool_]
+    later: NDArray[np.bool_]
 
     @property
     def n_rows(self) -> int:
         """Rows of all institutions; a person known to two has two."""
-        return sum(self.customers(kind).size for kind in (BANK, HOSPITAL))
+        return sum(int((~self.later[self.customers(kind)]).sum()) for kind in (BANK, HOSPITAL))
+
+    def held_by(self, institution: str) -> NDArray[np.int64]:
+        """Persons whom an institution knows when the models are trained, increasing."""
+        rows = self.population.held_by(institution)
+        return rows[~self.later[rows]]
 
     def customers(self, kind: str) -> NDArray[np.int64]:
         """Persons who are customers of any institution of a type, increasing."""
@@ -66,14 +75,25 @@ class Consortium:
         return np.asarray(self.population.columns[self.dictionary.institution_type(kind).target.name])
 
 
-def draw_consortium(spec: PopulationSpec) -> Consortium:
+def draw_consortium(spec: PopulationSpec, later_months: int = 0) -> Consortium:
     """Draw a population, let every institution check its table, and quantise.
+
+    Parameters
+    ----------
+    later_months
+        How many of the last application months come after the models are trained: the out-of-time customers.
 
     Raises
     ------
+    ConfigError
+        If no month is left to train on.
     CheckError
         With every problem that an institution found, such as another unit.
     """
+    if not 0 <= later_months < spec.months:
+        raise ConfigError(
+            f"data.later_months={later_months} leaves none of {spec.months} application months to train on; lower it."
+        )
     dictionary, population = consortium_dictionary(), draw(spec)
     problems = [
         f"{name}: {problem}"
@@ -86,8 +106,9 @@ def draw_consortium(spec: PopulationSpec) -> Consortium:
     pooled = pooled_dictionary(dictionary)
     table = everybody(population, np.arange(population.n_persons))
     cells = quantise_table(pooled, POOLED, identity_mapping(pooled, POOLED), table).cells
-    is_test = Streams(spec.seed, spec.persons).chance("role", TEST_FRACTION)
-    return Consortium(dictionary, population, cells, is_test)
+    later = population.persons.month > spec.months - later_months
+    is_test = Streams(spec.seed, spec.persons).chance("role", TEST_FRACTION) | later
+    return Consortium(dictionary, population, cells, is_test, later)
 
 
 def institutions_in(consortium: Consortium) -> tuple[Institution, ...]:
@@ -133,7 +154,7 @@ def linked_institutions(consortium: Consortium, kind: str, other: str) -> tuple[
     spec = consortium.population.spec
     found = []
     for name in spec.bank_ids if kind == BANK else spec.hospital_ids:
-        rows = consortium.population.held_by(name)
+        rows = consortium.held_by(name)
         rows = rows[consortium.population.linked[rows]]
         tests = consortium.is_test[rows]
         train, evaluate = (linked_rows(consortium, kind, other, part) for part in (rows[~tests], rows[tests]))
@@ -159,7 +180,7 @@ def _everybody_as(consortium: Consortium, kind: str) -> PooledTable:
 
 
 def _part(consortium: Consortium, institution: str) -> Part:
-    rows = consortium.population.held_by(institution)
+    rows = consortium.held_by(institution)
     tests = consortium.is_test[rows]
     return Part(rows[~tests], rows[tests])
 

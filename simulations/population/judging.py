@@ -37,7 +37,8 @@ def judge(consortium: Consortium, comparison: Comparison, kind: str) -> tuple[Se
 def segments_of(consortium: Consortium, kind: str) -> dict[str, NDArray[np.bool_]]:
     """Members of each segment among the type's test customers."""
     rows, population = consortium.test_customers(kind), consortium.population
-    thin, linked = population.places.thin_file[rows], population.linked[rows]
+    thin, linked, later = population.places.thin_file[rows], population.linked[rows], consortium.later[rows]
+    in_and_out_of_time = {"in time": ~later, "out of time": later} if later.any() else {}
     return {
         "all": np.ones(rows.size, dtype=np.bool_),
         "rural": population.persons.rural[rows],
@@ -45,6 +46,7 @@ def segments_of(consortium: Consortium, kind: str) -> dict[str, NDArray[np.bool_
         "micro-business": population.persons.micro_business[rows],
         "linked": linked,
         "linked, thin file": linked & thin,
+        **in_and_out_of_time,
     }
 
 

@@ -110,7 +110,7 @@ def pair(folder: Path, base_job: BaseJob, cli: Callable) -> Pair:
     )
     roster = Roster(version=1, previous=None, expires=date.max, members=members)
     signed = SignedRoster(roster, {name: sign_roster(roster, key) for name, key in keys.items()})
-    made = {name: _party(folder / name, name, keys[name], signed) for name in ("bank-1", "hospital-1")}
+    made = {name: make_party(folder / name, name, keys[name], signed) for name in ("bank-1", "hospital-1")}
     for name, party in made.items():
         shutil.copy(base_job.ledgers / f"{name}.sqlite", party.ledger)
     (folder / "model.json").write_bytes(canonical_json(base_job.released))
@@ -140,7 +140,8 @@ def pair(folder: Path, base_job: BaseJob, cli: Callable) -> Pair:
     return Pair(made["bank-1"], made["hospital-1"], folder / "model.json", folder / "pair.key")
 
 
-def _party(folder: Path, name: str, key: SigningKey, roster: SignedRoster) -> Party:
+def make_party(folder: Path, name: str, key: SigningKey, roster: SignedRoster) -> Party:
+    """Write one party's keys, contract, policy and SITE.yaml; no rows yet."""
     folder.mkdir(mode=0o700)
     key.save(folder / "identity.pem")
     (folder / "data.key").touch(mode=0o600)

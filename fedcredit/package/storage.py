@@ -12,10 +12,11 @@ from fedcredit.dictionary.schema import DataDictionary, parse_dictionary
 from fedcredit.errors import ConfigError, DictionaryError
 from fedcredit.models.scorecard_release import BinnedModel, read_release
 from fedcredit.models.scorecard_spec import MARGIN_LIMIT, WEIGHT_SCALE
-from fedcredit.package.contents import DICTIONARY, HEAD, MODEL, Head, ModelPackage, package_digest
+from fedcredit.package.contents import DICTIONARY, EVALUATION, HEAD, MODEL, Head, ModelPackage, package_digest
 from fedcredit.wire.canonical import parse_json
 
 _NAMES = (HEAD, MODEL, DICTIONARY)
+_ALL = (*_NAMES, EVALUATION)
 _LONGEST_BYTES = 16 * 2**20
 _MIDNIGHT = (1980, 1, 1, 0, 0, 0)
 
@@ -43,14 +44,14 @@ def checked_package(files: Mapping[str, bytes], where: str) -> ModelPackage:
     """
     head = _head(files[HEAD], where)
     problems = [
-        f"{name} is not the file that was packed (SHA-256 {_hash(files[name])[:16]}…, "
+        f"{name} is not the file that was packed (SHA-256 {_hash(files.get(name, b''))[:16]}…, "
         f"package.json says {stated[:16]}…); take it from the packer again"
         for name, stated in head.files.items()
-        if _hash(files[name]) != stated
+        if _hash(files.get(name, b"")) != stated
     ]
     problems += [
         f"{name} is not the one that the job released, by its lineage; pack the run again"
-        for name in (MODEL, DICTIONARY)
+        for name in head.files
         if head.lineage.released.get(name) != head.files.get(name)
     ]
     if problems:
@@ -59,7 +60,8 @@ def checked_package(files: Mapping[str, bytes], where: str) -> ModelPackage:
     problems = _misfits(head, model, dictionary)
     if problems:
         raise ConfigError(listed(f"model package {where}", problems))
-    return ModelPackage(head, model, dictionary, package_digest(files[HEAD]))
+    evaluation = files[EVALUATION] if EVALUATION in head.files else None
+    return ModelPackage(head, model, dictionary, package_digest(files[HEAD]), evaluation)
 
 
 def write_package(files: Mapping[str, bytes], out: Path) -> None:
@@ -73,11 +75,11 @@ def write_package(files: Mapping[str, bytes], out: Path) -> None:
     try:
         if out.suffix.lower() == ".zip":
             with zipfile.ZipFile(out, "x", zipfile.ZIP_DEFLATED) as archive:
-                for name in _NAMES:
+                for name in _present(files):
                     archive.writestr(zipfile.ZipInfo(name, _MIDNIGHT), files[name], zipfile.ZIP_DEFLATED)
             return
         out.mkdir(parents=True)
-        for name in _NAMES:
+        for name in _present(files):
             (out / name).write_bytes(files[name])
     except FileExistsError:
         raise ConfigError(f"{out} exists already and is never overwritten; choose another place.") from None
@@ -88,9 +90,11 @@ def write_package(files: Mapping[str, bytes], out: Path) -> None:
 def _read(path: Path) -> dict[str, bytes]:
     try:
         if path.is_dir():
-            return {name: _limited((path / name).read_bytes(), name) for name in _NAMES}
+            there = _present({one.name: one for one in path.iterdir()})
+            return {name: _limited((path / name).read_bytes(), name) for name in dict.fromkeys((*_NAMES, *there))}
         with zipfile.ZipFile(path) as archive:
-            return {name: _entry(archive, name) for name in _NAMES}
+            there = _present(dict.fromkeys(archive.namelist()))
+            return {name: _entry(archive, name) for name in dict.fromkeys((*_NAMES, *there))}
     except KeyError as error:
         raise ConfigError(
             f"{path} is no model package: {error.args[0]}; make one with 'fedcredit model pack'."
@@ -103,6 +107,10 @@ def _read(path: Path) -> dict[str, bytes]:
         ) from None
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise ConfigError(f"{path} is no model package ({error}); give its folder or its zip file.") from None
+
+
+def _present(files: Mapping[str, object]) -> list[str]:
+    return [name for name in _ALL if name in files]
 
 
 def _entry(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -133,7 +141,7 @@ def _head(content: bytes, where: str) -> Head:
         head = Head.model_validate(document)
     except ValidationError as fault:
         raise ConfigError(listed(f"model package {where}", validation_problems(fault, document))) from None
-    if set(head.files) != {MODEL, DICTIONARY}:
+    if set(head.files) - {EVALUATION} != {MODEL, DICTIONARY}:
         raise ConfigError(f"model package {where}: package.json must list {MODEL} and {DICTIONARY}; it was edited.")
     return head
 
@@ -152,6 +160,16 @@ def _dictionary(content: bytes, where: str) -> DataDictionary:
         raise ConfigError(str(error)) from error
 
 
+def _foreign_joint(head: Head, dictionary: DataDictionary) -> list[str]:
+    if head.joint is None or head.joint.view is None:
+        return []
+    view, block = head.joint.view, head.joint.block
+    known = view in dictionary.kinds and block in dictionary.blocks
+    if known and block not in dictionary.institution_type(view).owns:
+        return []
+    return [f"the joint view adds block {block!r:.80} to a {view!r:.80}, which the dictionary does not allow"]
+
+
 def _misfits(head: Head, model: BinnedModel, dictionary: DataDictionary) -> list[str]:
     out = []
     if dictionary.digest().hex() != head.dictionary:
@@ -161,6 +179,7 @@ def _misfits(head: Head, model: BinnedModel, dictionary: DataDictionary) -> list
     if tuple(f.name for f in model.features) != dictionary.feature_names:
         out.append("the model has other features than the dictionary")
         return out
+    out += _foreign_joint(head, dictionary)
     for kind in dictionary.kinds:
         names = tuple(feature.name for feature in dictionary.owned_features(kind))
         if model.views.get(kind) != names or kind not in model.intercepts:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benches.report import NOISES, Equal, Exact, coverage, equality, run_exactly
+from benches.report import NOISES, Equal, Exact, coverage, equality, held_out_losses, run_exactly
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +25,17 @@ def test_the_comparison_covers_every_kind_of_figure(lines: list[Equal]) -> None:
     bars = {line.figure.split(",")[0]: line.tolerance for line in lines if line.figure.endswith("all customers")}
     assert (bars["AUC"], bars["KS"]) == (2e-4, 3e-3)
     assert {line.tolerance for line in lines if line.figure.startswith(("approval", "opportunity"))} == {1e-12}
+
+
+def test_a_hundred_bins_keep_ks_of_the_held_out_rows(exact: Exact) -> None:
+    auc, ks = held_out_losses(exact)
+    assert abs(auc) <= 2e-4 * 5**0.5
+    assert 0 <= ks <= 3e-3
+
+
+@pytest.mark.long
+def test_a_hundred_bins_keep_ks_of_the_held_out_rows_of_every_seed() -> None:
+    assert max(held_out_losses(run_exactly(f"seed={seed}"))[1] for seed in range(10)) <= 3e-3
 
 
 @pytest.mark.statistical

@@ -11,6 +11,7 @@ from typing import Any
 
 from fedcredit.evaluation.figure import Z95_SQUARED, Figure
 from fedcredit.report.inputs import ReportInputs
+from fedcredit.report.segments import Segments, segments_of
 
 _Key = tuple[str, str, str | None]
 _MODELS = (
@@ -66,17 +67,18 @@ class Rivals:
     rows: tuple[Rival, ...]
     note: str
     why: str | None
+    segments: Segments
 
 
 def rivals_of(inputs: ReportInputs) -> Rivals:
     """Compute the part."""
     if inputs.metrics is None:
-        return Rivals((), "", _DEPLOYED)
+        return Rivals((), "", _DEPLOYED, segments_of(inputs))
     models: Mapping[str, Any] = inputs.metrics["models"]
     views = list(models["joint"].get("by_view", {"all": None}))
     kept = {(one["view"], one["model"], one["institution"]): one for one in inputs.metrics.get("deltas", ())}
     rows = tuple(row for view in views for row in _of_view(models, view, kept))
-    return Rivals(rows, _NOTE, None if models["alone"] else _OFF)
+    return Rivals(rows, _NOTE, None if models["alone"] else _OFF, segments_of(inputs))
 
 
 def _of_view(models: Mapping[str, Any], view: str, kept: Mapping[_Key, Mapping[str, Any]]) -> Iterator[Rival]:

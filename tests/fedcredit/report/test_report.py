@@ -14,6 +14,7 @@ from fedcredit.report.protection import advantage_bound, advantage_of, protectio
 from fedcredit.report.reason_stability import reason_stability
 from fedcredit.report.report import SCHEMA, Report, report_of
 from fedcredit.report.rivals import rivals_of
+from fedcredit.report.segments import Segments
 from fedcredit.wire.canonical import canonical_json
 
 PARTS = (
@@ -188,6 +189,17 @@ def test_differences_to_rivals_have_intervals_of_sampling_and_noise(simulated: R
     pooled = next(row for row in found.rows if row.model.startswith("all rows") and row.view == "bank")
     assert (pooled.delta.noise_stddev, pooled.brier_delta) == (None, None)
     assert pooled.delta.high == pytest.approx(0.02 + 1.96 * 0.003, abs=1e-6)
+
+
+def test_segments_stand_beside_the_rivals_of_a_drawn_population(inputs: ReportInputs, simulated: ReportInputs) -> None:
+    assert report_of(inputs).rivals.segments == Segments((), "")
+    figures = {"segment": "rural", "n": 90, "bads": 9, "auc": 0.7, "approval": 0.66, "approval_ratio": 0.9}
+    figures |= {"predicted": 0.1, "observed": 0.1, "true": 0.11}
+    gain = {"value": 0.02, "sampling_stddev": 0.01}
+    both = [{**figures, "model": "banks together"}, {**figures, "model": "joint, linked", "auc_gain": gain}]
+    found = rivals_of(replace(simulated, segments={"synthetic": "SYNTHETIC", "note": "n.", "figures": both})).segments
+    assert [row.auc_gain and round(row.auc_gain.high, 4) for row in found.rows] == [None, 0.0396]
+    assert found.note.startswith("SYNTHETIC")
 
 
 def test_the_word_that_a_report_never_says(simulated: ReportInputs) -> None:

@@ -151,7 +151,7 @@ def _score_bins(n_bins: int, low: int, high: int, weight_scale: int) -> ScoreGri
     with localcontext(Context(prec=_DIGITS)):
         span, steps = Decimal(high - low), n_bins - 2
         finest = low + span * _FINEST_AT[0] / _FINEST_AT[1]
-        reach = span * _REACH[0] / _REACH[1] * max(1, Decimal(_MANY) / n_bins)
+        reach = span * _REACH[0] / _REACH[1] * max(Decimal(1), Decimal(_MANY) / n_bins)
         first, last = (_asinh((end - finest) / reach) for end in (low, high))
         turns = (first + (last - first) * i / steps for i in range(steps + 1))
         edges = tuple(round(finest + reach * _sinh(turn)) for turn in turns)

@@ -3,7 +3,8 @@
 The size of the noise that training left in each weight is public (`fedcredit.report.reason_stability`). The released
 weights are moved by independent normal errors of that size, the same test records are scored again, and the spread of
 the AUCs is what another draw of the noise would do, records fixed. The estimate errs towards more noise, as that module
-says: about twofold where it was compared with jobs that differ in their noise only (docs/report.md). Nothing of it goes into a release: it is a simulation's, over its own test records.
+says: about twofold where it was compared with jobs that differ in their noise only (docs/report.md). Nothing of it goes
+into a release: it is a simulation's, over its own test records.
 """
 
 import numpy as np

@@ -28,8 +28,8 @@ _OFF = "not measured: the simulation ran without its comparisons (compare=true)"
 _NOTE = (
     "Exact figures on the same test records. Differences are paired by record (DeLong's variance for AUC), so what is "
     "hard in the records does not widen them; noise is what another draw of it in training would do, by the release's "
-    "own weights, and errs towards more (docs/report.md). The 95 % interval holds both; where noise is not known, sampling alone. "
-    "Boosting and differentially private explainable boosting on the packaged data: docs/utility.md."
+    "own weights, and errs towards more (docs/report.md). The 95 % interval holds both; where noise is not known, "
+    "sampling alone. Boosting and differentially private explainable boosting on the packaged data: docs/utility.md."
 )
 
 

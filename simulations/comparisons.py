@@ -5,7 +5,7 @@ and `pooled` have no privacy: they are the floor that a federation must beat and
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,13 +41,21 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Scores on each view's test rows by model name and view, and those rows' labels; for tables and figures."""
+    """Scores on each view's test rows by model name and view, and those rows' labels; for tables and figures.
+
+    Attributes
+    ----------
+    noise
+        By model (``joint``, ``same_type``) and view, the standard deviation of the AUC over the noise of training; None
+        where it is not known.
+    """
 
     labels: Mapping[str, NDArray[np.uint8]]
     joint: Mapping[str, Scores]
     same_type: Mapping[str, Scores]
     pooled: Mapping[str, Scores]
     alone: Mapping[str, tuple[str, Scores]]
+    noise: Mapping[tuple[str, str], float | None] = field(default_factory=dict)
 
 
 def views(dictionary: DataDictionary) -> tuple[str, ...]:

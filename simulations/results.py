@@ -13,6 +13,7 @@ from typing import Any, Literal
 from fedcredit.errors import DataError
 from fedcredit.privacy.statement import PrivacyStatement
 from simulations.placement import MaskLabel
+from simulations.rival_deltas import Delta, delta_from_json
 from simulations.virtual_clock import VirtualTime
 
 Noise = Literal["os", "seeded (simulation)", "none"]
@@ -85,6 +86,8 @@ class RunResult:
         Until the first phase, and until the end.
     virtual
         What the job would take over a network, where that was simulated.
+    deltas
+        The joint model against each rival on the same test records.
     """
 
     joint: ModelResult
@@ -100,6 +103,7 @@ class RunResult:
     seconds_start: float
     seconds_total: float
     virtual: VirtualTime | None = None
+    deltas: tuple[Delta, ...] = ()
 
     def to_json(self) -> str:
         """Return `metrics.json`, with a newline at the end.
@@ -116,6 +120,7 @@ class RunResult:
                 "pooled": _model_tree(self.pooled),
                 "alone": {name: _model_tree(model) for name, model in self.alone.items()},
             },
+            "deltas": [one.to_json() for one in self.deltas],
             "federated": asdict(self.federated),
             "privacy": {name: asdict(statement) for name, statement in self.privacy.items()},
             "epsilon_joint": dict(self.epsilon_joint),
@@ -153,6 +158,7 @@ class RunResult:
                 seconds_start=tree["seconds"]["start"],
                 seconds_total=tree["seconds"]["total"],
                 virtual=VirtualTime(**tree["virtual"]) if tree.get("virtual") else None,
+                deltas=tuple(delta_from_json(one) for one in tree.get("deltas", ())),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise DataError(f"This is not the metrics.json of a run ({error}); run the simulation again.") from error

@@ -62,7 +62,9 @@ from simulations.results import (
     PlanSummary,
     RunResult,
 )
+from simulations.rival_deltas import deltas_of
 from simulations.settings import Settings
+from simulations.training_noise import auc_noise
 
 Runner = Callable[[Federation, JobSpec, Path | None, Callable[[Decided, Progress], None] | None], JobOutcome]
 
@@ -192,6 +194,7 @@ def execute(
         seconds_start=round(begun - prepared.started, 3),
         seconds_total=round(time.monotonic() - prepared.started, 3),
         virtual=outcome.virtual,
+        deltas=deltas_of(comparison),
     )
     segments: tuple[SegmentFigures, ...] = ()
     if prepared.consortium is not None:
@@ -256,11 +259,17 @@ def _compare(
     masks: Masks = "off" if by_cohort else prepared.settings.masks
     kinds = tuple(dict.fromkeys(one.kind for one in institutions))
     same_type: dict[str, Scores] = {}
+    noise: dict[tuple[str, str], float | None] = {}
     for kind in kinds:
         announce(f"same type: {kind}")
         rival = run_same_type(dictionary, institutions, kind, spec, masks, run)
         same_type[kind] = score_outcome(dictionary, rival, splits[kind].table, splits[kind].test)[kind]
-    same_type[ALL_COLUMNS] = same_type[prepared.settings.customers or kinds[0]]
+        for model, job in (("joint", outcome), ("same_type", rival)):
+            noise[model, kind] = _noise(dictionary, job, kind, splits[kind])
+    first = prepared.settings.customers or kinds[0]
+    same_type[ALL_COLUMNS] = same_type[first]
+    noise["same_type", ALL_COLUMNS] = noise["same_type", first]
+    noise["joint", ALL_COLUMNS] = noise["joint", first] if joint_view is None else None
     alone: dict[str, tuple[str, Scores]] = {}
     for one in institutions:
         announce(f"alone: {one.id}")
@@ -270,7 +279,12 @@ def _compare(
     for view, split in splits.items():
         announce(f"pooled: {view} columns")
         pooled[view] = run_pooled(dictionary, split.table, split.train, split.test, view, spec, run)[1]
-    return Comparison(labels, joint, same_type, pooled, alone)
+    return Comparison(labels, joint, same_type, pooled, alone, noise)
+
+
+def _noise(dictionary: DataDictionary, outcome: JobOutcome, kind: str, split: Split) -> float | None:
+    cells, labels = split.table.cells[split.test], split.table.bad[split.test]
+    return auc_noise(dictionary, outcome, kind, cells, labels)
 
 
 def _joint_scores(prepared: Prepared, outcome: JobOutcome, joint_view: JointOutcome | None) -> dict[str, Scores]:

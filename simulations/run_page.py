@@ -23,9 +23,9 @@ def write_page(run: Path, segments: Sequence[SegmentFigures]) -> None:
         Figures by segment of a drawn population; empty for a table.
     """
     report = report_of(read_inputs(run, Assumptions()))
-    drawings = figures_of(report)
+    drawings = (*figures_of(report), *segment_drawings(segments))
     (run / "figures").mkdir()
-    for drawing in (*drawings, *segment_drawings(segments)):
+    for drawing in drawings:
         (run / "figures" / f"{drawing.name}.svg").write_text(drawing.svg, encoding="utf-8")
     (run / "index.html").write_text(render_page(report, drawings), encoding="utf-8")
     (run / "report.json").write_text(report.to_text(), encoding="utf-8")

@@ -9,7 +9,7 @@ import yaml
 from fedcredit.dictionary.schema import DataDictionary, parse_dictionary
 from fedcredit.models.bin_labels import bin_label
 from fedcredit.models.scorecard_release import Scorecard, ScorecardBin, ScorecardFeature
-from fedcredit.package.contents import DICTIONARY, HEAD, MODEL, Head, JointView, Lineage, ModelPackage
+from fedcredit.package.contents import DICTIONARY, HEAD, MODEL, FileTerms, Head, JointView, Lineage, ModelPackage
 from fedcredit.package.storage import checked_package
 from fedcredit.wire.canonical import canonical_json
 
@@ -39,7 +39,8 @@ features:
   - {name: plan, block: hospital, type: category, grid: {kind: categories, codes: {0: none, 1: yes it is}},
      data_class: private, purpose: test, basis: test, reason: You have a payment plan}
 """
-JOINT = JointView(weight=0.5, source="made up for tests", step=256, limit=6)
+HALF = FileTerms(weight=512)
+JOINT = JointView(files={"thin": HALF, "thick": HALF}, source="made up for tests", step=256, limit=6)
 
 
 def dictionary() -> DataDictionary:
@@ -73,8 +74,8 @@ def scorecard(contract: DataDictionary, seed: int = 0) -> Scorecard:
     )
 
 
-def files(seed: int = 0, joint: JointView | None = JOINT) -> dict[str, bytes]:
-    contract = dictionary()
+def files(seed: int = 0, joint: JointView | None = JOINT, contract: DataDictionary | None = None) -> dict[str, bytes]:
+    contract = contract or dictionary()
     contents = {
         MODEL: canonical_json(scorecard(contract, seed).to_json()),
         DICTIONARY: yaml.safe_dump(contract.model_dump(mode="json"), sort_keys=False).encode(),
@@ -100,8 +101,8 @@ def repacked(contents: dict[str, bytes], model: bytes) -> dict[str, bytes]:
     return {**contents, MODEL: model, HEAD: canonical_json(head)}
 
 
-def package(seed: int = 0, joint: JointView | None = JOINT) -> ModelPackage:
-    return checked_package(files(seed, joint), "made up")
+def package(seed: int = 0, joint: JointView | None = JOINT, contract: DataDictionary | None = None) -> ModelPackage:
+    return checked_package(files(seed, joint, contract), "made up")
 
 
 def odd_values(seed: int, n: int) -> dict[str, list[str | None]]:

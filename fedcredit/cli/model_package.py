@@ -14,8 +14,11 @@ from rich.table import Table
 from fedcredit.dictionary.mapping import load_mapping
 from fedcredit.dictionary.problems import listed, validation_problems
 from fedcredit.errors import ConfigError
+from fedcredit.models.joint_spec import FILES
 from fedcredit.models.points import points_table
+from fedcredit.models.scorecard_spec import WEIGHT_SCALE
 from fedcredit.package.contents import JointView, ModelPackage, Scale
+from fedcredit.package.joint_terms import fitted_terms, linked_run_of
 from fedcredit.package.onnx_graph import onnx_model
 from fedcredit.package.packing import package_files
 from fedcredit.package.points_csv import points_csv
@@ -24,6 +27,7 @@ from fedcredit.package.storage import load_package, write_package
 from fedcredit.printable import printable
 
 Part = TypeVar("Part", Scale, JointView)
+_LARGEST_WEIGHT = 2
 _PACKAGE = typer.Argument(metavar="PACKAGE", help="Folder or zip file of a model package.", show_default=False)
 
 
@@ -35,7 +39,7 @@ class Target(StrEnum):
     SQL = "sql"
 
 
-def pack(
+def pack(  # noqa: PLR0913  (a command's options)
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.", show_default=False)],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder, or new .zip file.", show_default=False)],
     *,
@@ -47,12 +51,16 @@ def pack(
     ] = None,
     joint_source: Annotated[str | None, typer.Option(help="Where λ comes from; needed with it.")] = None,
     joint_step: Annotated[int, typer.Option(help="Step of a peer's number, in 1/1024 logit.")] = 256,
+    linked: Annotated[
+        Path | None,
+        typer.Option(help="Job on linked rows, whose joint view is packed; default: RUN/linked, where it is there."),
+    ] = None,
 ) -> None:
     """Pack a released scorecard with its dictionary, its lineage and the scale of its points; nothing is overwritten.
 
     'fedcredit verify RUN' tells first whether the run is what its members signed.
     """
-    joint = _joint(joint_weight, joint_source, joint_step)
+    joint = _joint(run, linked, _by_hand(joint_weight, joint_source, joint_step))
     scale = _valid(
         Scale,
         {"base_score": base_score, "base_odds": base_odds, "points_to_double_odds": points_to_double_odds},
@@ -61,6 +69,8 @@ def pack(
     write_package(package_files(run, scale, joint), out)
     package = load_package(out)
     typer.echo(f"wrote {out}: model package {package.digest}")
+    if package.head.joint is not None:
+        typer.echo(f"joint view: {package.head.joint.sentence}")
     if package.head.not_private:
         typer.echo("its run is a simulation or had no noise: NOT PRIVATE, never share one made from confidential data")
 
@@ -114,10 +124,21 @@ def _exported(package: ModelPackage, to: Target, view: str | None, table: str, m
     return sql_query(package, chosen, table, load_mapping(mapping) if mapping else None).encode()
 
 
-def _joint(weight: float | None, source: str | None, step: int) -> JointView | None:
+def _joint(run: Path, linked: Path | None, by_hand: JointView | None) -> JointView | None:
+    if by_hand is not None and linked is not None:
+        raise ConfigError("--linked and --joint-weight both say what joins a score; give one of them.")
+    place = linked or linked_run_of(run)
+    return by_hand if by_hand is not None or place is None else fitted_terms(run, place)
+
+
+def _by_hand(weight: float | None, source: str | None, step: int) -> JointView | None:
     if weight is None:
         return None
-    return _valid(JointView, {"weight": weight, "source": source, "step": step}, "the joint view")
+    if not 0 < weight <= _LARGEST_WEIGHT:
+        raise ConfigError(f"--joint-weight must lie above 0 and be at most {_LARGEST_WEIGHT}, got {weight:g}.")
+    terms = {"weight": max(1, round(weight * WEIGHT_SCALE))}
+    values = {"files": dict.fromkeys(FILES, terms), "source": source, "step": step}
+    return _valid(JointView, values, "the joint view")
 
 
 def _valid(kind: type[Part], values: dict[str, Any], what: str) -> Part:
@@ -131,7 +152,7 @@ def _facts(package: ModelPackage) -> list[tuple[str, str]]:
     head = package.head
     joint = "none: λ = 0, a peer's number changes nothing"
     if head.joint is not None:
-        joint = f"λ = {head.joint.weight:g} ({head.joint.source}), step {head.joint.step}/1024 logit"
+        joint = head.joint.sentence
     return [
         ("package", package.digest),
         ("job", f"{head.job} ({head.purpose})"),

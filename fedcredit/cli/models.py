@@ -18,7 +18,7 @@ from fedcredit.cli import models_monitoring
 from fedcredit.errors import ConfigError, LedgerError
 from fedcredit.printable import printable
 from fedcredit.registry.artifact import read_artifact
-from fedcredit.registry.registry import Model, Move, fold, model_called, models_of, record
+from fedcredit.registry.registry import LOWEST_TIER, Model, Move, fold, model_called, models_of, record
 from fedcredit.registry.registry_file import load_registry_file
 from fedcredit.registry.states import State
 from fedcredit.registry.storage import read_entries
@@ -33,6 +33,7 @@ RegistryArgument = Annotated[Path, typer.Argument(metavar="REGISTRY", help="REGI
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="Its name in the registry.", show_default=False)]
 KeyOption = Annotated[Path, typer.Option(help="Your own signing key (PEM).", show_default=False)]
 ReasonOption = Annotated[str, typer.Option(help="Why, in a sentence that stays in the registry.", show_default=False)]
+_TIER_HELP = f"From 1, on which most depends, to {LOWEST_TIER}, as your model-risk policy defines them."
 PathOption = Annotated[Path | None, typer.Option(help="Where the model lies now, if it was moved.", show_default=False)]
 
 
@@ -59,9 +60,12 @@ def add(
     *,
     key: KeyOption,
     reason: ReasonOption,
+    owner: Annotated[str | None, typer.Option(help="Who answers for its use.", show_default=False)] = None,
+    tier: Annotated[int | None, typer.Option(min=1, max=LOWEST_TIER, help=_TIER_HELP, show_default=False)] = None,
 ) -> None:
     """Enter a model as a draft, by the hash of its bytes (role developer)."""
-    _move(registry, key, Move(_name(model), State.DRAFT, reason), path)
+    said = None if owner is None else _name(owner, "an owner")
+    _move(registry, key, Move(_name(model, "a model"), State.DRAFT, reason, owner=said, tier=tier), path)
 
 
 @app.command()
@@ -101,16 +105,12 @@ def list_models(
     if as_json:
         typer.echo(json.dumps([_as_json(one) for one in models], indent=1))
         return
-    table = Table("model", "state", "since", "by", "sha256", box=None)
+    table = Table("model", "state", "since", "by", "owner", "tier", "sha256", box=None)
     for one in models:
         last = one.history[-1]
-        table.add_row(
-            escape(printable(one.name)),
-            one.standing.state.value,
-            str(last["at"])[:19],
-            escape(last["by"]),
-            one.sha256[:16],
-        )
+        said = (escape(printable(one.owner or "-")), str(one.tier or "-"), one.sha256[:16])
+        name, state = escape(printable(one.name)), one.standing.state.value
+        table.add_row(name, state, str(last["at"])[:19], escape(last["by"]), *said)
     Console().print(table)
 
 
@@ -155,9 +155,9 @@ def _move(registry: Path, key: Path, move: Move, path: Path | None = None) -> No
     typer.echo(f"{model.name} is {model.standing.state.value} now")
 
 
-def _name(name: str) -> str:
+def _name(name: str, what: str) -> str:
     if not name or not name.isprintable() or len(name) > 100:
-        raise ConfigError(f"{name!r} is no name for a model; use up to 100 printable characters.")
+        raise ConfigError(f"{name!r} is no name for {what}; use up to 100 printable characters.")
     return name
 
 
@@ -176,6 +176,8 @@ def _as_json(model: Model) -> dict[str, object]:
         "state": standing.state.value,
         "developer": standing.developer,
         "validator": standing.validator,
+        "owner": model.owner,
+        "tier": model.tier,
         "path": model.path,
         "sha256": model.sha256,
         "lineage": model.lineage,
@@ -185,6 +187,10 @@ def _as_json(model: Model) -> dict[str, object]:
 
 def _in_words(model: Model) -> Iterator[str]:
     yield f"{model.name}: {model.standing.state.value}"
+    if model.owner is not None:
+        yield f"  owner: {model.owner}"
+    if model.tier is not None:
+        yield f"  tier: {model.tier}"
     yield f"  bytes: {model.path}, sha256 {model.sha256}"
     for name, value in model.lineage.items():
         yield f"  {name}: {value}"

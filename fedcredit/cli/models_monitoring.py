@@ -1,6 +1,7 @@
 """``fedcredit models compare | watch | monitor``: what was measured of models, and what follows from it."""
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,14 +21,16 @@ from fedcredit.monitoring.run import monitored, read_released, require_same_mode
 from fedcredit.registry.comparison import compare as compared
 from fedcredit.registry.registry import Model, Move, model_called, record, require_unchanged
 from fedcredit.registry.registry_file import RegistryFile, load_registry_file
+from fedcredit.registry.released_figures import figures_of
 from fedcredit.registry.states import FROM, State
 from fedcredit.registry.triggers import Triggered, triggered
-from fedcredit.verify.run_files import find_run
-from fedcredit.wire.canonical import parse_json
 from fedcredit.wire.envelope import SigningKey
 
 _Registry = Annotated[Path, typer.Argument(metavar="REGISTRY", help="REGISTRY.yaml.", show_default=False)]
 _Json = Annotated[bool, typer.Option("--json", help="For a machine.")]
+_Figures = Annotated[
+    Path | None, typer.Option(help="Its report.json or evaluation.json, if the model's place has no figures.")
+]
 _SUSPENDED = 3
 
 
@@ -36,18 +39,22 @@ def compare(
     champion: Annotated[str, typer.Argument(help="Name of the model in use.", show_default=False)],
     challenger: Annotated[str, typer.Argument(help="Name of the other one.", show_default=False)],
     *,
+    champion_figures: _Figures = None,
+    challenger_figures: _Figures = None,
     as_json: _Json = False,
 ) -> None:
     """Champion against challenger: differences of their released figures, with 95 % intervals."""
     file = load_registry_file(registry)
-    found = compared(*(_evaluation(model_called(file, name)) for name in (champion, challenger)))
+    given = ((champion, champion_figures), (challenger, challenger_figures))
+    found = compared(*(_figures(model_called(file, name), own) for name, own in given))
     if as_json:
         rows = [{"figure": one.name, "delta": _values(one.delta), "verdict": one.verdict} for one in found]
         typer.echo(json.dumps(rows, indent=1))
         return
-    table = Table("figure", champion, challenger, "difference (95 %)", "better", box=None)
+    table = Table("figure", champion, challenger, "difference (95 %)", "sampling / noise", "better", box=None)
     for one in found:
-        table.add_row(one.name, _words(one.champion), _words(one.challenger), _words(one.delta), one.verdict)
+        figures = (_words(figure) for figure in (one.champion, one.challenger, one.delta))
+        table.add_row(one.name, *figures, _parts(one.delta), one.verdict)
     Console().print(table)
 
 
@@ -155,14 +162,15 @@ def _words(figure: Figure) -> str:
     return f"{figure.value:.4f} {figure.low:.4f} to {figure.high:.4f}"
 
 
+def _parts(figure: Figure) -> str:
+    parts = figure.sampling_stddev, figure.noise_stddev
+    return "-" if None in parts else " / ".join(f"{one:.4f}" for one in parts)
+
+
 def _values(figure: Figure) -> dict[str, Any]:
-    return {"value": figure.value, "low": figure.low, "high": figure.high, "why": figure.why}
+    return asdict(figure)
 
 
-def _evaluation(model: Model) -> dict[str, Any]:
+def _figures(model: Model, given: Path | None) -> dict[str, Figure]:
     require_unchanged(model)
-    data = find_run(Path(model.path), None).read("evaluation.json")
-    if data is None:
-        raise ConfigError(f"{model.path} holds no evaluation.json; add the folder of a finished run.")
-    found: dict[str, Any] = parse_json(data)
-    return found
+    return figures_of(Path(model.path), given)

@@ -17,7 +17,7 @@ from fedcredit.scoring.batch import Joined, Wanted, score_table
 from fedcredit.scoring.block_audit import BlockAudit
 from fedcredit.scoring.block_messages import TOKEN_BYTES, Outcome
 from fedcredit.scoring.card import card_of
-from fedcredit.scoring.joint import NO_JOINT_VIEW, joint_card
+from fedcredit.scoring.joint import NO_JOINT_VIEW, JointScorer
 from fedcredit.scoring.peer_client import Asking, Numbers, PeerClient
 from fedcredit.scoring.peers_file import load_peers
 from fedcredit.wire.envelope import SigningKey
@@ -51,7 +51,7 @@ def score_with_peer(  # noqa: PLR0913  (a command's options)
             client, numbers, joined = None, None, None
             typer.echo(NO_JOINT_VIEW)
         else:
-            file = load_peers(peers)
+            scorer, file = JointScorer(card, block), load_peers(peers)
             entry = file.peer(peer)
             limit = loaded.head.joint.limit
             asking = Asking(file.institution, peer, block, bytes.fromhex(loaded.digest), purpose, limit)
@@ -60,7 +60,7 @@ def score_with_peer(  # noqa: PLR0913  (a command's options)
             identity, pair = SigningKey.load(file.identity_key), load_pair_key(entry.pair_key)
             client = stack.enter_context(PeerClient(asking, entry, identity, pair, book))
             numbers = Numbers(client, known)
-            joined = Joined(joint_card(card, block), block, numbers.of)
+            joined = Joined(scorer, numbers.of)
         shown = stack.enter_context(progress_bar())
         task = shown.add_task("scoring", total=1.0, rows=0)
         summary = score_table(

@@ -10,6 +10,7 @@ import typer
 
 from fedcredit.cli.score import RegistryOption, decision_log, permission
 from fedcredit.cli.serving import LogFormat, log_to_stderr, say, stop_signals
+from fedcredit.custodian.address import LOOPBACK
 from fedcredit.custodian.metrics_port import served
 from fedcredit.custodian.relay_token import load_relay_token
 from fedcredit.data.sources import open_source
@@ -29,6 +30,7 @@ from fedcredit.scoring.block_service import (
 )
 from fedcredit.scoring.card import card_of
 from fedcredit.scoring.consents import ConsentFile
+from fedcredit.scoring.http_face import http_face
 from fedcredit.scoring.joint import BlockScorer
 from fedcredit.scoring.listening import Tls, parse_listen
 from fedcredit.scoring.metrics import ScoringMetrics
@@ -53,11 +55,14 @@ def serve(  # noqa: PLR0913  (a command's options)
     tls_certificate: Annotated[Path | None, typer.Option(help="PEM file.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM file.")] = None,
     tls_clients: Annotated[Path | None, typer.Option(help="Authority of callers' certificates, PEM file.")] = None,
+    http_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="HTTP/JSON too, on loopback; 0 chooses a port.")
+    ] = None,
     metrics_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Prometheus, on loopback.")] = None,
     registry: RegistryOption = None,
     log_format: Annotated[LogFormat, typer.Option(help="Form of the log on standard error.")] = LogFormat.TEXT,
 ) -> None:
-    """Serve scores over gRPC until SIGTERM or Ctrl-C; with --block one consented number for a peer."""
+    """Serve scores over gRPC (and HTTP) until SIGTERM or Ctrl-C; with --block one consented number for a peer."""
     log_to_stderr(log_format)
     where = parse_listen(listen, _tls(tls_certificate, tls_key, tls_clients))
     loaded, metrics = load_package(package), ScoringMetrics()
@@ -65,11 +70,16 @@ def serve(  # noqa: PLR0913  (a command's options)
     with ExitStack() as stack:
         wait = stack.enter_context(stop_signals())
         service: BlockService | ScoringService
+        http = ""
         if block is None:
             log = decision_log(decisions, key, stack)
             decider = Decider(card_of(loaded, loaded.view(view)), cut_off, *log, permitted)
             shown = None if token is None else load_relay_token(token)
             service = ScoringService(decider, where, shown, metrics)
+            if http_port is not None:
+                http = f"{LOOPBACK}:{stack.enter_context(http_face(decider, http_port, shown, metrics))}"
+        elif http_port is not None:
+            raise ConfigError("--http-port serves scores, not answers to peers; leave it out with --block.")
         else:
             answerer = replace(_answerer(loaded, view, block, peers, stack), permitted=permitted)
             service = BlockService(answerer, where, metrics)
@@ -77,7 +87,7 @@ def serve(  # noqa: PLR0913  (a command's options)
             stack.enter_context(served(metrics, metrics_port))
         stack.enter_context(service)
         address = f"{where.host}:{service.port}"
-        fields = {"package": loaded.digest, "address": address, "block": block or ""}
+        fields = {"package": loaded.digest, "address": address, "block": block or "", "http": http}
         say(log_format, "serving", fields, f"package {loaded.digest[:16]} on {address}")
         wait()
     say(log_format, "stopped", {}, "")

@@ -17,7 +17,7 @@ from fedcredit.data.rows import Rows
 from fedcredit.dictionary.schema import DataDictionary, Feature, Group
 from fedcredit.errors import ConfigError, WireError
 from fedcredit.evaluation.histogram import accumulate
-from fedcredit.evaluation.score_grid import ScoreGrid, bin_of, score_bins
+from fedcredit.evaluation.score_grid import ScoreGrid, bin_of, room_for, score_bins
 from fedcredit.models.family import Kernel, family_of
 from fedcredit.models.specs import ModelSpec
 from fedcredit.plan import EvaluationTerms
@@ -115,7 +115,7 @@ def count(
         If the payload does not fit the plan.
     """
     scored = decode(payload)
-    if scored.high - scored.low < evaluation.score_bins:
+    if not room_for(evaluation.score_bins, scored.low, scored.high):
         raise WireError(f"{evaluation.score_bins} score bins do not fit between {scored.low} and {scored.high}.")
     margins = family_of(spec.family, kernel).margins(spec, dictionary, kind, scored.model, rows.cells)
     bins = bin_of(scored.grid(evaluation), margins)

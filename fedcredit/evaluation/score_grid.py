@@ -1,17 +1,26 @@
 """Public score bins on the logit scale, and the integer rule that sorts a record's margin into one.
 
 A scorecard margin is an exact integer (`weight_scale` units per logit), so its bin follows from integer
-comparison alone: every machine sorts every record alike. The bins are plan constants, equal in width on the
-logit scale between two bounds, with an open bin at either end.
+comparison alone: every machine sorts every record alike. The bins are plan constants between two bounds,
+with an open bin at either end, and finest where the odds are those of the portfolio.
 
-Measured on calibrated scores: over the default range, 100 bins lose under .0005 AUC against the exact ranks
-for base rates of 2-22 %, and 20 bins lose .004. A range centred on the base rate (`range_around`) halves that
-loss, and the noise with it, because empty bins carry noise and nothing else.
+Why there: of calibrated scores the distance between goods and bads is largest where a score's odds are the
+base odds, since beyond that point bads are denser than goods. KS is read at bin edges, so what it loses is how
+far a sample's curve rises within the bin at that point; and most records, whose ties cost AUC, are near it.
+Elsewhere a bin's width grows with its distance d from that point, as sqrt(h^2 + d^2) does. The reach h is a
+fraction of the range that shrinks as bins get more, down to that of 100: few bins are nearly equal, since
+they have to describe the tails, too. On drawn calibrated scores (AUC .75; base rate 22 % of 6,000 records, 3 %
+of 30,000) 100 bins of equal width lost .0024 KS on average and up to .0062 in 80 draws, these .0010 and
+.0036; AUC lost a third less. docs/report.md has real scores.
+
+Edges are computed in decimal arithmetic, whose exp and ln are correctly rounded: the same on every machine.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Context, Decimal, localcontext
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +31,10 @@ from fedcredit.errors import ConfigError
 #: Logits between which the bins lie when nothing is known of the portfolio: PD .4 % to 97 %.
 DEFAULT_RANGE = (-5.5, 3.5)
 _NODES_PER_BIN = 9
+_BELOW, _ABOVE = 2.5, 3.0
+# Shares of the range: where bins are finest, and their reach of so many bins or more. Digits of the arithmetic.
+_FINEST_AT, _REACH, _MANY, _DIGITS = (5, 11), (2, 55), 100, 28
+_UNITS_PER_BIN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +112,16 @@ def range_around(base_rate: float) -> tuple[float, float]:
     if not 0 < base_rate < 1:
         raise ConfigError(f"base_rate must lie between 0 and 1, got {base_rate}; use DEFAULT_RANGE when it is unknown.")
     centre = math.log(base_rate / (1 - base_rate))
-    return centre - 2.5, centre + 3.0
+    return centre - _BELOW, centre + _ABOVE
 
 
 def score_bins(n_bins: int, low_logit: float, high_logit: float, weight_scale: int) -> ScoreGrid:
-    """Lay `n_bins` score bins between two logits.
+    """Lay `n_bins` score bins between two logits, finest at 5/11 of the range, where `range_around` has the base odds.
 
     Parameters
     ----------
     n_bins
-        Number of bins, at least 3: `n_bins - 2` of equal width and an open one at either end.
+        Number of bins, at least 3: `n_bins - 2` between the bounds and an open one at either end.
     low_logit, high_logit
         Lowest and highest interior edge, in logits.
     weight_scale
@@ -123,9 +136,34 @@ def score_bins(n_bins: int, low_logit: float, high_logit: float, weight_scale: i
         raise ConfigError(f"n_bins must be >= 3 (two open bins and one between), got {n_bins}.")
     if not (math.isfinite(low_logit) and math.isfinite(high_logit) and low_logit < high_logit):
         raise ConfigError(f"The score range must be finite and increasing, got {low_logit} to {high_logit}.")
-    low, high = round(low_logit * weight_scale), round(high_logit * weight_scale)
-    steps = n_bins - 2
-    return ScoreGrid(tuple(low + (high - low) * i // steps for i in range(steps + 1)), weight_scale)
+    if weight_scale < 1:
+        raise ConfigError(f"weight_scale must be >= 1, got {weight_scale}.")
+    return _score_bins(n_bins, round(low_logit * weight_scale), round(high_logit * weight_scale), weight_scale)
+
+
+def room_for(n_bins: int, low: int, high: int) -> bool:
+    """Whether so many bins fit between two bounds in margin units: the finest are about a fourth of the mean width."""
+    return high - low >= _UNITS_PER_BIN * n_bins
+
+
+@lru_cache(maxsize=64)
+def _score_bins(n_bins: int, low: int, high: int, weight_scale: int) -> ScoreGrid:
+    with localcontext(Context(prec=_DIGITS)):
+        span, steps = Decimal(high - low), n_bins - 2
+        finest = low + span * _FINEST_AT[0] / _FINEST_AT[1]
+        reach = span * _REACH[0] / _REACH[1] * max(Decimal(1), Decimal(_MANY) / n_bins)
+        first, last = (_asinh((end - finest) / reach) for end in (low, high))
+        turns = (first + (last - first) * i / steps for i in range(steps + 1))
+        edges = tuple(round(finest + reach * _sinh(turn)) for turn in turns)
+    return ScoreGrid(edges, weight_scale)
+
+
+def _sinh(x: Decimal) -> Decimal:
+    return (x.exp() - (-x).exp()) / 2
+
+
+def _asinh(x: Decimal) -> Decimal:
+    return (abs(x) + (x * x + 1).sqrt()).ln().copy_sign(x)
 
 
 def bin_of(grid: ScoreGrid, margins: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from fedcredit.evaluation.score_grid import room_for
 from fedcredit.models.additive_spec import AdditiveSpec
 from fedcredit.models.mlp_spec import MlpSpec
 from fedcredit.models.scorecard_spec import ScorecardSpec
@@ -46,7 +47,7 @@ class MonitorSpec(BaseModel):
 
     @model_validator(mode="after")
     def _room(self) -> Self:
-        if self.score_high - self.score_low < self.score_bins:
+        if not room_for(self.score_bins, self.score_low, self.score_high):
             raise ValueError(f"{self.score_bins} score bins do not fit between {self.score_low} and {self.score_high}")
         return self
 

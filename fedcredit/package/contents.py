@@ -1,24 +1,27 @@
 """What a model package says: the model, its dictionary, the scale of its points, and where it comes from.
 
-Three files, all plain text: ``package.json`` (this head), ``model.json`` and ``dictionary.yaml`` as the job released
-them. The head holds the hashes of the other two, so the hash of the head names the whole package; every decision
-carries it. All in it was released, noise included: a package costs no privacy and opens no record.
+Files of plain text: ``package.json`` (this head), and as the job released them ``model.json``, ``dictionary.yaml`` and,
+where the job was evaluated, ``evaluation.json``. The head holds the hashes of the others, so the hash of the head names
+the whole package; every decision carries it. All in it was released, noise included: a package costs no privacy and
+opens no record.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import ConfigError
+from fedcredit.models.joint_spec import FILES
 from fedcredit.models.points import PointsScale
 from fedcredit.models.scorecard_release import BinnedModel
-from fedcredit.models.scorecard_spec import MARGIN_LIMIT
+from fedcredit.models.scorecard_spec import MARGIN_LIMIT, WEIGHT_SCALE
 from fedcredit.roster import HashHex
 from fedcredit.wire.canonical import digest
 
-HEAD, MODEL, DICTIONARY = "package.json", "model.json", "dictionary.yaml"
+HEAD, MODEL, DICTIONARY, EVALUATION = "package.json", "model.json", "dictionary.yaml", "evaluation.json"
+File = Literal["thin", "thick"]
 
 
 class _Frozen(BaseModel):
@@ -38,13 +41,31 @@ class Scale(_Frozen):
         return PointsScale(self.base_score, self.base_odds, self.points_to_double_odds)
 
 
+class FileTerms(_Frozen):
+    """How a person's own view and a consented number become one score; all in units of 1/1024.
+
+    Attributes
+    ----------
+    intercept, slope
+        Log-odds that are added, and how much the own view counts; 1024 leaves it as it is.
+    weight
+        λ: share of the other block's log-odds that is added. Where it is 0 nobody is asked for the number.
+    """
+
+    intercept: Annotated[int, Field(ge=-MARGIN_LIMIT, le=MARGIN_LIMIT)] = 0
+    slope: Annotated[int, Field(gt=0, le=4 * WEIGHT_SCALE)] = WEIGHT_SCALE
+    weight: Annotated[int, Field(ge=0, le=2 * WEIGHT_SCALE)]
+
+
 class JointView(_Frozen):
     """How a consented number from an institution of another type joins this one's score.
 
     Attributes
     ----------
-    weight
-        λ: share of the other block's log-odds that is added, from a fit on linked rows.
+    files
+        Per thickness of the person's file, which the dictionary's `thin_when_missing` declares.
+    view, block
+        Whose customers it scores and whose block it adds, as fitted; None where λ was set by hand, for any.
     step
         The number is a whole multiple of so many 1/1024 logit.
     limit
@@ -52,10 +73,12 @@ class JointView(_Frozen):
     reason
         Reason-code text where the number counts against a person.
     source
-        Where λ comes from: the job that fitted it, or who set it.
+        Where it comes from: the job that fitted it, or who set λ.
     """
 
-    weight: Annotated[float, Field(gt=0, le=2)]
+    files: dict[File, FileTerms]
+    view: str | None = None
+    block: str | None = None
     step: Annotated[int, Field(ge=64, le=MARGIN_LIMIT)] = 256
     limit: Annotated[int, Field(ge=1, le=64)] = 12
     reason: Annotated[str, Field(min_length=1, max_length=200)] = (
@@ -64,10 +87,25 @@ class JointView(_Frozen):
     source: Annotated[str, Field(min_length=1, max_length=200)]
 
     @model_validator(mode="after")
-    def _within_margins(self) -> Self:
+    def _is_whole(self) -> Self:
         if self.step * self.limit > MARGIN_LIMIT:
             raise ValueError(f"step × limit = {self.step * self.limit} is over {MARGIN_LIMIT} (8 logits)")
+        if set(self.files) != set(FILES):
+            raise ValueError(f"files must say what holds for {' and '.join(FILES)}")
+        if not any(one.weight for one in self.files.values()):
+            raise ValueError("λ is 0 for every file; leave the joint view out")
         return self
+
+    @property
+    def sentence(self) -> str:
+        """The view in words."""
+        words = (
+            f"{name} file {one.intercept / WEIGHT_SCALE:+.3f} + {one.slope / WEIGHT_SCALE:.3f} × own view "
+            f"+ {one.weight / WEIGHT_SCALE:.3f} × block"
+            for name, one in ((name, self.files[name]) for name in get_args(File))
+        )
+        whose = f" of a {self.view} for {self.block}" if self.view else ""
+        return f"{', '.join(words)}{whose}; {self.source}; step {self.step}/1024 logit, at most {self.limit} steps"
 
 
 class Lineage(_Frozen):
@@ -105,7 +143,7 @@ class Head(_Frozen):
     dictionary
         Digest of the data dictionary, as the plan names it.
     files
-        SHA-256 of ``model.json`` and ``dictionary.yaml``.
+        SHA-256 of every other file.
     """
 
     schema_version: Literal[1] = 1
@@ -128,12 +166,15 @@ class ModelPackage:
     ----------
     digest
         Hash of ``package.json``, hex: the package's name.
+    evaluation
+        Bytes of the released figures; None where the job was not evaluated.
     """
 
     head: Head
     model: BinnedModel
     dictionary: DataDictionary
     digest: str
+    evaluation: bytes | None = None
 
     @property
     def model_hash(self) -> str:

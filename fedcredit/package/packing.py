@@ -7,7 +7,7 @@ from pathlib import Path
 from fedcredit.dictionary.schema import parse_dictionary
 from fedcredit.errors import ConfigError
 from fedcredit.models.scorecard_release import BINNED_FAMILIES
-from fedcredit.package.contents import DICTIONARY, HEAD, MODEL, Head, JointView, Lineage, Scale
+from fedcredit.package.contents import DICTIONARY, EVALUATION, HEAD, MODEL, Head, JointView, Lineage, Scale
 from fedcredit.package.storage import checked_package
 from fedcredit.plan import Placement, parse_plan
 from fedcredit.verify.run_files import RunFiles, find_run
@@ -42,7 +42,9 @@ def package_files(run: Path, scale: Scale, joint: JointView | None, now: datetim
     found = find_run(run, None)
     contents = {name: _required(found, name) for name in (_PLAN, MODEL, DICTIONARY)}
     _require_table(contents[MODEL], run)
-    plan = parse_plan(contents[_PLAN])
+    plan = parse_plan(contents.pop(_PLAN))
+    if (evaluation := found.read(EVALUATION)) is not None:
+        contents[EVALUATION] = evaluation
     dictionary = parse_dictionary(contents[DICTIONARY], f"{run}: {DICTIONARY}").digest().hex()
     if dictionary != plan.dictionary:
         raise ConfigError(
@@ -55,13 +57,12 @@ def package_files(run: Path, scale: Scale, joint: JointView | None, now: datetim
         created=(now or datetime.now(UTC)).isoformat(timespec="seconds"),
         not_private=plan.privacy.placement is Placement.NONE or (found.run / _STAMP).exists(),
         dictionary=dictionary,
-        files={name: _hash(contents[name]) for name in (MODEL, DICTIONARY)},
+        files={name: _hash(content) for name, content in contents.items()},
         lineage=_lineage(found, plan.digest().hex(), plan.roster.digest().hex()),
         scale=scale,
         joint=joint,
     )
-    files = {name: contents[name] for name in (MODEL, DICTIONARY)}
-    files[HEAD] = canonical_json(head.model_dump(mode="json"))
+    files = {**contents, HEAD: canonical_json(head.model_dump(mode="json"))}
     checked_package(files, str(run))
     return files
 

@@ -16,10 +16,11 @@ from fedcredit.errors import ConfigError, DictionaryError
 from fedcredit.models.bin_labels import bin_label
 from fedcredit.models.scorecard_release import BinnedModel, ScorecardFeature, read_release
 from fedcredit.models.scorecard_spec import MARGIN_LIMIT, WEIGHT_SCALE
-from fedcredit.package.contents import DICTIONARY, HEAD, MODEL, Head, ModelPackage, package_digest
+from fedcredit.package.contents import DICTIONARY, EVALUATION, HEAD, MODEL, Head, ModelPackage, package_digest
 from fedcredit.wire.canonical import parse_json
 
 _NAMES = (HEAD, MODEL, DICTIONARY)
+_ALL = (*_NAMES, EVALUATION)
 _LONGEST_BYTES = 16 * 2**20
 _LONGEST_ZIP = 3 * _LONGEST_BYTES + 2**16
 _MOST_RECORDS = 2.0**53
@@ -47,7 +48,8 @@ def unpacked(content: bytes, where: str) -> dict[str, bytes]:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return {name: _entry(archive, name) for name in _NAMES}
+            there = _present(dict.fromkeys(archive.namelist()))
+            return {name: _entry(archive, name) for name in dict.fromkeys((*_NAMES, *there))}
     except KeyError as error:
         raise ConfigError(
             f"{where} is no model package: {error.args[0]}; make one with 'fedcredit model pack'."
@@ -68,14 +70,14 @@ def checked_package(files: Mapping[str, bytes], where: str) -> ModelPackage:
     """
     head = _head(files[HEAD], where)
     problems = [
-        f"{name} is not the file that was packed (SHA-256 {_hash(files[name])[:16]}…, "
+        f"{name} is not the file that was packed (SHA-256 {_hash(files.get(name, b''))[:16]}…, "
         f"package.json says {stated[:16]}…); take it from the packer again"
         for name, stated in head.files.items()
-        if _hash(files[name]) != stated
+        if _hash(files.get(name, b"")) != stated
     ]
     problems += [
         f"{name} is not the one that the job released, by its lineage; pack the run again"
-        for name in (MODEL, DICTIONARY)
+        for name in head.files
         if head.lineage.released.get(name) != head.files.get(name)
     ]
     if problems:
@@ -84,7 +86,8 @@ def checked_package(files: Mapping[str, bytes], where: str) -> ModelPackage:
     problems = _misfits(head, model, dictionary)
     if problems:
         raise ConfigError(listed(f"model package {where}", problems))
-    return ModelPackage(head, model, dictionary, package_digest(files[HEAD]))
+    evaluation = files[EVALUATION] if EVALUATION in head.files else None
+    return ModelPackage(head, model, dictionary, package_digest(files[HEAD]), evaluation)
 
 
 def write_package(files: Mapping[str, bytes], out: Path) -> None:
@@ -98,11 +101,11 @@ def write_package(files: Mapping[str, bytes], out: Path) -> None:
     try:
         if out.suffix.lower() == ".zip":
             with zipfile.ZipFile(out, "x", zipfile.ZIP_DEFLATED) as archive:
-                for name in _NAMES:
+                for name in _present(files):
                     archive.writestr(zipfile.ZipInfo(name, _MIDNIGHT), files[name], zipfile.ZIP_DEFLATED)
             return
         out.mkdir(parents=True)
-        for name in _NAMES:
+        for name in _present(files):
             (out / name).write_bytes(files[name])
     except FileExistsError:
         raise ConfigError(f"{out} exists already and is never overwritten; choose another place.") from None
@@ -113,7 +116,8 @@ def write_package(files: Mapping[str, bytes], out: Path) -> None:
 def _read(path: Path) -> dict[str, bytes]:
     try:
         if path.is_dir():
-            return {name: _content(path / name, _LONGEST_BYTES) for name in _NAMES}
+            there = _present({one.name: one for one in path.iterdir()})
+            return {name: _content(path / name, _LONGEST_BYTES) for name in dict.fromkeys((*_NAMES, *there))}
         return unpacked(_content(path, _LONGEST_ZIP), str(path))
     except OSError as error:
         name = Path(str(error.filename)).name
@@ -129,6 +133,10 @@ def _content(path: Path, longest: int) -> bytes:
         raise FileNotFoundError(errno.ENOENT, "it is no plain file", str(path))
     with path.open("rb") as file:
         return _limited(file.read(longest + 1), path.name, longest)
+
+
+def _present(files: Mapping[str, object]) -> list[str]:
+    return [name for name in _ALL if name in files]
 
 
 def _entry(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -159,7 +167,7 @@ def _head(content: bytes, where: str) -> Head:
         head = Head.model_validate(document)
     except ValidationError as fault:
         raise ConfigError(listed(f"model package {where}", validation_problems(fault, document))) from None
-    if set(head.files) != {MODEL, DICTIONARY}:
+    if set(head.files) - {EVALUATION} != {MODEL, DICTIONARY}:
         raise ConfigError(f"model package {where}: package.json must list {MODEL} and {DICTIONARY}; it was edited.")
     return head
 
@@ -178,6 +186,16 @@ def _dictionary(content: bytes, where: str) -> DataDictionary:
         raise ConfigError(str(error)) from error
 
 
+def _foreign_joint(head: Head, dictionary: DataDictionary) -> list[str]:
+    if head.joint is None or head.joint.view is None:
+        return []
+    view, block = head.joint.view, head.joint.block
+    known = view in dictionary.kinds and block in dictionary.blocks
+    if known and block not in dictionary.institution_type(view).owns:
+        return []
+    return [f"the joint view adds block {block!r:.80} to a {view!r:.80}, which the dictionary does not allow"]
+
+
 def _misfits(head: Head, model: BinnedModel, dictionary: DataDictionary) -> list[str]:
     out = []
     if dictionary.digest().hex() != head.dictionary:
@@ -187,6 +205,7 @@ def _misfits(head: Head, model: BinnedModel, dictionary: DataDictionary) -> list
     if tuple(f.name for f in model.features) != dictionary.feature_names:
         out.append("the model has other features than the dictionary")
         return out
+    out += _foreign_joint(head, dictionary)
     for kind in dictionary.kinds:
         names = tuple(feature.name for feature in dictionary.owned_features(kind))
         if model.views.get(kind) != names or kind not in model.intercepts:

@@ -1,7 +1,7 @@
 """The registry itself: the fold of its entries, and how one more is made."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,9 @@ from fedcredit.registry.states import Standing, State, moved
 from fedcredit.registry.storage import append, read_entries
 from fedcredit.wire.envelope import SigningKey
 
+LOWEST_TIER = 3
+"""Tiers run from 1, on which most depends, to this one; what they mean is the institution's model-risk policy."""
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -25,6 +28,8 @@ class Model:
         State, developer, validator.
     path, sha256, lineage
         Where its bytes lay when it was added, their hash, and what they name.
+    owner, tier
+        Who answers for its use, and its materiality tier, as its first entry says; None where that says nothing.
     history
         The values of its entries, oldest first.
     """
@@ -35,6 +40,8 @@ class Model:
     sha256: str
     lineage: dict[str, str]
     history: tuple[dict[str, Any], ...]
+    owner: str | None = None
+    tier: int | None = None
 
 
 def fold(file: RegistryFile, entries: Sequence[Entry]) -> dict[str, Model]:
@@ -77,10 +84,13 @@ def _after(model: Model | None, values: dict[str, Any], roles: frozenset[str]) -
     standing = moved(None if model is None else model.standing, State(values["to"]), values["by"], roles)
     if model is None:
         known = str(values["path"]), str(values["sha256"]), dict(values["lineage"])
-        return Model(values["model"], standing, *known, (values,))
+        owner, tier = values.get("owner"), values.get("tier")
+        if tier not in (None, *range(1, LOWEST_TIER + 1)):
+            raise ConfigError(f"tier {tier!r:.20} is none of 1 to {LOWEST_TIER}.")
+        return Model(values["model"], standing, *known, (values,), None if owner is None else str(owner), tier)
     if values["sha256"] != model.sha256:
         raise ConfigError(f"it is about other bytes than the model {model.name} was added with.")
-    return Model(model.name, standing, model.path, model.sha256, model.lineage, (*model.history, values))
+    return replace(model, standing=standing, history=(*model.history, values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +105,16 @@ class Move:
         In the person's words, or the triggers' sentences.
     figures
         Released figures on which a suspension rests.
+    owner, tier
+        Of a new model: who answers for its use, and its tier from 1 to `LOWEST_TIER`.
     """
 
     model: str
     to: State
     reason: str
     figures: dict[str, Any] | None = None
+    owner: str | None = None
+    tier: int | None = None
 
 
 def models_of(file: RegistryFile) -> dict[str, Model]:
@@ -177,6 +191,7 @@ def _values(file: RegistryFile, model: Model | None, move: Move, path: Path | No
         if path is None:
             raise ConfigError("a new model needs its path; name the file or folder.")
         artifact = read_artifact(path)
+        values |= {name: said for name, said in (("owner", move.owner), ("tier", move.tier)) if said is not None}
         return {**values, "path": str(path.resolve()), "sha256": artifact.sha256, "lineage": artifact.lineage}
     if model is None:
         raise ConfigError(f"registry {file.registry} has no model {move.model!r}; add it first.")

@@ -217,5 +217,6 @@ def _gain_words(alone: Sequence[Rival]) -> str:
     if not gains:
         return words
     better = sum(gain > 0 for gain in gains)
-    span = f"{min(gains):+.3f} to {max(gains):+.3f}"
+    low, high = (f"{round(gain, 3) + 0.0:+.3f}".replace("-", "\N{MINUS SIGN}") for gain in (min(gains), max(gains)))
+    span = f"{low} to {high}"
     return f"{words} Joint is above alone at {better} of {len(gains)}; the gain is {span}."

@@ -54,6 +54,8 @@ class ReportInputs:
         Released counts of an earlier job to compare with, or None.
     metrics
         JSON value of a simulation's exact figures, or None for a deployed job.
+    segments
+        JSON value of a simulation's figures by segment of a drawn population, or None.
     joint_view
         The view of persons known to two institution types, released by a linked job of the same run; None if there
         was none.
@@ -72,6 +74,7 @@ class ReportInputs:
     hashes: Mapping[str, str]
     earlier: ReleasedCounts | None = None
     metrics: Mapping[str, Any] | None = None
+    segments: Mapping[str, Any] | None = None
     joint_view: JointView | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     simulated: bool = False

@@ -47,7 +47,7 @@ def read_inputs(run: Path, assumptions: Assumptions, earlier: Path | None = None
             f"{files.released / 'dictionary.yaml'} is not the dictionary that the plan names; restore it."
         )
     outer = files.released.parent if files.released.name == "released" else files.run
-    metrics, settings = outer / "metrics.json", outer / "config.yaml"
+    metrics, settings, segments = outer / "metrics.json", outer / "config.yaml", outer / "segments.json"
     linked = outer / LINKED / "released" / "model.json"
     simulated = (outer / STAMP).is_file()
     return ReportInputs(
@@ -60,6 +60,7 @@ def read_inputs(run: Path, assumptions: Assumptions, earlier: Path | None = None
         hashes=_hashes(files.released),
         earlier=None if earlier is None else read_counts(find_run(earlier, None)),
         metrics=_object("metrics.json", metrics.read_bytes()) if simulated and metrics.is_file() else None,
+        segments=_object("segments.json", segments.read_bytes()) if simulated and segments.is_file() else None,
         joint_view=read_joint_view(_object("model.json", linked.read_bytes())) if linked.is_file() else None,
         settings=_settings(settings) if simulated and settings.is_file() else {},
         simulated=simulated,

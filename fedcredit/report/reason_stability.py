@@ -63,16 +63,21 @@ def reason_stability(inputs: ReportInputs) -> tuple[tuple[ReasonStability, ...],
     spec = inputs.plan.model
     if not isinstance(spec, ScorecardSpec):
         return (), f"not measured: the noise of single weights is not known for family {spec.family!r}"
-    noise = _noise_of_features(inputs, spec)
-    if not any(noise.values()):
+    noise = weight_noise(inputs, spec)
+    if not any(stddev.any() for stddev in noise.values()):
         return (), "no noise was added: reasons follow from the records alone"
-    features = read_release(inputs.model).features
-    rounds = int(inputs.job["rounds_trained"])
-    counted = {one.name: one.noise_stddev for one in inputs.counts.features}
-    tables = {
-        one.name: _table(one, _Noise(noise[one.name], rounds, counted.get(one.name, 0.0)), spec) for one in features
-    }
+    tables = {one.name: _table(one, noise[one.name]) for one in read_release(inputs.model).features}
     return tuple(_of_kind(inputs, kind, tables) for kind in inputs.dictionary.kinds), None
+
+
+def weight_noise(inputs: ReportInputs, spec: ScorecardSpec) -> dict[str, Floats]:
+    """Standard deviation of the noise that training left in each weight, in logits; by feature, shape (B,)."""
+    noise, rounds = _noise_of_features(inputs, spec), int(inputs.job["rounds_trained"])
+    counted = {one.name: one.noise_stddev for one in inputs.counts.features}
+    return {
+        one.name: _weight_stddev(one, _Noise(noise[one.name], rounds, counted.get(one.name, 0.0)), spec)
+        for one in read_release(inputs.model).features
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +98,20 @@ class _Table:
     stddev: Floats
 
 
-def _table(feature: ScorecardFeature, noise: _Noise, spec: ScorecardSpec) -> _Table:
+def _weight_stddev(feature: ScorecardFeature, noise: _Noise, spec: ScorecardSpec) -> Floats:
     counts = np.array([[one.good, one.bad] for one in feature.bins])
     found = evidence(counts, np.array([len(one.cells) for one in feature.bins]), noise.of_count)
-    shares = np.maximum(counts.sum(axis=1), 1.0)
-    shares = shares / shares.sum()
-    weights = np.array([one.weight for one in feature.bins]) / WEIGHT_SCALE
     curvature, of_rounds = found.information, noise.of_round**2 / max(noise.rounds, 1)
     prior = prior_variance(found, spec)
     gain = prior * curvature**2 / (prior * curvature**2 + of_rounds + curvature)
-    variance = gain**2 * of_rounds / curvature**2
+    return np.asarray(np.sqrt(gain**2 * of_rounds / curvature**2))
+
+
+def _table(feature: ScorecardFeature, stddev: Floats) -> _Table:
+    shares = np.maximum(np.array([one.good + one.bad for one in feature.bins]), 1.0)
+    shares = shares / shares.sum()
+    weights = np.array([one.weight for one in feature.bins]) / WEIGHT_SCALE
+    variance = stddev**2
     # The mean moves along with the weights that it is taken of.
     moved = variance * (1 - 2 * shares) + (shares**2 * variance).sum()
     return _Table(shares, weights - (shares * weights).sum(), np.sqrt(np.maximum(moved, 0.0)))

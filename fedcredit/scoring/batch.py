@@ -25,7 +25,8 @@ from fedcredit.dictionary.mapping import Mapping
 from fedcredit.errors import ConfigError
 from fedcredit.scoring.card import MOST_REASONS, ScoringCard
 from fedcredit.scoring.decisions import Decision, DecisionLog, subject_hash
-from fedcredit.scoring.kernel import TableScorer
+from fedcredit.scoring.joint import JointScorer
+from fedcredit.scoring.kernel import Column, TableScorer
 from fedcredit.scoring.permission import Permitted, always_permitted
 from fedcredit.scoring.reading import Reading, read_columns, reading_of
 from fedcredit.scoring.result_table import ResultTable
@@ -40,17 +41,21 @@ class Joined:
 
     Attributes
     ----------
-    card
-        From `fedcredit.scoring.joint.joint_card`.
-    block
-        The peer's block.
+    scorer
+        What takes them in.
     ask
         Numbers of some customers, by their ids; NaN where there is none.
     """
 
-    card: ScoringCard
-    block: str
+    scorer: JointScorer
     ask: Callable[[Sequence[bytes]], NDArray[np.float64]]
+
+    def numbers(self, columns: Sequence[Column], names: Sequence[bytes]) -> NDArray[np.float64]:
+        """Numbers of customers whose score they would change, NaN for all others; shape (n,)."""
+        useful = np.flatnonzero(self.scorer.useful(columns, len(names)))
+        found = np.full(len(names), np.nan)
+        found[useful] = self.ask([names[row] for row in useful.tolist()])
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,18 +126,19 @@ def score_table(
     """
     chosen = wanted or Wanted()
     reading = reading_of(card, mapping, list(source.column_types()))
-    final = card if chosen.joined is None else chosen.joined.card
-    scorer, form = TableScorer(final), ResultTable(final, secrets.token_hex(_RUN_BYTES), chosen.cut_off)
+    final = card if chosen.joined is None else chosen.joined.scorer.card
+    alone, form = TableScorer(card), ResultTable(final, secrets.token_hex(_RUN_BYTES), chosen.cut_off)
     rows = flagged = 0
     with _new_file(out) as write:
         for chunk in source.chunks(reading.columns, CHUNK_ROWS):
             chosen.permitted()
             columns, flags = read_columns(reading, chunk.table)
-            if chosen.joined is not None:
-                numbers = chosen.joined.ask(_ids(reading, chunk.table))
-                columns.append(numbers)
-                flags.append((f"block:{chosen.joined.block}", np.flatnonzero(np.isnan(numbers))))
-            scores = scorer.score(columns, chunk.table.num_rows)
+            if chosen.joined is None:
+                scores = alone.score(columns, chunk.table.num_rows)
+            else:
+                numbers = chosen.joined.numbers(columns, _ids(reading, chunk.table))
+                flags.append((f"block:{chosen.joined.scorer.block}", np.flatnonzero(np.isnan(numbers))))
+                scores = chosen.joined.scorer.score(columns, numbers)
             named = None if reading.id_column is None else chunk.table.column(reading.id_column)
             table = form.table(named, scores, flags, rows)
             write(table)

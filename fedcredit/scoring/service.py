@@ -8,7 +8,7 @@ import itertools
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -28,6 +28,8 @@ SERVICE = "fedcredit.scoring.v1.Scoring"
 METHOD = f"/{SERVICE}/Score"
 MOST_CUSTOMERS = 1000
 LONGEST_ID = 200
+NOT_DECIDED = "nothing is decided now; ask the service's operator"
+"""All that a caller learns of a fault whose text names a path of this machine."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -68,6 +70,17 @@ class Decider:
         self.card, self._permitted = card, permitted
         self._scorer, self._cut_off, self._log, self._key = SingleScorer(card), cut_off, log, key
         self._run, self._numbers = secrets.token_hex(8), itertools.count(1)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """What decides: institution type and hashes, as every reply names them."""
+        package = self.card.package
+        return {
+            "view": self.card.view,
+            "package_hash": package.digest,
+            "model_hash": package.model_hash,
+            "dictionary_hash": package.head.dictionary,
+        }
 
     def decide(self, customers: list[tuple[str, dict[str, Value]]]) -> list[Decided]:
         """Decide on customers: id and values each.
@@ -137,13 +150,7 @@ class ScoringService(Server):
     ) -> None:
         listen.check(signed=False)
         self._decider, self._metrics = decider, metrics or ScoringMetrics()
-        package = decider.card.package
-        self._versions = {
-            "view": decider.card.view,
-            "package_hash": package.digest,
-            "model_hash": package.model_hash,
-            "dictionary_hash": package.head.dictionary,
-        }
+        self._versions = decider.versions
         gates = [] if token is None else [TokenGate(token, lambda: self._metrics.rejected("token"), self.is_healthy)]
         decode: Callable[[bytes], pb.ScoreRequest] = pb.ScoreRequest.FromString
         method = grpc.unary_unary_rpc_method_handler(self._score, decode, pb.ScoreReply.SerializeToString)
@@ -158,9 +165,8 @@ class ScoringService(Server):
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except ConfigError as error:
             _LOG.warning("nobody is decided on: %s", error)
-            # Its text names a path of this machine.
             self._metrics.rejected("own")
-            context.abort(grpc.StatusCode.UNAVAILABLE, "nothing is decided now; ask the service's operator")
+            context.abort(grpc.StatusCode.UNAVAILABLE, NOT_DECIDED)
         except Exception:  # noqa: BLE001  (the boundary: gRPC would send the text, which may hold a value)
             _LOG.exception("a call failed")
             context.abort(grpc.StatusCode.INTERNAL, "the call failed; ask the service's operator")
@@ -171,11 +177,22 @@ class ScoringService(Server):
         return reply
 
 
-def _customers(request: pb.ScoreRequest) -> list[tuple[str, dict[str, Value]]]:
-    if not 1 <= len(request.customers) <= MOST_CUSTOMERS:
-        raise DataError(f"a request holds 1 to {MOST_CUSTOMERS} customers, got {len(request.customers)}; split it.")
-    if max(len(customer.id) for customer in request.customers) > LONGEST_ID:
+def require_askable(ids: Sequence[str]) -> None:
+    """Check how many customers a request holds, and their ids.
+
+    Raises
+    ------
+    DataError
+        If there are none or too many, or an id is too long.
+    """
+    if not 1 <= len(ids) <= MOST_CUSTOMERS:
+        raise DataError(f"a request holds 1 to {MOST_CUSTOMERS} customers, got {len(ids)}; split it.")
+    if max(len(one) for one in ids) > LONGEST_ID:
         raise DataError(f"an id has {LONGEST_ID} characters at most; shorten it.")
+
+
+def _customers(request: pb.ScoreRequest) -> list[tuple[str, dict[str, Value]]]:
+    require_askable([customer.id for customer in request.customers])
     return [(one.id, {name: _value(value) for name, value in one.values.items()}) for one in request.customers]
 
 

@@ -36,7 +36,7 @@ def _dots(
 ) -> Drawing:
     segments = list(dict.fromkeys(one.segment for one in figures))
     heights = np.arange(len(segments))[::-1]
-    figure = new_figure(6.4, 1.4 + 0.42 * len(segments))
+    figure = new_figure(5.0, 1.4 + 0.42 * len(segments))
     axes, words = figure.add_subplot(), [f"{what}, SYNTHETIC customers."]
     models = [one for one in dict.fromkeys(one.model for one in figures) if not one.endswith(VIEW)]
     for model, (colour, _, marker, _) in zip(models, STYLES, strict=False):
@@ -46,7 +46,7 @@ def _dots(
             axes.plot(known, heights, linestyle="none", marker=marker, color=colour, markersize=7, label=model)
             words.append(_words(model, values))
     axes.set_yticks(heights, segments)
-    axes.set(xlabel=f"{what}, SYNTHETIC customers", ylim=(-0.7, len(segments) - 0.3))
+    axes.set(xlabel=f"{what}\nSYNTHETIC customers", ylim=(-0.7, len(segments) - 0.3))
     axes.grid(color=INK, alpha=0.15, linewidth=0.6)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
     return finished(figure, name, heading, " ".join(words))

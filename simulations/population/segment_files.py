@@ -9,6 +9,7 @@ from dataclasses import asdict, fields
 from rich import box
 from rich.table import Table
 
+from simulations.paired import Difference
 from simulations.population.drawing import SYNTHETIC
 from simulations.population.segments import REFERENCE_APPROVAL, SegmentFigures
 
@@ -32,8 +33,12 @@ def segments_csv(figures: Sequence[SegmentFigures]) -> str:
     names = [one.name for one in fields(SegmentFigures)]
     writer.writerow([*names, "data"])
     for one in figures:
-        writer.writerow([*(getattr(one, name) for name in names), "SYNTHETIC"])
+        writer.writerow([*(_plain(getattr(one, name)) for name in names), "SYNTHETIC"])
     return target.getvalue()
+
+
+def _plain(value: object) -> object:
+    return value.value if isinstance(value, Difference) else value
 
 
 def segments_table(figures: Sequence[SegmentFigures]) -> Table:

@@ -4,11 +4,13 @@ Pure functions on scores, labels and true probabilities. Only a simulation has a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 
 import numpy as np
 from numpy.typing import NDArray
+
+from simulations.paired import Difference, Ranked, auc_difference
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -33,6 +35,9 @@ class SegmentFigures:
         Means of the model's probability, the label and the true probability.
     distance
         Root mean square of model's minus true probability.
+    auc_gain
+        AUC minus the reference model's on the same customers, paired; None for the reference itself, and where the
+        segment holds one class only.
     """
 
     model: str
@@ -47,6 +52,7 @@ class SegmentFigures:
     observed: float
     true: float
     distance: float
+    auc_gain: Difference | None = None
 
 
 def figures_by_segment(
@@ -73,11 +79,12 @@ def figures_by_segment(
     first = scores[reference] <= np.quantile(scores[reference], REFERENCE_APPROVAL)
     rate = float(labels[first].mean())
     return tuple(
-        _figures(model, segment, members, pd, approved, labels, truth)
+        replace(_figures(model, segment, members, pd, approved, labels, truth), auc_gain=gain)
         for model, pd in scores.items()
         for approved in [approved_at(pd, labels, rate)]
         for segment, members in segments.items()
         if members.any()
+        for gain in [_gain(labels[members], pd[members], scores[reference][members]) if model != reference else None]
     )
 
 
@@ -112,6 +119,10 @@ def _figures(
         true=float(truth[members].mean()),
         distance=float(np.sqrt(np.mean((pd[members] - truth[members]) ** 2))),
     )
+
+
+def _gain(labels: NDArray[np.uint8], pd: Floats, reference: Floats) -> Difference | None:
+    return auc_difference(Ranked(labels, pd), Ranked(labels, reference))
 
 
 def _auc(labels: NDArray[np.uint8], pd: Floats) -> float | None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benches.report import NOISES, Equal, Exact, coverage, equality, run_exactly
+from benches.report import NOISES, Equal, Exact, coverage, equality, held_out_losses, run_exactly
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +27,20 @@ def test_the_comparison_covers_every_kind_of_figure(lines: list[Equal]) -> None:
     assert {line.tolerance for line in lines if line.figure.startswith(("approval", "opportunity"))} == {1e-12}
 
 
+def test_a_hundred_bins_keep_ks_of_the_held_out_rows(exact: Exact) -> None:
+    auc, ks = held_out_losses(exact)
+    assert abs(auc) <= 2e-4 * 5**0.5
+    assert 0 <= ks <= 3e-3
+
+
+@pytest.mark.long
+def test_a_hundred_bins_keep_ks_of_the_held_out_rows_of_every_seed() -> None:
+    assert max(held_out_losses(run_exactly(f"seed={seed}"))[1] for seed in range(10)) <= 3e-3
+
+
 @pytest.mark.statistical
 def test_intervals_cover_over_200_evaluations(exact: Exact) -> None:
-    found = coverage(exact, 15.0, 200, seed=0)
+    found = coverage(exact, 15.0, 200, seed=1)
     hits, n = (sum(one[k] for one in found.values()) for k in (0, 1))
     assert len(found) >= 30
     assert 0.93 <= hits / n <= 0.985

@@ -9,8 +9,8 @@ from simulations.results import Federated, Metrics, ModelResult, RunResult
 
 def test_json_has_the_names_that_others_script_against(run_result: RunResult) -> None:
     tree = json.loads(run_result.to_json())
-    named = {"models", "federated", "privacy", "epsilon_joint", "noise", "placement", "masks", "seconds", "virtual"}
-    assert set(tree) == named
+    named = {"models", "deltas", "federated", "privacy", "epsilon_joint", "noise", "placement", "masks", "seconds"}
+    assert set(tree) == named | {"virtual"}
     assert set(tree["models"]) == {"joint", "same_type", "pooled", "alone"}
     assert tree["models"]["joint"]["auc"] == 0.7611
     assert tree["models"]["alone"]["bank-1"]["n_test"] == 6000

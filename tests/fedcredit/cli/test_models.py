@@ -144,7 +144,9 @@ def test_another_models_run_is_refused(office, runs):
 def test_champion_and_challenger(office, runs):
     assert office("add", "cards-2", runs / "calm", by="dora", reason="the same scores on new records").code == 0
     ran = office("compare", "cards", "cards-2", "--json")
-    assert [one["figure"] for one in json.loads(ran.out)] == ["auc", "ks", "brier"]
+    found = json.loads(ran.out)
+    assert [one["figure"] for one in found] == ["auc", "ks", "brier"]
+    assert all(one["delta"]["noise_stddev"] == 0 and one["delta"]["sampling_stddev"] > 0 for one in found)
     assert "auc" in office("compare", "cards", "cards-2").out
 
 
@@ -156,6 +158,52 @@ def test_a_challengers_figures_that_were_edited_afterwards_are_not_compared(offi
     (copy / "released" / "evaluation.json").write_text(json.dumps({**figures, "auc": 0.99}))
     ran = office("compare", "cards", "cards-3")
     assert (ran.code, "its bytes have changed" in ran.err) == (1, True)
+
+
+def test_a_package_is_compared_by_the_figures_in_it_or_its_report(cli, office, runs, tmp_path):
+    assert cli("model", "pack", runs / "trained", tmp_path / "p.zip").code == 0
+    assert office("add", "packed", tmp_path / "p.zip", by="dora", reason="the same").code == 0
+    by_run, by_package = (json.loads(office("compare", "cards", name, "--json").out) for name in ("cards", "packed"))
+    for one, other in zip(by_run, by_package, strict=True):
+        assert (one["delta"]["value"], other["delta"]["value"]) == (0, 0)
+        assert other["delta"]["high"] == pytest.approx(one["delta"]["high"], rel=1e-9)
+    assert [one["delta"]["noise_stddev"] for one in by_package] == [0, None, None]
+    own = tmp_path / "report.json"
+    assert cli("report", runs / "trained", "--json", own).code == 0
+    reported = office("compare", "cards", "packed", "--challenger-figures", own, "--json")
+    assert [one["delta"]["noise_stddev"] for one in json.loads(reported.out)] == [0, 0, 0]
+    assert office("add", "reported", own, by="dora", reason="a report alone").code == 0
+    assert json.loads(office("compare", "cards", "reported", "--json").out)[0]["delta"]["value"] == 0
+    foreign = json.loads(own.read_text())
+    foreign["signatures"]["files"]["model.json"] = "00" * 32
+    own.write_text(json.dumps(foreign))
+    refused = office("compare", "cards", "packed", "--challenger-figures", own)
+    assert "about another model than the registered one" in refused.err
+
+
+def test_figures_of_another_form_are_refused_with_a_sentence(office, tmp_path):
+    for content, said in (
+        (b"{", "is not JSON"),
+        (b"[]", "no JSON object"),
+        (b'{"schema": "x"}', "has schema 'x'"),
+        (b'{"schema": "fedcredit-report/1"}', "is no report of ours"),
+        (b'{"auc": 1}', "about another model"),
+    ):
+        (tmp_path / "f.json").write_bytes(content)
+        assert said in office("compare", "cards", "cards", "--champion-figures", tmp_path / "f.json").err
+    assert "cannot be read" in office("compare", "cards", "cards", "--champion-figures", tmp_path / "no.json").err
+
+
+def test_a_model_has_an_owner_and_a_tier(office, runs):
+    said = ("--owner", "retail risk", "--tier", "1")
+    assert office("add", "owned", runs / "calm", *said, by="dora", reason="x").code == 0
+    shown = json.loads(office("show", "owned", "--json").out)
+    assert (shown["owner"], shown["tier"]) == ("retail risk", 1)
+    assert "retail risk" in office("list").out
+    assert "tier: 1" in office("show", "owned").out
+    assert json.loads(office("show", "cards", "--json").out)["owner"] is None
+    assert office("add", "lower", runs / "calm", "--tier", "4", by="dora", reason="x").code == 2
+    assert "no name for an owner" in office("add", "lower", runs / "calm", "--owner", "", by="dora", reason="x").err
 
 
 def test_a_cut_off_registry_is_noticed_by_a_hash_that_was_written_down(office, runs, tmp_path):

@@ -5,9 +5,9 @@ import pytest
 
 from fedcredit.errors import ConfigError
 from fedcredit.evaluation.decision import Economics, decide, edge_pd, nearest_edge, shown_edges
-from fedcredit.evaluation.score_grid import score_bins
+from fedcredit.evaluation.score_grid import ScoreGrid
 
-GRID = score_bins(5, -2.0, 1.0, 1024)
+GRID = ScoreGrid((-2048, -1024, 0, 1024), 1024)
 GOOD, BAD = np.array([40.0, 30.0, 20.0, 10.0, 5.0]), np.array([2.0, 4.0, 8.0, 10.0, 16.0])
 
 

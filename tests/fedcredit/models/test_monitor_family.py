@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from fedcredit.errors import ConfigError
+from fedcredit.evaluation.score_grid import score_bins
 from fedcredit.models.family import family_of
 from fedcredit.models.monitor_spec import MonitorSpec
 from fedcredit.monitoring.draft import monitor_plan_yaml, monitor_spec
@@ -50,8 +51,7 @@ def consortium(spec):
 def scored(spec, kind, rows):
     """The histogram as plain numpy counts it, per type, class and bin."""
     margins = family_of("scorecard").margins(spec.scored, tiny.dictionary(), kind, spec.model_bytes, rows.cells)
-    steps = spec.score_bins - 2
-    edges = np.array([spec.score_low + (spec.score_high - spec.score_low) * i // steps for i in range(steps + 1)])
+    edges = np.array(score_bins(spec.score_bins, spec.score_low / 1024, spec.score_high / 1024, 1024).edges)
     bins = (margins[:, None] >= edges).sum(axis=1)
     out = np.zeros((2, 2, spec.score_bins), dtype=np.int64)
     np.add.at(out, (["bank", "hospital"].index(kind), rows.bad, bins), 1)

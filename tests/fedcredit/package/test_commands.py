@@ -21,11 +21,11 @@ def test_a_run_is_packed_shown_and_exported(cli, run, tmp_path):
     assert (ran.code, ran.err) == (0, "")
     assert "NOT PRIVATE" in ran.out
     package = load_package(out)
-    assert (package.head.scale.base_score, package.head.joint.weight) == (500, 0.25)
+    assert (package.head.scale.base_score, package.head.joint.files["thin"].weight) == (500, 256)
     shown = cli("model", "show", out)
     assert shown.code == 0
     assert package.digest in shown.out
-    assert "λ = 0.25 (by hand)" in shown.out
+    assert "thick file +0.000 + 1.000 × own view + 0.250 × block; by hand" in shown.out
     assert json.loads(cli("model", "show", out, "--json").out)["package_hash"] == package.digest
     assert cli("model", "export", out, "--to", "csv").out.startswith("Variable,Bin id,Bin,Count")
     assert 'FROM "t"' in cli("model", "export", out, "--to", "sql", "--view", "bank", "--table", "t").out
@@ -38,6 +38,7 @@ def test_a_run_is_packed_shown_and_exported(cli, run, tmp_path):
 def test_faults_are_sentences(cli, run, tmp_path):
     assert "joint_source" not in cli("model", "pack", run, tmp_path / "a").err
     assert "source" in cli("model", "pack", run, tmp_path / "b", "--joint-weight", "1").err
+    assert "at most 2, got 2.5" in cli("model", "pack", run, tmp_path / "b", "--joint-weight", "2.5").err
     assert "base_odds" in cli("model", "pack", run, tmp_path / "c", "--base-odds", "-1").err
     assert "holds no plan.json" in cli("model", "pack", tmp_path, tmp_path / "d").err
     write_package(packages.files(), tmp_path / "e")

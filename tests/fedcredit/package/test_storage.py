@@ -6,11 +6,13 @@ import zipfile
 import pytest
 
 from fedcredit.errors import ConfigError
-from fedcredit.package.contents import DICTIONARY, HEAD, MODEL, JointView, Scale
+from fedcredit.package.contents import DICTIONARY, HEAD, MODEL, Scale
 from fedcredit.package.packing import package_files
 from fedcredit.package.storage import checked_package, load_package, write_package
 from tests import packages, tiny, verified_runs
 
+FILES = {"thin": {"weight": 512}, "thick": {"weight": 512}}
+JOINT = {"files": FILES, "source": "x"}
 BOTH_KINDS = ("bank-1", "bank-2", "hospital-1")
 
 
@@ -85,8 +87,12 @@ def test_a_model_that_was_not_released_is_named():
         ({"dictionary": "c" * 64}, "another digest than its plan names"),
         ({"extra": 1}, "extra: is not a known key"),
         ({"files": {}}, r"must list model\.json and dictionary\.yaml"),
-        ({"joint": {"weight": 3, "source": "x"}}, "joint · weight"),
-        ({"joint": {"weight": 1, "source": "x", "step": 8192, "limit": 2}}, "over 8192"),
+        ({"joint": {**JOINT, "files": {**FILES, "thin": {"weight": 2049}}}}, "joint · files · thin · weight"),
+        ({"joint": {**JOINT, "step": 8192, "limit": 2}}, "over 8192"),
+        ({"joint": {**JOINT, "files": {"thick": {"weight": 1}}}}, "thin and thick"),
+        ({"joint": {**JOINT, "files": {name: {"weight": 0} for name in FILES}}}, "λ is 0 for every file"),
+        ({"joint": {**JOINT, "view": "bank", "block": "applicant"}}, "which the dictionary does not allow"),
+        ({"joint": {**JOINT, "view": "clinic", "block": "hospital"}}, "which the dictionary does not allow"),
     ],
 )
 def test_a_changed_head_is_refused(changes, said):
@@ -146,8 +152,3 @@ def test_a_view_is_asked_for_only_where_there_are_several():
     with pytest.raises(ConfigError, match="'clinic' is none"):
         packages.package().view("clinic")
     assert packages.package().view("bank") == "bank"
-
-
-def test_the_joint_view_is_bounded():
-    with pytest.raises(ValueError, match="less than or equal to 2"):
-        JointView(weight=2.5, source="x")

@@ -47,6 +47,16 @@ def test_a_stranger_or_the_wrong_role_writes_nothing(office):
     assert len(read_entries(office.file.registry)) == 1
 
 
+def test_owner_and_tier_stand_in_the_first_entry_and_stay(office):
+    draft = Move("cards", State.DRAFT, "first", owner="retail risk", tier=2)
+    record(office.file, office.keys["dora"], draft, NOW, office.model)
+    office.move("sandbox", "vera")
+    model = models_of(office.file)["cards"]
+    assert (model.owner, model.tier, model.history[0]["tier"]) == ("retail risk", 2, 2)
+    with pytest.raises(ConfigError, match="tier 4 is none of 1 to 3"):
+        record(office.file, office.keys["dora"], Move("other", State.DRAFT, "x", tier=4), NOW, office.model)
+
+
 @pytest.mark.parametrize("change", ["changed", "added", "renamed"])
 def test_changed_bytes_come_into_no_use(office, change):
     office.to("draft")

@@ -1,12 +1,14 @@
 """Triggers: beyond a threshold by more than chance, a warning where chance is enough, and what is not a figure."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fedcredit.evaluation.figure import Figure, unknown
 from fedcredit.evaluation.stability import Stability
 from fedcredit.monitoring.recalibration import Recalibration
-from fedcredit.registry.comparison import compare
+from fedcredit.registry.comparison import FIGURES, compare
 from fedcredit.registry.registry_file import Thresholds
 from fedcredit.registry.triggers import triggered
 from tests.fedcredit.monitoring import portfolios
@@ -67,20 +69,27 @@ def test_what_may_be_chance_or_cannot_be_judged_is_a_warning(calm, changes, word
     assert word in warnings[0]
 
 
-def evaluation(auc, half=0.01):
-    return {
-        name: value
-        for metric in ("auc", "ks", "brier")
-        for name, value in ((metric, auc), (f"{metric}_low", auc - half), (f"{metric}_high", auc + half))
-    }
+def figures(value, sampling=0.01, noise=0.0):
+    half = 1.959963984540054 * (sampling**2 + noise**2) ** 0.5
+    return dict.fromkeys(FIGURES, Figure(value, value - half, value + half, sampling, noise))
 
 
 def test_a_challenger_wins_loses_or_cannot_be_told_apart():
-    better = {one.name: one for one in compare(evaluation(0.70), evaluation(0.75))}
+    better = {one.name: one for one in compare(figures(0.70), figures(0.75, noise=0.003))}
     assert better["auc"].verdict == "challenger"
     assert better["brier"].verdict == "champion"  # lower is better
-    assert better["auc"].delta.value == pytest.approx(0.05)
-    assert better["auc"].delta.high == pytest.approx(0.05 + 0.01 * 2**0.5)
-    close = compare(evaluation(0.70), evaluation(0.705))[0]
+    delta = better["auc"].delta
+    assert delta.value == pytest.approx(0.05)
+    assert delta.high == pytest.approx(0.05 + 1.96 * (0.0002 + 0.000009) ** 0.5, abs=1e-5)
+    assert (delta.sampling_stddev, delta.noise_stddev) == (pytest.approx(0.01 * 2**0.5), pytest.approx(0.003))
+    close = compare(figures(0.70), figures(0.705))[0]
     assert close.verdict == "no difference can be told"
-    assert "not evaluated" in compare({}, evaluation(0.7))[0].verdict
+    nothing = dict.fromkeys(FIGURES, unknown("the job was not evaluated"))
+    assert "not evaluated" in compare(nothing, figures(0.7))[0].verdict
+
+
+def test_parts_that_one_side_does_not_tell_apart_are_not_made_up():
+    whole = {name: replace(one, sampling_stddev=None, noise_stddev=None) for name, one in figures(0.7).items()}
+    delta = compare(whole, figures(0.75))[0].delta
+    assert (delta.sampling_stddev, delta.noise_stddev) == (None, None)
+    assert delta.high == pytest.approx(0.05 + 1.96 * 0.01 * 2**0.5, abs=1e-5)

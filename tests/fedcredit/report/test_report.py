@@ -13,6 +13,8 @@ from fedcredit.report.inputs import Assumptions, ReportInputs
 from fedcredit.report.protection import advantage_bound, advantage_of, protection_of
 from fedcredit.report.reason_stability import reason_stability
 from fedcredit.report.report import SCHEMA, Report, report_of
+from fedcredit.report.rivals import rivals_of
+from fedcredit.report.segments import Segments
 from fedcredit.wire.canonical import canonical_json
 
 PARTS = (
@@ -171,6 +173,33 @@ def test_rivals_are_a_simulation_s(report: Report, simulated: ReportInputs) -> N
     assert by_place["hospital", "institutions of one type", None].auc_delta == pytest.approx(-0.02)
     assert by_place["bank", "joint model", None].auc_delta is None
     assert len(found.rows) == 8
+    assert all(row.delta is None for row in found.rows)
+
+
+def test_differences_to_rivals_have_intervals_of_sampling_and_noise(simulated: ReportInputs) -> None:
+    kept = {"auc": {"value": 0.02, "sampling_stddev": 0.003}, "brier": {"value": -0.001, "sampling_stddev": 0.0005}}
+    who = {"view": "bank", "model": "alone", "institution": "bank-1"}
+    unknown = {**kept, "view": "bank", "model": "pooled", "institution": None, "auc_noise_stddev": None, "brier": None}
+    deltas = [{**kept, **who, "auc_noise_stddev": 0.004}, unknown]
+    found = rivals_of(replace(simulated, metrics={**simulated.metrics, "deltas": deltas}))
+    alone = next(row for row in found.rows if row.institution == "bank-1")
+    assert (alone.delta.value, alone.delta.sampling_stddev, alone.delta.noise_stddev) == (0.02, 0.003, 0.004)
+    assert alone.delta.high == pytest.approx(0.02 + 1.96 * 0.005, abs=1e-6)
+    assert alone.brier_delta.low == pytest.approx(-0.001 - 1.96 * 0.0005, abs=1e-6)
+    pooled = next(row for row in found.rows if row.model.startswith("all rows") and row.view == "bank")
+    assert (pooled.delta.noise_stddev, pooled.brier_delta) == (None, None)
+    assert pooled.delta.high == pytest.approx(0.02 + 1.96 * 0.003, abs=1e-6)
+
+
+def test_segments_stand_beside_the_rivals_of_a_drawn_population(inputs: ReportInputs, simulated: ReportInputs) -> None:
+    assert report_of(inputs).rivals.segments == Segments((), "")
+    figures = {"segment": "rural", "n": 90, "bads": 9, "auc": 0.7, "approval": 0.66, "approval_ratio": 0.9}
+    figures |= {"predicted": 0.1, "observed": 0.1, "true": 0.11}
+    gain = {"value": 0.02, "sampling_stddev": 0.01}
+    both = [{**figures, "model": "banks together"}, {**figures, "model": "joint, linked", "auc_gain": gain}]
+    found = rivals_of(replace(simulated, segments={"synthetic": "SYNTHETIC", "note": "n.", "figures": both})).segments
+    assert [row.auc_gain and round(row.auc_gain.high, 4) for row in found.rows] == [None, 0.0396]
+    assert found.note.startswith("SYNTHETIC")
 
 
 def test_the_word_that_a_report_never_says(simulated: ReportInputs) -> None:

@@ -24,7 +24,7 @@ from fedcredit.scoring.block_messages import (
 )
 from fedcredit.scoring.block_service import BlockService, keys_of, read_numbers
 from fedcredit.scoring.card import card_of
-from fedcredit.scoring.joint import BlockScorer, joint_card
+from fedcredit.scoring.joint import BlockScorer, JointScorer
 from fedcredit.scoring.listening import Listen
 from fedcredit.scoring.peer_client import Asking, Numbers, PeerClient
 from fedcredit.scoring.peers_file import Peer, PerPerson
@@ -218,7 +218,7 @@ def test_a_bank_s_scores_take_the_number_in(hospital, asking, tmp_path):
     values = packages.odd_values(3, 4)
     table = TableSource(pa.table({**values, "id": ["consented", "patient", "nobody", "x"]}))
     tokens = {person: TOKENS[person] for person in (b"consented",)} | {b"patient": bytes(32)}
-    joined = Joined(joint_card(card, "hospital"), "hospital", Numbers(client, tokens).of)
+    joined = Joined(JointScorer(card, "hospital"), Numbers(client, tokens).of)
     score_table(card, table, None, tmp_path / "with.parquet", Wanted(joined=joined))
     score_table(card, table, None, tmp_path / "without.parquet")
     rows, plain = (pq.read_table(tmp_path / f"{name}.parquet").to_pylist() for name in ("with", "without"))
@@ -314,10 +314,10 @@ def test_without_a_joint_view_nobody_asks_and_nobody_answers():
     with pytest.raises(ConfigError, match="no joint view"):
         BlockScorer(plain, "hospital", "hospital")
     with pytest.raises(ConfigError, match="no joint view"):
-        joint_card(card_of(plain, "bank"), "hospital")
+        JointScorer(card_of(plain, "bank"), "hospital")
     card = card_of(packages.package(), "bank")
     with pytest.raises(ConfigError, match="no block that a bank lacks; choose from: hospital"):
-        joint_card(card, "applicant")
+        JointScorer(card, "applicant")
     with pytest.raises(ConfigError, match="a hospital has no block 'bank'"):
         BlockScorer(packages.package(), "hospital", "bank")
 

@@ -50,6 +50,13 @@ def test_distance_is_from_the_true_probability(figures) -> None:
     assert of(figures, "noisy", "all").distance == pytest.approx(np.sqrt(np.mean((NOISY - TRUTH) ** 2)))
 
 
+def test_a_gain_is_over_the_reference_on_the_same_customers(figures) -> None:
+    found = of(figures, "truth", "rural")
+    assert found.auc_gain.value == pytest.approx(found.auc - of(figures, "noisy", "rural").auc)
+    assert 0 < found.auc_gain.sampling_stddev < 0.1
+    assert of(figures, "noisy", "rural").auc_gain is None
+
+
 def test_an_empty_segment_is_left_out(figures) -> None:
     assert "nobody" not in {one.segment for one in figures}
 

@@ -88,7 +88,8 @@ def serve(  # noqa: PLR0913  (a command's options)
         stack.enter_context(service)
         address = f"{where.host}:{service.port}"
         fields = {"package": loaded.digest, "address": address, "block": block or "", "http": http}
-        say(log_format, "serving", fields, f"package {loaded.digest[:16]} on {address}")
+        also = f", HTTP on {http}" if http else ""
+        say(log_format, "serving", fields, f"package {loaded.digest[:16]} on {address}{also}")
         wait()
     say(log_format, "stopped", {}, "")
 

@@ -150,7 +150,9 @@ def http_face(decider: Decider, port: int, token: str | None, metrics: ScoringMe
         raise ConfigError(
             f"port {port} on {LOOPBACK} cannot be opened ({error.strerror}); stop what is there, or choose another."
         ) from error
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="http-face", daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="http-face", daemon=True
+    )
     thread.start()
     try:
         yield int(server.server_address[1])

@@ -20,13 +20,21 @@ def customers_of(body: bytes) -> list[tuple[str, dict[str, Value]]]:
     """
     try:
         customers = parse_json(body)["customers"]
-        found = [(str(one.get("id", "")), {name: _value(v) for name, v in one["values"].items()}) for one in customers]
+        found = [
+            (_text(one.get("id", "")), {name: _value(v) for name, v in one["values"].items()}) for one in customers
+        ]
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise DataError(
             'the body is not {"customers": [{"id": "…", "values": {feature: number, text or null}}]}; correct it.'
         ) from None
     require_askable([customer for customer, _ in found])
     return found
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
 
 
 def _value(value: object) -> Value:

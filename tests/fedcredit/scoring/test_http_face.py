@@ -21,7 +21,7 @@ VALUES = {"age": 17, "home": "castle", "bill": "a lot", "late": None, "same": 0.
 TOKEN = "ab" * 32
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def card():
     return card_of(packages.package(), "bank")
 
@@ -106,6 +106,7 @@ def test_a_caller_that_is_not_heard_is_told_why(port, metrics, status, headers):
         (b'{"customers": [{"id": "x", "values": {"age": NaN}}]}', "correct it"),
         ([], "correct it"),
         (asked(age=True), "correct it"),
+        ({"customers": [{"id": None, "values": {}}]}, "correct it"),
         (asked(age=[1]), "correct it"),
         (asked(age=10**400), "correct it"),
         ({"customers": []}, "1 to 1000 customers"),
@@ -113,7 +114,7 @@ def test_a_caller_that_is_not_heard_is_told_why(port, metrics, status, headers):
         ({"customers": [{"id": "x" * 201, "values": {}}]}, "200 characters"),
         (asked(paid=1), "'paid' is no feature of a bank"),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_a_wrong_body_is_a_sentence(port, body, said):
     reply, answer = call(port, body)

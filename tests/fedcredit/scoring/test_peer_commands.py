@@ -89,6 +89,7 @@ def test_faults_are_sentences(cli, both, monkeypatch):
     assert "is no day" in consent(cli, monkeypatch, both, "p1", "add", *until[:3], "soon").err
     assert "no id on standard input" in consent(cli, monkeypatch, both, "", "add", *until).err
     assert "give --peers PEERS.yaml" in cli("serve", both / "p.zip", "--block", "hospital").err
+    assert "leave it out with --block" in cli("serve", both / "p.zip", "--block", "hospital", "--http-port", "0").err
     peers = both / "bank-1" / "PEERS.yaml"
     assert "no part 'answering'" in cli("serve", both / "p.zip", "--block", "hospital", "--peers", peers).err
     (both / "bank-1" / "pair.key").chmod(0o644)

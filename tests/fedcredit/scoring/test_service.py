@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import urllib.request
 from contextlib import contextmanager
 
 import grpc
@@ -210,12 +211,14 @@ def test_a_defect_of_ours_sends_no_text(card, monkeypatch, caplog):
 def test_the_command_serves_until_it_is_told_to_stop(tmp_path):
     write_package(packages.files(), tmp_path / "p.zip")
     command = [sys.executable, "-c", "from fedcredit.cli import main; main()", "serve", str(tmp_path / "p.zip")]
-    options = ["--view", "bank", "--listen", "127.0.0.1:0", "--log-format", "json"]
+    options = ["--view", "bank", "--listen", "127.0.0.1:0", "--http-port", "0", "--log-format", "json"]
     with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
         line = json.loads(process.stdout.readline())
         assert line["event"] == "serving"
         with grpc.insecure_channel(line["address"]) as channel:
             assert call(channel, request(**VALUES)).package_hash == line["package"]
+        with urllib.request.urlopen(f"http://{line['http']}/health", timeout=10) as reply:
+            assert json.load(reply) == {"status": "serving"}
         process.send_signal(signal.SIGTERM)
         assert json.loads(process.stdout.readline())["event"] == "stopped"
         assert process.wait(20) == 0

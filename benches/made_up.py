@@ -18,6 +18,11 @@ _FEATURE = """  - {{name: f{0}, block: applicant, type: number, unit: EUR, range
 """
 
 
+def text_of(features: int, cells: int) -> bytes:
+    """The dictionary's file: features ``f0``, ``f1``, … with so many cells each, the missing one aside."""
+    return (_HEAD + "".join(_FEATURE.format(number, cells) for number in range(features))).encode()
+
+
 def dictionary_of(features: int, cells: int) -> DataDictionary:
-    """Features ``f0``, ``f1``, … with so many cells each, the missing one aside."""
-    return parse_dictionary((_HEAD + "".join(_FEATURE.format(number, cells) for number in range(features))).encode())
+    """The dictionary of that file."""
+    return parse_dictionary(text_of(features, cells))

@@ -58,6 +58,14 @@ class Federated:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientLevelResult:
+    """The model under differential privacy of whole institutions, and what each institution is promised."""
+
+    model: ModelResult
+    privacy: PrivacyStatement
+
+
+@dataclass(frozen=True, slots=True)
 class RunResult:
     """Everything in `metrics.json`.
 
@@ -85,6 +93,8 @@ class RunResult:
         Until the first phase, and until the end.
     virtual
         What the job would take over a network, where that was simulated.
+    client_level
+        The rival that protects institutions and not records, where it was asked for.
     """
 
     joint: ModelResult
@@ -100,6 +110,7 @@ class RunResult:
     seconds_start: float
     seconds_total: float
     virtual: VirtualTime | None = None
+    client_level: ClientLevelResult | None = None
 
     def to_json(self) -> str:
         """Return `metrics.json`, with a newline at the end.
@@ -109,7 +120,7 @@ class RunResult:
         ValueError
             If a figure is NaN or infinite; such a figure must be None.
         """
-        tree = {
+        tree: dict[str, Any] = {
             "models": {
                 "joint": _model_tree(self.joint),
                 "same_type": _model_tree(self.same_type),
@@ -125,6 +136,9 @@ class RunResult:
             "seconds": {"start": self.seconds_start, "total": self.seconds_total},
             "virtual": None if self.virtual is None else asdict(self.virtual),
         }
+        if self.client_level is not None:
+            tree["models"]["client_level"] = _model_tree(self.client_level.model)
+            tree["privacy_of_institutions"] = asdict(self.client_level.privacy)
         return json.dumps(tree, indent=2, allow_nan=False) + "\n"
 
     @classmethod
@@ -153,6 +167,7 @@ class RunResult:
                 seconds_start=tree["seconds"]["start"],
                 seconds_total=tree["seconds"]["total"],
                 virtual=VirtualTime(**tree["virtual"]) if tree.get("virtual") else None,
+                client_level=_client_level(tree) if "client_level" in models else None,
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise DataError(f"This is not the metrics.json of a run ({error}); run the simulation again.") from error
@@ -216,6 +231,11 @@ def _model_tree(model: ModelResult) -> dict[str, Any]:
     if model.by_view:
         tree["by_view"] = {view: asdict(metrics) for view, metrics in model.by_view.items()}
     return tree
+
+
+def _client_level(tree: dict[str, Any]) -> ClientLevelResult:
+    model = _model(tree["models"]["client_level"])
+    return ClientLevelResult(model, PrivacyStatement(**tree["privacy_of_institutions"]))
 
 
 def _model(tree: dict[str, Any]) -> ModelResult:

@@ -24,6 +24,7 @@ from fedcredit.planning import accountant_for
 from fedcredit.privacy import pld
 from fedcredit.privacy.statement import PrivacyStatement, planned_cost, statement
 from fedcredit.report.reading import LINKED
+from simulations.client_level import run_client_level
 from simulations.cohort_run import run_cohort
 from simulations.comparisons import (
     ALL_COLUMNS,
@@ -55,6 +56,7 @@ from simulations.population.consortium import Consortium, institutions_in, linke
 from simulations.population.judging import judge
 from simulations.population.segments import SegmentFigures
 from simulations.results import (
+    ClientLevelResult,
     Federated,
     InstitutionPlan,
     Metrics,
@@ -172,6 +174,7 @@ def execute(
     outcome = runner(prepared.federation, settings.job, folder, on_decided)
     joint_view = _joint_view(prepared, outcome, folder, announce)
     comparison = _compare(prepared, outcome, joint_view, announce)
+    rival = _client_level(prepared, announce)
     # Imported at the end: scikit-learn takes as long to load as a thousand institutions to train.
     exact: Callable[[NDArray[np.uint8], Scores], Metrics] = import_module("simulations.exact").exact
     released = federated_metrics(outcome.plan, prepared.dictionary, outcome.progress)
@@ -192,6 +195,9 @@ def execute(
         seconds_start=round(begun - prepared.started, 3),
         seconds_total=round(time.monotonic() - prepared.started, 3),
         virtual=outcome.virtual,
+        client_level=None
+        if rival is None
+        else ClientLevelResult(_model_result(exact, comparison.labels, rival[0]), rival[1]),
     )
     segments: tuple[SegmentFigures, ...] = ()
     if prepared.consortium is not None:
@@ -271,6 +277,24 @@ def _compare(
         announce(f"pooled: {view} columns")
         pooled[view] = run_pooled(dictionary, split.table, split.train, split.test, view, spec, run)[1]
     return Comparison(labels, joint, same_type, pooled, alone)
+
+
+def _client_level(
+    prepared: Prepared, announce: Callable[[str], None]
+) -> tuple[Mapping[str, Scores], PrivacyStatement] | None:
+    """The rival that protects whole institutions, where it was asked for."""
+    settings = prepared.settings
+    if not settings.client_level:
+        return None
+    announce("institutions protected as wholes")
+    spec = replace(settings.job, privacy=settings.target)
+    found = run_client_level(prepared.dictionary, prepared.federation.institutions, spec)
+    scores = {}
+    for view, split in prepared.splits.items():
+        of_table = score_outcome(prepared.dictionary, found.outcome, split.table, split.test)
+        if view in of_table:
+            scores[view] = of_table[view]
+    return scores, found.privacy
 
 
 def _joint_scores(prepared: Prepared, outcome: JobOutcome, joint_view: JointOutcome | None) -> dict[str, Scores]:

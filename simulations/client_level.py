@@ -48,7 +48,7 @@ FAMILIES = ("scorecard", "additive")
 """Families whose sums are of all records at once, in one step."""
 NAME = "client-level"
 UNIT = "institution"
-CLIP_SHARES = {Role.PREFLIGHT: Fraction(1, 2), Role.TRAIN: Fraction(1, 20), Role.EVALUATE: Fraction(1, 2)}
+CLIP_SHARES = {Role.PREFLIGHT: Fraction(1, 2), Role.TRAIN: Fraction(1, 40), Role.EVALUATE: Fraction(1, 2)}
 """Clipped norm of each phase, in parts of the most that an institution of mean public size could send."""
 
 

@@ -51,7 +51,7 @@ from simulations.joint_view import (
 )
 from simulations.partition import PooledTable, Split, deal, institution_ids, train_and_test
 from simulations.placement import Masks, mask_label
-from simulations.plan_words import coordinator_sees, joint_note, plan_notes
+from simulations.plan_words import coordinator_sees, device_note, joint_note, plan_notes
 from simulations.population.consortium import Consortium, institutions_in, linked_institutions, split_of
 from simulations.population.judging import judge
 from simulations.population.segments import SegmentFigures
@@ -215,6 +215,7 @@ def plan_summary(prepared: Prepared) -> PlanSummary:
         notes=(
             *plan_notes(plan, prepared.dictionary, prepared.settings.placement),
             *joint_note(epsilons_joint(plan)),
+            *device_note(prepared.settings.job.kernel),
             *linked_note(prepared.settings.linked, prepared.settings.target, len(prepared.linked)),
         ),
     )

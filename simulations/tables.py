@@ -182,7 +182,7 @@ def client_level_words(result: RunResult) -> list[str]:
     own = result.client_level.privacy
     words = (
         "† for contrast: protects whole institutions, not records (client-level differential privacy): "
-        f"ε = {epsilon(own.epsilon_planned)}, δ = {own.delta:g}, unit: {own.unit}; a trusted server sees each "
+        f"ε = {epsilon(own.epsilon_planned)}, δ = {own.delta:.3g}, unit: {own.unit}; a trusted server sees each "
         "institution's sums and adds one noise"
     )
     return [words]

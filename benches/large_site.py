@@ -1,9 +1,10 @@
 """A custodian's table that memory does not hold: ``python -m benches.large_site [--rows N]``.
 
 Ten million made-up records of 30 features in a Parquet file, read as a custodian with ``cells_on_disk: true`` reads
-them: by a process of its own, a part at a time, into files without a name. Then passes of gradient sums and a preflight
-count over the mapped cells. Seconds, and the peak memory of both processes, mapped cells included: of this one, which
-is the custodian's part, and of its child, which read.
+them: by a process of its own, a part at a time, into files without a name. Then what a custodian does with them: checks
+of all cells, the ledger's comparison of units at a first join, passes of gradient sums and a preflight count. Seconds,
+and the peak memory of both processes, mapped cells included: of this one, which is the custodian's part, and of its
+child, which read.
 """
 
 import argparse
@@ -21,11 +22,13 @@ import pyarrow.parquet as pq
 
 from benches.made_up import dictionary_of, text_of
 from fedcredit.custodian.data_process import DataOrder, read_apart
+from fedcredit.data.rows import validate_rows
 from fedcredit.data.source_spec import ParquetSpec
 from fedcredit.models.binned_kernel import binned_kernel_of
 from fedcredit.models.binned_tables import tables_of
 from fedcredit.models.scorecard_layout import layout
 from fedcredit.models.scorecard_spec import ScorecardSpec
+from fedcredit.privacy.ledger_units import KnownUnits, checked_entry
 
 ROWS, FEATURES, CELLS = 10_000_000, 30, 20
 MEMORY_BAR, PASS_BAR = 2.0, 2.0
@@ -71,6 +74,9 @@ def measure(folder: Path, rows: int, kernel_name: str) -> dict[str, Any]:
     started = time.perf_counter()
     data = read_apart(order_of(folder))
     read = time.perf_counter() - started
+    for rows_of_role in (data.train, data.evaluate):
+        validate_rows(rows_of_role, dictionary, "bank")
+    checked_entry(KnownUnits((), b"", b"", 1), data.units)
     kernel, spec = binned_kernel_of(kernel_name), ScorecardSpec()
     sizes = tuple(feature.n_cells for feature in dictionary.features)
     own = (data.train.cells, data.train.bad, data.train.offsets)

@@ -8,15 +8,17 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow as pa
 
 from fedcredit.custodian.data_key import load_data_key
 from fedcredit.custodian.data_process import ERRORS, REFUSED, DataOrder, dataset_to_bytes
-from fedcredit.data.cell_files import CellFiles, cell_files
+from fedcredit.data.cell_files import CellFiles, cell_files, nameless_file
 from fedcredit.data.columns import require_columns
 from fedcredit.data.dataset import assemble_dataset
 from fedcredit.data.in_parts import assemble_in_parts
+from fedcredit.data.persons_in_parts import assemble_persons_in_parts
 from fedcredit.data.quantise import quantise_table
 from fedcredit.data.rows import Dataset
 from fedcredit.data.sources import Source, open_source
@@ -38,7 +40,7 @@ def read_dataset(order: DataOrder) -> Dataset:
     """
     if order.cells_folder is not None:
         with cell_files(order.cells_folder) as files:
-            return read_into(files, order)
+            return read_into(files, order.cells_folder, order)
     dictionary, mapping, source, have = _opened(order)
     with _listed():
         require_columns(have, mapping.columns, "the table")
@@ -53,8 +55,8 @@ def read_dataset(order: DataOrder) -> Dataset:
     )
 
 
-def read_into(files: CellFiles, order: DataOrder) -> Dataset:
-    """Read, quantise and deal a table a part at a time, its cells into files.
+def read_into(files: CellFiles, folder: Path, order: DataOrder) -> Dataset:
+    """Read, quantise and deal a table a part at a time, its cells into files, if need be by way of another in `folder`.
 
     Raises
     ------
@@ -67,7 +69,12 @@ def read_into(files: CellFiles, order: DataOrder) -> Dataset:
         require_columns(have, mapping.columns, "the table")
         chunks = source.chunks(mapping.columns, _ROWS_OF_A_PART)
         parts = (quantise_table(dictionary, order.kind, mapping, chunk.table) for chunk in chunks)
-        return assemble_in_parts(parts, order.kind, files, key=key, evaluation_fraction=fraction)
+        if order.person_cap is None:
+            return assemble_in_parts(parts, order.kind, files, key=key, evaluation_fraction=fraction)
+        with nameless_file(folder) as spill:
+            return assemble_persons_in_parts(
+                parts, order.kind, files, spill, key=key, evaluation_fraction=fraction, person_cap=order.person_cap
+            )
 
 
 def _opened(order: DataOrder) -> tuple[DataDictionary, Mapping, Source, list[str]]:
@@ -88,9 +95,9 @@ def _listed() -> Iterator[None]:
 
 
 def _answer(order: DataOrder, handed: list[int]) -> bytes:
-    if not handed:
+    if order.cells_folder is None:
         return dataset_to_bytes(read_dataset(order))
-    return dataset_to_bytes(read_into(CellFiles.inherited(*handed), order), with_cells=False)
+    return dataset_to_bytes(read_into(CellFiles.inherited(*handed), order.cells_folder, order), with_cells=False)
 
 
 def main() -> None:

@@ -59,7 +59,7 @@ class SiteFile(BaseModel):
     kernel
         What computes a perceptron's sums: ``compiled`` needs the extra `fast` and gives the same integers sooner.
     cells_on_disk
-        Whether quantised records lie in files without a name on the ledger's disk, and not in memory; unit record only.
+        Whether quantised records lie in files without a name on the ledger's disk, and not in memory.
     ledger_counter
         The institution's own count of the ledger's events, best on another disk; beside the ledger if left out.
     socket, socket_group
@@ -217,11 +217,6 @@ def _read_here(order: DataOrder) -> Dataset:
 
 def _order(file: SiteFile, policy: Policy | NotPrivate) -> DataOrder:
     per_person = isinstance(policy, Policy) and policy.unit.value == "person"
-    if per_person and file.cells_on_disk:
-        raise ConfigError(
-            "cells_on_disk is for unit: record, and the policy counts persons, whose rows must be seen together; set "
-            "it to false."
-        )
     return DataOrder(
         kind=file.kind,
         dictionary=file.dictionary,

@@ -41,7 +41,19 @@ class CellFiles:
 
 @contextmanager
 def cell_files(folder: Path) -> Iterator[CellFiles]:
-    """Make both files on the disk of `folder`, mode 0600 and without a name; what was mapped outlives the block.
+    """Make both files on the disk of `folder`; what was mapped outlives the block.
+
+    Raises
+    ------
+    ConfigError
+        If no file can be made there.
+    """
+    with nameless_file(folder) as train, nameless_file(folder) as evaluate:
+        yield CellFiles(train, evaluate)
+
+
+def nameless_file(folder: Path) -> BinaryIO:
+    """Make one file on the disk of `folder`, mode 0600 and without a name.
 
     Raises
     ------
@@ -50,13 +62,11 @@ def cell_files(folder: Path) -> Iterator[CellFiles]:
     """
     try:
         # Without a buffer: what cannot be written is said when it is, and not again when the file is closed.
-        train, evaluate = (tempfile.TemporaryFile(buffering=0, dir=folder) for _ in range(2))  # noqa: SIM115
+        return tempfile.TemporaryFile(buffering=0, dir=folder)
     except OSError as error:
         raise ConfigError(
             f"cells_on_disk: no file can be made in {folder} ({error.strerror}); mend the folder, or set it to false."
         ) from error
-    with train, evaluate:
-        yield CellFiles(train, evaluate)
 
 
 def append(file: BinaryIO, cells: Cells) -> None:

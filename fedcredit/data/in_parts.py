@@ -2,7 +2,7 @@
 
 The same rows in the same order, the same roles, fingerprint and units as `fedcredit.data.dataset` gives of the whole
 table. What stays in memory grows with the rows, not with rows times columns: a label, 32 bytes of the fingerprint and
-16 of the unit each. Persons with several rows need to see each other's, so their unit is not for here.
+16 of the unit each. Persons with several rows are for `fedcredit.data.persons_in_parts`.
 """
 
 from collections.abc import Iterable
@@ -58,7 +58,7 @@ def assemble_in_parts(
         used = None if ids is None else [ids[i] for i in part]
         taken = None if groups is None else groups[part]
         digests += row_digests(key, quantised.cells[part], quantised.bad[part], used, taken)
-        units += unit_hashes(used or (), key)
+        units += unit_hashes(set(used or ()), key)
         has_ids, width = ids is not None, quantised.cells.shape[1]
         train.take(quantised, part[role == 0], with_groups=False)
         evaluate.take(quantised, part[role == 1], with_groups=True)
@@ -66,7 +66,7 @@ def assemble_in_parts(
         kind=kind,
         train=train.rows(width),
         evaluate=evaluate.rows(width),
-        fingerprint=fingerprint_of(key, digests),
+        fingerprint=fingerprint_of(key, np.frombuffer(digests, dtype="S32")),
         units=units_of(units, key) if has_ids else None,
     )
 

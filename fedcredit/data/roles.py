@@ -75,10 +75,40 @@ def kept_rows(
     ConfigError
         Key too short or cap below 1.
     """
+    _, person = np.unique(np.array(ids, dtype=np.object_), return_inverse=True)
+    return first_of_each(person, content_order(key, ids, cells, bad), cap)
+
+
+def content_order(
+    key: bytes, ids: Sequence[bytes], cells: NDArray[np.uint16], bad: NDArray[np.uint8]
+) -> NDArray[np.uint64]:
+    """Keyed number of each row by its own content, in whose order a person's rows are kept; shape (n,).
+
+    Raises
+    ------
+    ConfigError
+        Key too short.
+    """
+    return _hash64(_contents(ids, cells, bad), key, _ORDER)
+
+
+def first_of_each(person: NDArray[np.int64], order_of: NDArray[np.uint64], cap: int) -> NDArray[np.bool_]:
+    """The `cap` rows of each person that come first; shape (n,).
+
+    Parameters
+    ----------
+    person
+        Shape (n,): number of each row's person.
+    order_of
+        From `content_order`, of any number of parts.
+
+    Raises
+    ------
+    ConfigError
+        Cap below 1.
+    """
     if cap < 1:
         raise ConfigError(f"the cap on a person's rows must be at least 1, got {cap}")
-    order_of = _hash64(_contents(ids, cells, bad), key, _ORDER)
-    _, person = np.unique(np.array(ids, dtype=np.object_), return_inverse=True)
     order = np.lexsort((order_of, person))
     ranked = person[order]
     first = np.searchsorted(ranked, ranked, side="left")
@@ -104,7 +134,7 @@ def content_fingerprint(
     ConfigError
         Key too short.
     """
-    return fingerprint_of(key, bytearray(row_digests(key, cells, bad, ids, groups)))
+    return fingerprint_of(key, np.frombuffer(bytearray(row_digests(key, cells, bad, ids, groups)), dtype="S32"))
 
 
 def row_digests(
@@ -128,19 +158,17 @@ def row_digests(
     return b"".join(hmac.digest(key, _CONTENT + row, "sha256") for row in rows)
 
 
-def fingerprint_of(key: bytes, digests: bytearray) -> bytes:
+def fingerprint_of(key: bytes, digests: NDArray[np.bytes_]) -> bytes:
     """`content_fingerprint` from the hashes of all rows, which are sorted in their place.
 
     Parameters
     ----------
     digests
-        From `row_digests`, of any number of parts.
+        Shape (n,), dtype ``S32``: from `row_digests`, of any number of parts.
     """
-    # Fixed width: numpy compares such bytes in full, and sorts millions without another copy.
-    ordered = np.frombuffer(digests, dtype="S32")
-    ordered.sort()
-    whole = hmac.new(key, _CONTENT + len(ordered).to_bytes(8, "big"), "sha256")
-    whole.update(digests)
+    digests.sort()  # fixed width: numpy compares such bytes in full, and makes no copy of millions
+    whole = hmac.new(key, _CONTENT + len(digests).to_bytes(8, "big"), "sha256")
+    whole.update(digests.view(np.uint8).data)
     return whole.digest()
 
 

@@ -45,12 +45,12 @@ def hash_units(ids: Iterable[bytes], key: bytes) -> Units:
     key
         The institution's secret, 16 to 64 bytes.
     """
-    return units_of(unit_hashes(ids, key), key)
+    return units_of(unit_hashes(set(ids), key), key)
 
 
 def unit_hashes(ids: Iterable[bytes], key: bytes) -> bytes:
-    """Keyed hashes of some units, 16 bytes each, in any order, each id once."""
-    return b"".join(hashlib.blake2b(unit, digest_size=UNIT_BYTES, key=key, person=_UNIT).digest() for unit in set(ids))
+    """Keyed hash of each id, 16 bytes each, one after another."""
+    return b"".join(hashlib.blake2b(unit, digest_size=UNIT_BYTES, key=key, person=_UNIT).digest() for unit in ids)
 
 
 def units_of(hashes: bytes | bytearray, key: bytes) -> Units:

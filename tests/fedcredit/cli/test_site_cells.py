@@ -8,7 +8,6 @@ import pytest
 from fedcredit.custodian.site_file import load_site, load_site_file
 from fedcredit.data.cell_files import append, cell_files, mapped
 from fedcredit.data.rows import Dataset
-from fedcredit.errors import ConfigError
 from fedcredit.models.additive_spec import AdditiveSpec
 from fedcredit.models.family import family_of
 from fedcredit.models.mlp_spec import MlpSpec
@@ -37,13 +36,6 @@ def test_records_stay_in_memory_unless_the_site_says_otherwise(site):
     before = sorted(site.folder.rglob("*"))
     assert not load_site(load_site_file(site.file)).data.train.cells.flags.writeable
     assert sorted(site.folder.rglob("*")) == before
-
-
-def test_persons_with_several_rows_stay_in_memory(site):
-    site.change("SITE.yaml", cells_on_disk=True)
-    site.change("policy.yaml", unit="person", max_records_per_person=2)
-    with pytest.raises(ConfigError, match="cells_on_disk is for unit: record"):
-        load_site(load_site_file(site.file))
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.family)

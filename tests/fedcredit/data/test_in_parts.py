@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedcredit.data.cell_files import append, cell_files, mapped
+from fedcredit.data.cell_files import append, cell_files, mapped, nameless_file
 from fedcredit.data.dataset import assemble_dataset
 from fedcredit.data.in_parts import assemble_in_parts
+from fedcredit.data.persons_in_parts import assemble_persons_in_parts
 from fedcredit.data.quantise import Quantised, quantise_table
 from fedcredit.data.rows import Dataset, validate_rows
 from fedcredit.dictionary.mapping import identity_mapping
@@ -21,7 +22,7 @@ from fedcredit.errors import ConfigError, DataError
 from tests import labelled, tiny
 
 KEY = bytes(range(32))
-ids = st.one_of(st.none(), st.text("ab1", max_size=3), st.integers(0, 40).map(str))
+ids = st.sampled_from([None, "", "a", "b", "ab", "7", "10"])  # few, so that most stand in several parts
 bills, labels = st.sampled_from(["0", "12.5", "", "x"]), st.sampled_from("01?")
 record = st.tuples(ids, st.integers(0, 90), st.integers(-4, 9), bills, labels)
 
@@ -57,12 +58,44 @@ def test_parts_of_any_size_give_the_data_of_the_whole_table(records, size, fract
         validate_rows(rows, tiny.dictionary(), "bank")
 
 
+@settings(deadline=None, max_examples=40)
+@given(
+    records=st.lists(record, min_size=1, max_size=40),
+    size=st.integers(3, 20),
+    cap=st.integers(1, 3),
+    dealt=st.lists(st.integers(-1, 1), min_size=40, max_size=40),
+    declared=st.booleans(),
+)
+def test_persons_keep_the_same_rows_wherever_their_parts_end(records, size, cap, dealt, declared, tmp_path_factory):
+    """Persons with rows in several parts, in more rows than the cap, with rows of either declared role or none."""
+    whole = quantised(records)
+    roles = np.array(dealt[: len(records)])
+    whole = replace(whole, declared_role=roles if declared else None, groups=labelled.labels(len(records), 2))
+    places = [slice(start, start + size) for start in range(0, len(records), size)]
+    folder = tmp_path_factory.getbasetemp()
+    with cell_files(folder) as files, nameless_file(folder) as spill:
+        found = assemble_persons_in_parts(
+            (cut(whole, part) for part in places),
+            "bank",
+            files,
+            spill,
+            key=KEY,
+            evaluation_fraction=0.4,
+            person_cap=cap,
+        )
+    equal(found, assemble_dataset(whole, "bank", key=KEY, evaluation_fraction=0.4, person_cap=cap))
+
+
+def cut(whole: Quantised, part: slice) -> Quantised:
+    declared = None if whole.declared_role is None else whole.declared_role[part]
+    arrays = (whole.cells[part], whole.bad[part], whole.takes_part[part])
+    return Quantised(*arrays, whole.ids[part], declared, None if whole.groups is None else whole.groups[part])
+
+
 def test_group_labels_come_with_evaluation_rows_only(tmp_path):
     rows = [(str(number), 20 + number, number % 9, "7", str(number % 2)) for number in range(60)]
     whole = replace(quantised(rows), groups=labelled.labels(60, 1))
-    parts = [
-        replace(quantised(rows[start : start + 25]), groups=whole.groups[start : start + 25]) for start in (0, 25, 50)
-    ]
+    parts = [cut(whole, slice(start, start + 25)) for start in (0, 25, 50)]
     with cell_files(tmp_path) as files:
         found = assemble_in_parts(parts, "bank", files, key=KEY, evaluation_fraction=0.4)
     equal(found, assemble_dataset(whole, "bank", key=KEY, evaluation_fraction=0.4, person_cap=None))
@@ -73,8 +106,11 @@ def test_group_labels_come_with_evaluation_rows_only(tmp_path):
 def test_a_table_without_ids_has_no_roles(tmp_path):
     whole = quantised([("1", 20, 1, "0", "1")])
     bare = Quantised(whole.cells, whole.bad, whole.takes_part, None, None)
+    terms = {"key": KEY, "evaluation_fraction": 0.2}
     with cell_files(tmp_path) as files, pytest.raises(DataError, match="set id_column"):
-        assemble_in_parts([bare], "bank", files, key=KEY, evaluation_fraction=0.2)
+        assemble_in_parts([bare], "bank", files, **terms)
+    with cell_files(tmp_path) as files, pytest.raises(DataError, match="set id_column"):
+        assemble_persons_in_parts([bare], "bank", files, files.train, **terms, person_cap=1)
 
 
 def test_a_file_has_no_name_and_is_for_this_account_only(tmp_path):

@@ -2,12 +2,11 @@
 
 Which rows of a person stay depends on all of that person's rows, wherever in the table they stand. So the cells of
 every row that might take part are first spilt to a file, and dealt to the files of the roles when all ids are known.
-The same data as `fedcredit.data.dataset` gives of the whole table; in memory stay a label, an id and 72 bytes for each
-record.
+The same data as `fedcredit.data.dataset` gives of the whole table; in memory stay an id and some 60 bytes for each record.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -68,16 +67,22 @@ def assemble_persons_in_parts(
     masks = (kept & (role == 0), kept & (role == 1))
     _deal(mapped(spill, len(role), seen.width), files, masks)
     bad = np.concatenate(seen.bad)
-    groups = np.concatenate(seen.groups) if seen.groups else None
+    labels = (None, np.concatenate(seen.groups)[masks[1]] if seen.groups else None)
     train, evaluate = (
-        single(mapped(file, int(mask.sum()), seen.width), bad[mask], _from_zero(person[mask]), labels)
-        for file, mask, labels in zip(
-            (files.train, files.evaluate), masks, (None, None if groups is None else groups[masks[1]]), strict=True
-        )
+        single(mapped(file, int(mask.sum()), seen.width), bad[mask], _from_zero(person[mask]), own)
+        for file, mask, own in zip((files.train, files.evaluate), masks, labels, strict=True)
     )
-    fingerprint = fingerprint_of(key, np.frombuffer(seen.digests, dtype="S32")[kept])
-    units = units_of(np.frombuffer(seen.units, dtype="S16")[kept].tobytes(), key)
+    # One after the other, and the first is gone before the second is begun: both are large.
+    fingerprint = fingerprint_of(key, _of_kept(seen.digests, "S32", kept))
+    seen.digests = bytearray()
+    units = units_of(_of_kept(seen.units, "S16", kept).data, key)
     return Dataset(kind=kind, train=train, evaluate=evaluate, fingerprint=fingerprint, units=units)
+
+
+def _of_kept(hashes: bytearray, dtype: str, kept: NDArray[np.bool_]) -> NDArray[np.bytes_]:
+    """The hashes of the kept rows; where they lie if these are all."""
+    found: NDArray[np.bytes_] = np.frombuffer(hashes, dtype=dtype)
+    return found if kept.all() else found[kept]
 
 
 class _Seen:
@@ -103,7 +108,7 @@ class _Seen:
         groups = None if quantised.groups is None else quantised.groups[part]
         append(self._spill, cells)
         self.width = cells.shape[1]
-        self.ids.append(pa.array(ids, pa.binary()))
+        self.ids.append(pa.array(ids, pa.large_binary()))
         self.bad.append(bad)
         if groups is not None:
             self.groups.append(groups)
@@ -113,13 +118,17 @@ class _Seen:
         self.units += unit_hashes(ids, key)
 
 
-def _numbered(ids: Sequence[pa.Array]) -> NDArray[np.int64]:
-    """Number of each row's person, by the order of the ids' bytes; shape (n,)."""
-    encoded = pa.chunked_array(ids, pa.binary()).combine_chunks().dictionary_encode()
-    ordered = np.asarray(pc.sort_indices(encoded.dictionary).to_numpy(), dtype=np.int64)
-    number = np.empty(len(ordered), dtype=np.int64)
-    number[ordered] = np.arange(len(ordered))
-    return number[np.asarray(encoded.indices.to_numpy(), dtype=np.int64)]
+def _numbered(ids: list[pa.Array]) -> NDArray[np.int64]:
+    """Number of each row's person, by the order of the ids' bytes; shape (n,). Takes the ids away."""
+    whole: Any = pa.chunked_array(ids, pa.large_binary()).combine_chunks()
+    ids.clear()
+    order = pc.sort_indices(whole)
+    ranked = pc.take(whole, order)
+    number = np.zeros(len(ranked), dtype=np.int64)
+    number[1:] = np.cumsum(pc.not_equal(ranked[1:], ranked[:-1]).to_numpy(zero_copy_only=False))
+    person = np.empty_like(number)
+    person[order.to_numpy()] = number
+    return person
 
 
 def _from_zero(person: NDArray[np.int64]) -> NDArray[np.int64]:

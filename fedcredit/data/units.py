@@ -53,12 +53,12 @@ def unit_hashes(ids: Iterable[bytes], key: bytes) -> bytes:
     return b"".join(hashlib.blake2b(unit, digest_size=UNIT_BYTES, key=key, person=_UNIT).digest() for unit in ids)
 
 
-def units_of(hashes: bytes | bytearray, key: bytes) -> Units:
+def units_of(hashes: bytes | bytearray | memoryview, key: bytes) -> Units:
     """The set of units behind hashes from `unit_hashes`, of any number of parts of the ids."""
     return Units(hashlib.blake2b(key=key, digest_size=32, person=_KEY).digest(), unit_set(hashes))
 
 
-def unit_set(data: bytes | bytearray) -> NDArray[np.bytes_]:
+def unit_set(data: bytes | bytearray | memoryview) -> NDArray[np.bytes_]:
     """The set whose members stand one after another in `data`."""
     # Fixed width: numpy cuts trailing zero bytes off single elements only, and compares in full.
     return np.unique(np.frombuffer(data, dtype=f"S{UNIT_BYTES}"))

@@ -2,7 +2,7 @@
 
 Which rows of a person stay depends on all of that person's rows, wherever in the table they stand. So the cells of
 every row that might take part are first spilt to a file, and dealt to the files of the roles when all ids are known.
-The same data as `fedcredit.data.dataset` gives of the whole table; in memory stay an id and some 60 bytes for each record.
+The same data as `fedcredit.data.dataset` gives of the whole table; in memory stay an id and some 60 bytes of each row.
 """
 
 from collections.abc import Iterable, Sequence

@@ -27,7 +27,7 @@ from rich.table import Table
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.json"
-HEAVY = ("cohort", "neural", "roundtrip", "utility")
+HEAVY = ("cohort", "joint_view", "large_site", "neural", "roundtrip", "utility")
 """Longer than a minute or two on two cores, or processes of their own; `--light` leaves them out."""
 _PACKAGES = ("numpy", "scipy", "numba", "pyarrow", "cryptography", "torch", "opacus", "flwr", "ray", "interpret-core")
 

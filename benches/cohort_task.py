@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benches.made_up import dictionary_of
 from fedcredit.data.rows import Dataset, Rows
-from fedcredit.dictionary.schema import DataDictionary, parse_dictionary
+from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.models import binned_numpy
 from fedcredit.models.binned_tables import BinnedTables, tables_of
 from fedcredit.models.residual_table import residual_table
@@ -18,28 +19,13 @@ from fedcredit.models.scorecard_layout import layout
 from fedcredit.models.scorecard_spec import MARGIN_LIMIT, ScorecardSpec
 from fedcredit.plan import EvaluationTerms, Placement, PrivacyTerms, PrivacyUnit
 from fedcredit.planning import BudgetShares
-from fedcredit.privacy import rounded_gaussian
+from fedcredit.privacy import gdp, rounded_gaussian
 from fedcredit.privacy.bits import OsBitSource
-from fedcredit.privacy.gdp import default_delta
 from simulations.federation import Federation, Institution, JobSpec, found
 
 CELLS = 10
 SCALE = 1024
 EPSILON = 1.0
-_HEAD = """
-schema_version: 1
-name: bench
-title: Bench
-source: made up
-licence: none needed
-blocks: [applicant]
-institution_types:
-  bank: {owns: [applicant], target: {name: bad, definition: made up}, id_column: id}
-features:
-"""
-_FEATURE = """  - {{name: f{0}, block: applicant, type: number, unit: EUR, range: [0, 1000],
-     grid: {{kind: linear, cells: {1}}}, data_class: private, purpose: bench, basis: bench, reason: f{0}}}
-"""
 
 
 @dataclass(frozen=True)
@@ -53,8 +39,7 @@ class Task:
 
 def made_up(institutions: int, rows: int, features: int) -> Task:
     """Institutions of equal size; cells in the smallest type."""
-    text = _HEAD + "".join(_FEATURE.format(number, CELLS - 1) for number in range(features))
-    dictionary = parse_dictionary(text.encode())
+    dictionary = dictionary_of(features, CELLS - 1)
     generator, n = np.random.default_rng(0), institutions * rows
     sizes = [feature.n_cells for feature in dictionary.features]
     cells = np.stack([generator.integers(0, size, n, dtype=np.uint8) for size in sizes], axis=1)
@@ -67,8 +52,8 @@ def made_up(institutions: int, rows: int, features: int) -> Task:
 
 
 def job_of(task: Task, rounds: int) -> tuple[Federation, JobSpec]:
-    """A whole job over the task's institutions: distributed noise, ε 1 at the default δ, no masks."""
-    delta = default_delta(len(task.rows.bad))
+    """A whole job over the task's institutions: distributed noise, ε 1, δ below one over the records, no masks."""
+    delta = gdp.default_delta(task.rows.n_rows + task.rows.n_institutions)
     privacy = PrivacyTerms(
         placement=Placement.DISTRIBUTED, unit=PrivacyUnit.RECORD, epsilon=EPSILON, delta=delta, masks=False
     )

@@ -1,4 +1,4 @@
-"""The joint view's fits against each other: ``python -m benches.joint_view uci|synthetic [--epsilon E …] [--seeds N]``.
+"""Fits of the joint view, compared: ``python -m benches.joint_view [uci|synthetic] [--epsilon E …] [--seeds N]``.
 
 Per ε the mean exact test AUC over seeds (split and noise) of bank customers: their own view from a job with the whole
 budget, their own view from a base job that leaves the linked job its share, and each fit on top of that one. Beside
@@ -183,7 +183,7 @@ def _by_segment(world: World, pd: NDArray[np.float64]) -> list[float]:
 def main() -> None:
     """Print one Markdown line per ε and segment."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", choices=WORLDS)
+    parser.add_argument("data", choices=WORLDS, nargs="?", default="uci")
     parser.add_argument("--epsilon", nargs="*", default=["0.5", "1", "2", "none"], help="numbers, or none")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--percent", type=int, default=10, help="the linked job's share of the cost")

@@ -39,8 +39,9 @@ from opacus import PrivacyEngine
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from benches.made_up import dictionary_of
 from fedcredit.data.rows import Rows, concatenate, single
-from fedcredit.dictionary.schema import DataDictionary, parse_dictionary
+from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.models.descent import WEIGHT_SCALE, on_grid
 from fedcredit.models.family import Kernel, family_of
 from fedcredit.models.mlp_cohort import load, step_sums
@@ -62,21 +63,6 @@ CLIENTS, ROUNDS = 8, 3
 COHORT = 50
 OURS = ("no noise", "with noise", "compiled", "stacked")
 OPACUS_BAR, FLOWER_BAR = 5, 100
-
-_HEAD = """
-schema_version: 1
-name: bench
-title: Bench
-source: made up
-licence: none needed
-blocks: [applicant]
-institution_types:
-  bank: {owns: [applicant], target: {name: bad, definition: made up}, id_column: id}
-features:
-"""
-_FEATURE = """  - {{name: f{0}, block: applicant, type: number, unit: EUR, range: [0, 1000],
-     grid: {{kind: linear, cells: 20}}, data_class: private, purpose: bench, basis: bench, reason: f{0}}}
-"""
 
 
 def medians_ms(*works: Callable[[], object]) -> list[float]:
@@ -119,7 +105,7 @@ class Ours:
 
 def ours(rate: float) -> Ours:
     """The bench's plan."""
-    dictionary = parse_dictionary((_HEAD + "".join(_FEATURE.format(i) for i in range(FEATURES))).encode())
+    dictionary = dictionary_of(FEATURES, 20)
     spec = MlpSpec(hidden_sizes=HIDDEN, sampling_rate=rate, clip_l2_norm=CLIP)
     family = family_of("mlp")
     released = read_release(

@@ -55,7 +55,6 @@ FLAT = ("data=uci_credit_flat", "federation.banks=5", "federation.hospitals=0")
 DELTA = 1e-5
 EXACT = ("privacy=none",)
 LOCAL = ("privacy=local", "privacy.epsilon=4", f"privacy.delta={DELTA}")
-SHARED = ("privacy=distributed", "privacy.epsilon=1", f"privacy.delta={DELTA}")
 BINNED = ("additive", "scorecard")
 Work = Callable[[int], float]
 
@@ -132,6 +131,11 @@ def _fitted_auc(model: Any, columns: NDArray[np.float64], split: int) -> float: 
     return auc(test, model.fit(columns[train], table()[1].bad[train]).predict_proba(columns[test])[:, 1])
 
 
+def shared(epsilon: float) -> tuple[str, ...]:
+    """Noise shares of that ε."""
+    return "privacy=distributed", f"privacy.epsilon={epsilon}", f"privacy.delta={DELTA}"
+
+
 def our_rows() -> list[Row]:
     """The families of this package."""
 
@@ -145,8 +149,9 @@ def our_rows() -> list[Row]:
         row("mlp, K steps", "local, ε = 4", "experiment=uci_mlp_local", f"privacy.delta={DELTA}"),
         row("mlp, K = 1", "local, ε = 4", "experiment=uci_mlp", *LOCAL),
         *(row(model, "local, ε = 4", f"model={model}", *LOCAL) for model in BINNED),
-        row("mlp, K = 1", "distributed, ε = 1", "experiment=uci_mlp", *SHARED),
-        *(row(model, "distributed, ε = 1", f"model={model}", *SHARED) for model in BINNED),
+        row("mlp, K = 1", "distributed, ε = 1", "experiment=uci_mlp", *shared(1)),
+        *(row(model, "distributed, ε = 1", f"model={model}", *shared(1)) for model in BINNED),
+        *(row("scorecard", f"distributed, ε = {one}", "model=scorecard", *shared(one)) for one in (4, 2, 0.5)),
     ]
 
 
@@ -159,7 +164,7 @@ def their_rows() -> list[Row]:
         Row("EBM, pooled", "none", False, boosted),
         *(
             Row(f"DP-EBM, {name}", f"one place, ε = {epsilon}", True, partial(boosted_in_private, epsilon, raw=raw))
-            for epsilon in (4, 1)
+            for epsilon in (4, 2, 1, 0.5)
             for name, raw in (("grid cells", False), ("raw columns", True))
         ),
     ]
@@ -184,11 +189,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Test AUC of the model families on the packaged table.")
     parser.add_argument("--splits", type=int, default=5, help="splits of the table")
     parser.add_argument("--draws", type=int, default=3, help="draws of the noise per split")
+    parser.add_argument("--only", default="", metavar="TEXT", help="rows whose model's name begins so")
     parser.add_argument("--json", type=Path, help="also write the figures there")
     asked = parser.parse_args()
     done = []
     print(f"{'model':22}{'privacy':22}{'AUC':>8}{'stddev':>9}{'runs':>6}{'seconds':>9}")
-    for row in (*our_rows(), *their_rows()):
+    for row in (row for row in (*our_rows(), *their_rows()) if row.model.startswith(asked.only)):
         done.append(figures(row, asked.splits, asked.draws))
         print("{model:22}{privacy:22}{mean:8.4f}{stddev:9.4f}{runs:6}{seconds:9.1f}".format(**done[-1]), flush=True)
         if asked.json:

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from fedcredit.errors import ConfigError
-from fedcredit.models.family import Kernel
 from fedcredit.models.joint_spec import Fit
 from simulations.placement import Masks
 
@@ -142,10 +141,12 @@ class ConfigTree(_Keys):
     masks: Masks
     evaluation: EvaluationKeys
     runtime: Literal["in_process", "cohort", "flower", "loopback"]
-    kernel: Kernel
+    kernel: Literal["numpy", "compiled", "torch"]
+    device: Literal["auto", "cpu", "cuda"]
     events: EventKeys
     network: NetworkKeys
     compare: bool
+    client_level: bool
     run: RunKeys
     sweep: SweepKeys
 

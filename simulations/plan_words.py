@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from math import sqrt
 
 from fedcredit.dictionary.schema import DataDictionary
+from fedcredit.models.family import Kernel
 from fedcredit.ownership import owners_of_blocks
 from fedcredit.plan import Placement, Plan
 from fedcredit.privacy.shares import fewest_members, least_noise, own_noise_variance
@@ -41,6 +42,11 @@ def joint_note(epsilons: Mapping[str, float | None]) -> tuple[str, ...]:
         "larger number."
     )
     return (note,)
+
+
+def device_note(kernel: Kernel) -> tuple[str, ...]:
+    """Where torch computes, since ``device=auto`` leaves it open; empty for other kernels."""
+    return (f"Sums: torch on {kernel.removeprefix('torch-')}.",) if kernel.startswith("torch-") else ()
 
 
 def coordinator_sees(plan: Plan) -> str:

@@ -59,6 +59,14 @@ class Federated:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientLevelResult:
+    """The model under differential privacy of whole institutions, and what each institution is promised."""
+
+    model: ModelResult
+    privacy: PrivacyStatement
+
+
+@dataclass(frozen=True, slots=True)
 class RunResult:
     """Everything in `metrics.json`.
 
@@ -88,6 +96,8 @@ class RunResult:
         What the job would take over a network, where that was simulated.
     deltas
         The joint model against each rival on the same test records.
+    client_level
+        The rival that protects institutions and not records, where it was asked for.
     """
 
     joint: ModelResult
@@ -104,6 +114,7 @@ class RunResult:
     seconds_total: float
     virtual: VirtualTime | None = None
     deltas: tuple[Delta, ...] = ()
+    client_level: ClientLevelResult | None = None
 
     def to_json(self) -> str:
         """Return `metrics.json`, with a newline at the end.
@@ -113,7 +124,7 @@ class RunResult:
         ValueError
             If a figure is NaN or infinite; such a figure must be None.
         """
-        tree = {
+        tree: dict[str, Any] = {
             "models": {
                 "joint": _model_tree(self.joint),
                 "same_type": _model_tree(self.same_type),
@@ -130,6 +141,9 @@ class RunResult:
             "seconds": {"start": self.seconds_start, "total": self.seconds_total},
             "virtual": None if self.virtual is None else asdict(self.virtual),
         }
+        if self.client_level is not None:
+            tree["models"]["client_level"] = _model_tree(self.client_level.model)
+            tree["privacy_of_institutions"] = asdict(self.client_level.privacy)
         return json.dumps(tree, indent=2, allow_nan=False) + "\n"
 
     @classmethod
@@ -159,6 +173,7 @@ class RunResult:
                 seconds_total=tree["seconds"]["total"],
                 virtual=VirtualTime(**tree["virtual"]) if tree.get("virtual") else None,
                 deltas=tuple(delta_from_json(one) for one in tree.get("deltas", ())),
+                client_level=_client_level(tree) if "client_level" in models else None,
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise DataError(f"This is not the metrics.json of a run ({error}); run the simulation again.") from error
@@ -222,6 +237,11 @@ def _model_tree(model: ModelResult) -> dict[str, Any]:
     if model.by_view:
         tree["by_view"] = {view: asdict(metrics) for view, metrics in model.by_view.items()}
     return tree
+
+
+def _client_level(tree: dict[str, Any]) -> ClientLevelResult:
+    model = _model(tree["models"]["client_level"])
+    return ClientLevelResult(model, PrivacyStatement(**tree["privacy_of_institutions"]))
 
 
 def _model(tree: dict[str, Any]) -> ModelResult:

@@ -24,6 +24,7 @@ from fedcredit.planning import accountant_for
 from fedcredit.privacy import pld
 from fedcredit.privacy.statement import PrivacyStatement, planned_cost, statement
 from fedcredit.report.reading import LINKED
+from simulations.client_level import run_client_level
 from simulations.cohort_run import run_cohort
 from simulations.comparisons import (
     ALL_COLUMNS,
@@ -50,11 +51,12 @@ from simulations.joint_view import (
 )
 from simulations.partition import PooledTable, Split, deal, institution_ids, train_and_test
 from simulations.placement import Masks, mask_label
-from simulations.plan_words import coordinator_sees, joint_note, plan_notes
+from simulations.plan_words import coordinator_sees, device_note, joint_note, plan_notes
 from simulations.population.consortium import Consortium, institutions_in, linked_institutions, split_of
 from simulations.population.judging import judge
 from simulations.population.segments import SegmentFigures
 from simulations.results import (
+    ClientLevelResult,
     Federated,
     InstitutionPlan,
     Metrics,
@@ -174,6 +176,7 @@ def execute(
     outcome = runner(prepared.federation, settings.job, folder, on_decided)
     joint_view = _joint_view(prepared, outcome, folder, announce)
     comparison = _compare(prepared, outcome, joint_view, announce)
+    rival = _client_level(prepared, announce)
     # Imported at the end: scikit-learn takes as long to load as a thousand institutions to train.
     exact: Callable[[NDArray[np.uint8], Scores], Metrics] = import_module("simulations.exact").exact
     released = federated_metrics(outcome.plan, prepared.dictionary, outcome.progress)
@@ -195,6 +198,9 @@ def execute(
         seconds_total=round(time.monotonic() - prepared.started, 3),
         virtual=outcome.virtual,
         deltas=deltas_of(comparison),
+        client_level=None
+        if rival is None
+        else ClientLevelResult(_model_result(exact, comparison.labels, rival[0]), rival[1]),
     )
     segments: tuple[SegmentFigures, ...] = ()
     if prepared.consortium is not None:
@@ -212,6 +218,7 @@ def plan_summary(prepared: Prepared) -> PlanSummary:
         notes=(
             *plan_notes(plan, prepared.dictionary, prepared.settings.placement),
             *joint_note(epsilons_joint(plan)),
+            *device_note(prepared.settings.job.kernel),
             *linked_note(prepared.settings.linked, prepared.settings.target, len(prepared.linked)),
         ),
     )
@@ -285,6 +292,24 @@ def _compare(
 def _noise(dictionary: DataDictionary, outcome: JobOutcome, kind: str, split: Split) -> float | None:
     cells, labels = split.table.cells[split.test], split.table.bad[split.test]
     return auc_noise(dictionary, outcome, kind, cells, labels)
+
+
+def _client_level(
+    prepared: Prepared, announce: Callable[[str], None]
+) -> tuple[Mapping[str, Scores], PrivacyStatement] | None:
+    """The rival that protects whole institutions, where it was asked for."""
+    settings = prepared.settings
+    if not settings.client_level:
+        return None
+    announce("institutions protected as wholes")
+    spec = replace(settings.job, privacy=settings.target)
+    found = run_client_level(prepared.dictionary, prepared.federation.institutions, spec)
+    scores = {}
+    for view, split in prepared.splits.items():
+        of_table = score_outcome(prepared.dictionary, found.outcome, split.table, split.test)
+        if view in of_table:
+            scores[view] = of_table[view]
+    return scores, found.privacy
 
 
 def _joint_scores(prepared: Prepared, outcome: JobOutcome, joint_view: JointOutcome | None) -> dict[str, Scores]:

@@ -12,7 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from fedcredit.errors import ConfigError
 from fedcredit.evaluation.score_grid import default_n_bins
-from fedcredit.models.family import family_of
+from fedcredit.models.binned_kernel import torch_kernel
+from fedcredit.models.family import Kernel, family_of
 from fedcredit.models.joint_spec import JointSpec
 from fedcredit.models.module_source import read_source, require_neural
 from fedcredit.models.specs import ModelSpec
@@ -23,6 +24,7 @@ from fedcredit.privacy import gdp
 from fedcredit.privacy.shares import fewest_members
 from fedcredit.roster import FEWEST_MEMBERS
 from simulations.circumstances import Circumstances
+from simulations.client_level import FAMILIES as CLIENT_LEVEL_FAMILIES
 from simulations.cohort_events import EventSpec
 from simulations.config_tree import ConfigTree, PrivacyKeys, first_problem, parse_config
 from simulations.dataset import DataSpec
@@ -68,6 +70,7 @@ class Settings:
     runtime: str
     circumstances: Circumstances
     compare: bool
+    client_level: bool
     run_dir: Path | None
 
 
@@ -89,7 +92,7 @@ def read_settings(config: Mapping[str, Any], n_rows: int) -> Settings:
     tree = parse_config(config)
     shares = BudgetShares(**tree.privacy.shares.model_dump())
     model = _model(tree.model)
-    _check_kernel(tree, model)
+    kernel = _kernel(tree, model)
     privacy = _privacy_terms(tree, n_rows, local_steps_of(model))
     job = JobSpec(
         name="joint",
@@ -98,7 +101,7 @@ def read_settings(config: Mapping[str, Any], n_rows: int) -> Settings:
         shares=shares,
         evaluation=_evaluation(tree, n_rows, privacy, shares),
         noise_seed=tree.noise.seed,
-        kernel=tree.kernel,
+        kernel=kernel,
     )
     base, linked = _jobs(tree, job)
     return Settings(
@@ -117,6 +120,7 @@ def read_settings(config: Mapping[str, Any], n_rows: int) -> Settings:
         circumstances=_circumstances(tree),
         # A model under watch is not trained here, so there is nothing to compare it with.
         compare=tree.compare and model.family != "monitor",
+        client_level=_client_level(tree, model),
         run_dir=run_dir(config),
     )
 
@@ -286,11 +290,29 @@ def _with_run(model: Mapping[str, Any]) -> Mapping[str, Any]:
     return watched
 
 
-def _check_kernel(tree: ConfigTree, model: ModelSpec) -> None:
+def _kernel(tree: ConfigTree, model: ModelSpec) -> Kernel:
     """Refuse a kernel that this family or this machine does not have, or that no site file can ask for."""
-    if tree.kernel == "compiled" and tree.runtime == "loopback":
-        raise ConfigError("kernel=compiled is not for custodians of runtime=loopback; use another runtime or kernel.")
-    family_of(model.family, tree.kernel)
+    if tree.device != "auto" and tree.kernel != "torch":
+        raise ConfigError(f"device={tree.device} is for kernel=torch, not for kernel={tree.kernel}; set that, or auto.")
+    if tree.kernel != "numpy" and tree.runtime == "loopback":
+        raise ConfigError(
+            f"kernel={tree.kernel} is not for custodians of runtime=loopback; use another runtime or kernel."
+        )
+    kernel: Kernel = torch_kernel(tree.device) if tree.kernel == "torch" else tree.kernel
+    family_of(model.family, kernel)
+    return kernel
+
+
+def _client_level(tree: ConfigTree, model: ModelSpec) -> bool:
+    """Refuse it where it cannot be run, before anything else is."""
+    if tree.client_level and tree.privacy.epsilon is None:
+        raise ConfigError("client_level=true needs an epsilon, and privacy=none has none; leave one of the two out.")
+    if tree.client_level and model.family not in CLIENT_LEVEL_FAMILIES:
+        raise ConfigError(
+            "client_level=true is for models that take all records at once in one step, and "
+            f"{model.family!r} does not; choose one of {', '.join(CLIENT_LEVEL_FAMILIES)}."
+        )
+    return tree.client_level
 
 
 def _evaluation(tree: ConfigTree, n_rows: int, privacy: PrivacyTerms, shares: BudgetShares) -> EvaluationTerms:

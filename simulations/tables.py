@@ -100,7 +100,8 @@ def results_table(result: RunResult) -> Group:
         for index, (label, cells) in enumerate(view_rows(result, view)):
             table.add_row(view if index == 0 else "", label, *cells)
     virtual = "" if result.virtual is None else "\n" + result.virtual.sentence()
-    return Group(table, Text("* trained without privacy\n" + federated_sentence(result) + virtual))
+    notes = ["* trained without privacy", *client_level_words(result), federated_sentence(result) + virtual]
+    return Group(table, Text("\n".join(notes)))
 
 
 def sweep_table(points: Sequence[SweepPoint]) -> Group:
@@ -143,11 +144,15 @@ def view_rows(result: RunResult, view: str) -> list[tuple[str, list[str]]]:
         rows += [(f"alone*: {name}", _cells(metrics)) for name, metrics in by_name.items()]
     elif len(alone) > 1:
         rows.append(("alone*, min-max", [*(_range(alone, name) for name in FIGURES), ""]))
+    whole = result.client_level.model if result.client_level else None
     for label, model in (
         ("same type", result.same_type),
         ("joint", result.joint),
+        ("institutions†", whole),
         ("pooled*", result.pooled),
     ):
+        if model is None:
+            continue
         metrics = _in_view(model, view)
         if metrics and metrics.n_test:
             rows.append((label, _cells(metrics)))
@@ -168,6 +173,19 @@ def federated_sentence(result: RunResult) -> str:
         f"{name} {value:.3f}" for name, value in (("KS", released.ks), ("Brier", released.brier)) if value is not None
     ]
     return f"{_RELEASED}: " + ", ".join(parts)
+
+
+def client_level_words(result: RunResult) -> list[str]:
+    """Say what the rival that hides whole institutions promises, and what it does not; nothing where it was not run."""
+    if result.client_level is None:
+        return []
+    own = result.client_level.privacy
+    words = (
+        "† for contrast: protects whole institutions, not records (client-level differential privacy): "
+        f"ε = {epsilon(own.epsilon_planned)}, δ = {own.delta:.3g}, unit: {own.unit}; a trusted server sees each "
+        "institution's sums and adds one noise"
+    )
+    return [words]
 
 
 def epsilon(value: float | None) -> str:

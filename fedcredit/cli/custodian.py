@@ -78,6 +78,9 @@ def serve(
     log_to_stderr(log_format)
     files = [load_site_file(path) for path in sites]
     _require_shareable(files)
+    for file in (file for file in files if file.cells_on_disk):
+        words = f"{file.institution}: a part at a time, the cells to disk; ten million records take minutes"
+        say(log_format, "reading", {"institution": file.institution}, words)
     door = door_of(files[0])
     with ExitStack() as stack:
         built = {file.institution: _build(file, stack, accept_not_private=accept_not_private) for file in files}

@@ -1,37 +1,53 @@
-"""The process that reads an institution's table: an order on standard input, the dataset on standard output."""
+"""The process that reads an institution's table: an order on standard input, the dataset on standard output.
+
+Two descriptors as arguments are of files for the cells, which then come back in none of both.
+"""
 
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow as pa
 
 from fedcredit.custodian.data_process import ERRORS, REFUSED, DataOrder, dataset_to_bytes
+from fedcredit.data.cell_files import CellFiles, cell_files, nameless_file
 from fedcredit.data.columns import require_columns
 from fedcredit.data.dataset import assemble_dataset
-from fedcredit.data.quantise import Quantised, quantise_table
+from fedcredit.data.in_parts import assemble_in_parts
+from fedcredit.data.persons_in_parts import assemble_persons_in_parts
+from fedcredit.data.quantise import quantise_table
 from fedcredit.data.rows import Dataset
-from fedcredit.data.sources import open_source
+from fedcredit.data.sources import Source, open_source
 from fedcredit.dictionary.mapping import Mapping, identity_mapping, load_mapping
 from fedcredit.dictionary.schema import DataDictionary, load_dictionary
 from fedcredit.errors import DataError
 from fedcredit.key_files import load_data_key
 
+_ROWS_OF_A_PART = 100_000
 _LISTED = "'fedcredit institution check SITE.yaml' lists every such column"
 
 
 def read_dataset(order: DataOrder) -> Dataset:
-    """Read, quantise and deal a table. No value of a record is judged.
+    """Read, quantise and deal a table, a part at a time where the cells go to files. No value of a record is judged.
 
     Raises
     ------
     ConfigError, DataError
         If a file is unusable, or the table does not have the declared columns.
     """
-    dictionary = load_dictionary(order.dictionary)
-    mapping = identity_mapping(dictionary, order.kind) if order.mapping is None else load_mapping(order.mapping)
+    if order.cells_folder is not None:
+        with cell_files(order.cells_folder) as files:
+            return read_into(files, order.cells_folder, order)
+    dictionary, mapping, source, have = _opened(order)
+    with _listed():
+        require_columns(have, mapping.columns, "the table")
+        table: pa.Table = source.read(mapping.columns)
+        quantised = quantise_table(dictionary, order.kind, mapping, table)
     return assemble_dataset(
-        _quantised(order, dictionary, mapping),
+        quantised,
         order.kind,
         key=load_data_key(order.data_key),
         evaluation_fraction=order.evaluation_percent / 100,
@@ -39,23 +55,56 @@ def read_dataset(order: DataOrder) -> Dataset:
     )
 
 
-def _quantised(order: DataOrder, dictionary: DataDictionary, mapping: Mapping) -> Quantised:
-    source = open_source(order.data)
-    have = list(source.column_types())
-    try:
+def read_into(files: CellFiles, folder: Path, order: DataOrder) -> Dataset:
+    """Read, quantise and deal a table a part at a time, its cells into files, if need be by way of another in `folder`.
+
+    Raises
+    ------
+    ConfigError, DataError
+        As `read_dataset`, or if the disk is full.
+    """
+    dictionary, mapping, source, have = _opened(order)
+    key, fraction = load_data_key(order.data_key), order.evaluation_percent / 100
+    with _listed():
         require_columns(have, mapping.columns, "the table")
-        table: pa.Table = source.read(mapping.columns)
-        return quantise_table(dictionary, order.kind, mapping, table)
+        chunks = source.chunks(mapping.columns, _ROWS_OF_A_PART)
+        parts = (quantise_table(dictionary, order.kind, mapping, chunk.table) for chunk in chunks)
+        if order.person_cap is None:
+            return assemble_in_parts(parts, order.kind, files, key=key, evaluation_fraction=fraction)
+        with nameless_file(folder) as spill:
+            return assemble_persons_in_parts(
+                parts, order.kind, files, spill, key=key, evaluation_fraction=fraction, person_cap=order.person_cap
+            )
+
+
+def _opened(order: DataOrder) -> tuple[DataDictionary, Mapping, Source, list[str]]:
+    """Dictionary, mapping and source, and the columns that the source has."""
+    dictionary = load_dictionary(order.dictionary)
+    mapping = identity_mapping(dictionary, order.kind) if order.mapping is None else load_mapping(order.mapping)
+    source = open_source(order.data)
+    return dictionary, mapping, source, list(source.column_types())
+
+
+@contextmanager
+def _listed() -> Iterator[None]:
+    """Say where every column that is at fault is listed: also what an export brings that was changed since."""
+    try:
+        yield
     except DataError as error:
-        # Also what an export brings that was changed since the last job.
         raise DataError(f"{str(error).rstrip('.')}; {_LISTED}.") from error
+
+
+def _answer(order: DataOrder, handed: list[int]) -> bytes:
+    if order.cells_folder is None:
+        return dataset_to_bytes(read_dataset(order))
+    return dataset_to_bytes(read_into(CellFiles.inherited(*handed), order.cells_folder, order), with_cells=False)
 
 
 def main() -> None:
     """Read one order and answer it."""
     order = DataOrder.model_validate_json(sys.stdin.buffer.read())
     try:
-        answer, code = dataset_to_bytes(read_dataset(order)), 0
+        answer, code = _answer(order, [int(text) for text in sys.argv[1:]]), 0
     except tuple(ERRORS.values()) as error:
         answer, code = json.dumps({"error": type(error).__name__, "text": str(error)}).encode(), REFUSED
     except PermissionError as error:

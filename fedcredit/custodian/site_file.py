@@ -58,6 +58,8 @@ class SiteFile(BaseModel):
         Torch modules that may run here: import path, and SHA-256 of the file that was reviewed.
     kernel
         What computes a perceptron's sums: ``compiled`` needs the extra `fast` and gives the same integers sooner.
+    cells_on_disk
+        Whether quantised records lie in files without a name on the ledger's disk, and not in memory.
     ledger_counter
         The institution's own count of the ledger's events, best on another disk; beside the ledger if left out.
     socket, socket_group
@@ -85,6 +87,7 @@ class SiteFile(BaseModel):
     not_private: NotPrivateDeclaration | None = None
     modules: dict[ImportPath, SourceHash] = Field(default_factory=dict)
     kernel: Literal["numpy", "compiled"] = "numpy"
+    cells_on_disk: Annotated[bool, Field(strict=True)] = False
     ledger: Path
     ledger_counter: Path | None = None
     socket: Path
@@ -222,6 +225,7 @@ def _order(file: SiteFile, policy: Policy | NotPrivate) -> DataOrder:
         data_key=file.data_key,
         evaluation_percent=file.evaluation_percent,
         person_cap=policy.max_records_per_person if isinstance(policy, Policy) and per_person else None,
+        cells_folder=file.ledger.parent if file.cells_on_disk else None,
     )
 
 

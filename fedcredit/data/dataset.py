@@ -48,7 +48,7 @@ def assemble_dataset(
     if ids is not None and person_cap is not None:
         own = [ids[i] for i in part]
         part = part[kept_rows(own, quantised.cells[part], quantised.bad[part], key, person_cap)]
-    role = _roles(quantised, part, key, evaluation_fraction)
+    role = roles_of(quantised, part, key, evaluation_fraction)
     part, role = part[role >= 0], role[role >= 0]
     used = None if ids is None else [ids[i] for i in part]
     fingerprint = content_fingerprint(
@@ -72,8 +72,8 @@ def _rows(
     return single(quantised.cells[part], quantised.bad[part], persons, None if groups is None else groups[part])
 
 
-def _roles(quantised: Quantised, part: NDArray[np.int64], key: bytes, fraction: float) -> NDArray[np.int64]:
-    """Role of each row in `part`: 0 = train, 1 = evaluate, -1 = neither."""
+def roles_of(quantised: Quantised, part: NDArray[np.int64], key: bytes, fraction: float) -> NDArray[np.int64]:
+    """Role of each row in `part`, from its id or its declared role: 0 = train, 1 = evaluate, -1 = neither."""
     if quantised.declared_role is not None:
         return quantised.declared_role[part]
     ids = quantised.ids or ()

@@ -75,10 +75,40 @@ def kept_rows(
     ConfigError
         Key too short or cap below 1.
     """
+    _, person = np.unique(np.array(ids, dtype=np.object_), return_inverse=True)
+    return first_of_each(person, content_order(key, ids, cells, bad), cap)
+
+
+def content_order(
+    key: bytes, ids: Sequence[bytes], cells: NDArray[np.uint16], bad: NDArray[np.uint8]
+) -> NDArray[np.uint64]:
+    """Keyed number of each row by its own content, in whose order a person's rows are kept; shape (n,).
+
+    Raises
+    ------
+    ConfigError
+        Key too short.
+    """
+    return _hash64(_contents(ids, cells, bad), key, _ORDER)
+
+
+def first_of_each(person: NDArray[np.int64], order_of: NDArray[np.uint64], cap: int) -> NDArray[np.bool_]:
+    """The `cap` rows of each person that come first; shape (n,).
+
+    Parameters
+    ----------
+    person
+        Shape (n,): number of each row's person.
+    order_of
+        From `content_order`, of any number of parts.
+
+    Raises
+    ------
+    ConfigError
+        Cap below 1.
+    """
     if cap < 1:
         raise ConfigError(f"the cap on a person's rows must be at least 1, got {cap}")
-    order_of = _hash64(_contents(ids, cells, bad), key, _ORDER)
-    _, person = np.unique(np.array(ids, dtype=np.object_), return_inverse=True)
     order = np.lexsort((order_of, person))
     ranked = person[order]
     first = np.searchsorted(ranked, ranked, side="left")
@@ -104,12 +134,42 @@ def content_fingerprint(
     ConfigError
         Key too short.
     """
+    return fingerprint_of(key, np.frombuffer(bytearray(row_digests(key, cells, bad, ids, groups)), dtype="S32"))
+
+
+def row_digests(
+    key: bytes,
+    cells: NDArray[np.uint16],
+    bad: NDArray[np.uint8],
+    ids: Sequence[bytes] | None,
+    groups: NDArray[np.uint16] | None,
+) -> bytes:
+    """Keyed hash of each row's content, 32 bytes each, one after another; of a part of a table as of all.
+
+    Raises
+    ------
+    ConfigError
+        Key too short.
+    """
     _check_key(key)
     rows = _contents(ids if ids is not None else [b""] * len(bad), cells, bad)
     if groups is not None:
         rows = [row + labels.astype("<u2").tobytes() for row, labels in zip(rows, groups, strict=True)]
-    digests = sorted(hmac.digest(key, _CONTENT + row, "sha256") for row in rows)
-    return hmac.digest(key, _CONTENT + len(digests).to_bytes(8, "big") + b"".join(digests), "sha256")
+    return b"".join(hmac.digest(key, _CONTENT + row, "sha256") for row in rows)
+
+
+def fingerprint_of(key: bytes, digests: NDArray[np.bytes_]) -> bytes:
+    """`content_fingerprint` from the hashes of all rows, which are sorted in their place.
+
+    Parameters
+    ----------
+    digests
+        Shape (n,), dtype ``S32``: from `row_digests`, of any number of parts.
+    """
+    digests.sort()  # fixed width: numpy compares such bytes in full, and makes no copy of millions
+    whole = hmac.new(key, _CONTENT + len(digests).to_bytes(8, "big"), "sha256")
+    whole.update(digests.view(np.uint8).data)
+    return whole.digest()
 
 
 def _contents(ids: Sequence[bytes], cells: NDArray[np.uint16], bad: NDArray[np.uint8]) -> list[bytes]:

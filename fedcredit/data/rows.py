@@ -15,6 +15,8 @@ from fedcredit.data.units import Units
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import DataError
 
+_CHECKED_AT_ONCE = 2**16
+
 Cells: TypeAlias = NDArray[np.unsignedinteger]
 """Grid cells, in an unsigned type that holds them: a custodian's are uint16, a simulation takes the smallest."""
 
@@ -192,7 +194,9 @@ def validate_rows(rows: Rows, dictionary: DataDictionary, kind: str) -> None:
         )
     _validate_offsets(rows.offsets, n)
     _validate_persons(rows)
-    if np.any(rows.cells >= n_cells) or np.any(rows.bad > 1):
+    # Some rows at a time, since cells may lie in a file for want of memory.
+    parts = (rows.cells[start : start + _CHECKED_AT_ONCE] for start in range(0, n, _CHECKED_AT_ONCE))
+    if any(np.any(part >= n_cells) for part in parts) or np.any(rows.bad > 1):
         raise DataError(
             f"a cell or label lies outside dictionary {dictionary.name!r}; quantise the table with it again"
         )

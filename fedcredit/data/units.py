@@ -45,13 +45,20 @@ def hash_units(ids: Iterable[bytes], key: bytes) -> Units:
     key
         The institution's secret, 16 to 64 bytes.
     """
-    joined = b"".join(
-        hashlib.blake2b(unit, digest_size=UNIT_BYTES, key=key, person=_UNIT).digest() for unit in set(ids)
-    )
-    return Units(hashlib.blake2b(key=key, digest_size=32, person=_KEY).digest(), unit_set(joined))
+    return units_of(unit_hashes(set(ids), key), key)
 
 
-def unit_set(data: bytes) -> NDArray[np.bytes_]:
+def unit_hashes(ids: Iterable[bytes], key: bytes) -> bytes:
+    """Keyed hash of each id, 16 bytes each, one after another."""
+    return b"".join(hashlib.blake2b(unit, digest_size=UNIT_BYTES, key=key, person=_UNIT).digest() for unit in ids)
+
+
+def units_of(hashes: bytes | bytearray | memoryview, key: bytes) -> Units:
+    """The set of units behind hashes from `unit_hashes`, of any number of parts of the ids."""
+    return Units(hashlib.blake2b(key=key, digest_size=32, person=_KEY).digest(), unit_set(hashes))
+
+
+def unit_set(data: bytes | bytearray | memoryview) -> NDArray[np.bytes_]:
     """The set whose members stand one after another in `data`."""
     # Fixed width: numpy cuts trailing zero bytes off single elements only, and compares in full.
     return np.unique(np.frombuffer(data, dtype=f"S{UNIT_BYTES}"))

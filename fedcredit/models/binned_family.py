@@ -15,13 +15,13 @@ from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.models import scorecard_model
 from fedcredit.models.binned_kernel import NUMPY, BinnedKernel, binned_kernel_of
 from fedcredit.models.binned_spec import BinnedSpec
-from fedcredit.models.family import TrainTerms
+from fedcredit.models.family import Kernel, TrainTerms
 from fedcredit.models.scorecard_layout import layout
 
 
 @dataclass(frozen=True)
 class BinnedFamily:
-    """The custodian's part of `fedcredit.models.family.Family`, and `CompiledFamily`.
+    """The custodian's part of `fedcredit.models.family.Family`, and `KernelFamily`.
 
     Attributes
     ----------
@@ -31,9 +31,9 @@ class BinnedFamily:
 
     kernel: BinnedKernel = NUMPY
 
-    def compiled(self) -> Self:
-        """The same integers by compiled code."""
-        return type(self)(binned_kernel_of("compiled"))
+    def computed_by(self, kernel: Kernel) -> Self:
+        """The same integers by compiled code or torch."""
+        return type(self)(binned_kernel_of(kernel))
 
     def terms(self, spec: BinnedSpec, dictionary: DataDictionary) -> TrainTerms:
         """Vector length, scale and sensitivity: one residual in J_own + 1 coordinates."""

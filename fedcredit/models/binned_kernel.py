@@ -1,16 +1,16 @@
-"""What computes the sums and counts of binned models: NumPy anywhere, or code compiled for this machine.
+"""What computes the sums and counts of binned models: NumPy anywhere, code compiled for this machine, or torch.
 
-Both take the rows of many institutions at once and give one vector for each; a custodian has one institution, a
-simulation thousands. Both give the same integers, so neither plan nor model says which it was. Whoever asks for
-compiled code and cannot have it is told so; nothing falls back. Compiled code is first tried against NumPy on public
-numbers: code kept from another version is refused.
+All take the rows of many institutions at once and give one vector for each; a custodian has one institution, a
+simulation thousands. All give the same integers, so neither plan nor model says which it was. Whoever asks for
+compiled code or a CUDA device and cannot have it is told so; nothing falls back. Other code than NumPy is first tried
+against it on public numbers: code kept from another version, or a device that is out of order, is refused.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,17 +71,51 @@ class BinnedKernel:
 NUMPY = BinnedKernel(binned_numpy.margins, binned_numpy.residual_sums, by_numpy)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def binned_kernel_of(kernel: Kernel) -> BinnedKernel:
     """A kernel; compiled code is compiled, or read from a cache, when it is first asked for.
 
     Raises
     ------
     ConfigError
-        If there is no compiler, it has nowhere to keep what it compiled, or gives other integers.
+        If there is no compiler or no such device, it has nowhere to keep what it compiled, or gives other integers.
     """
-    if kernel == "numpy":
-        return NUMPY
+    match kernel:
+        case "numpy":
+            return NUMPY
+        case "compiled":
+            return _compiled()
+        case "torch-cpu" | "torch-cuda":
+            return _by_torch(kernel)
+
+
+def torch_kernel(device: Literal["auto", "cpu", "cuda"]) -> Kernel:
+    """Where torch shall compute; ``auto`` takes a CUDA device where there is one, and the processors elsewhere.
+
+    Raises
+    ------
+    ConfigError
+        If there is no torch, or ``cuda`` is asked for and torch finds no such device.
+    """
+    if find_spec("torch") is None:
+        raise ConfigError("kernel=torch needs torch; run: pip install 'fedcredit[neural]', or set kernel=numpy.")
+    has_cuda = import_module("fedcredit.models.binned_torch").has_cuda()
+    if device == "cuda" and not has_cuda:
+        raise ConfigError("device=cuda, and torch finds no CUDA device on this machine; set device=auto or device=cpu.")
+    return "torch-cuda" if has_cuda and device != "cpu" else "torch-cpu"
+
+
+def _by_torch(kernel: Literal["torch-cpu", "torch-cuda"]) -> BinnedKernel:
+    device: Literal["cpu", "cuda"] = "cuda" if kernel == "torch-cuda" else "cpu"
+    torch_kernel(device)
+    sums = import_module("fedcredit.models.binned_torch").TorchSums(device)
+    found = BinnedKernel(sums.margins, sums.residual_sums, sums.class_counts)
+    if not _agree(found, NUMPY):
+        raise ConfigError(f"kernel=torch gives other integers than NumPy on device={device}; set kernel=numpy.")
+    return found
+
+
+def _compiled() -> BinnedKernel:
     if find_spec("numba") is None:
         raise ConfigError("kernel=compiled needs numba; run: pip install 'fedcredit[fast]', or set kernel=numpy.")
     try:

@@ -20,8 +20,8 @@ from fedcredit.errors import ConfigError
 from fedcredit.models.specs import ModelSpec
 from fedcredit.preflight import Preflight
 
-Kernel: TypeAlias = Literal["numpy", "compiled"]
-"""What computes an institution's sums; the integers are the same."""
+Kernel: TypeAlias = Literal["numpy", "compiled", "torch-cpu", "torch-cuda"]
+"""What computes an institution's sums; the integers are the same. Torch is for simulations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +166,16 @@ class LocalFamily(Family, Protocol):
 
 
 @runtime_checkable
-class CompiledFamily(Protocol):
-    """A family that can compute an institution's sums by compiled code."""
+class KernelFamily(Protocol):
+    """A family whose sums at an institution other code than NumPy can compute."""
 
-    def compiled(self) -> Family:
+    def computed_by(self, kernel: Kernel) -> Family:
         """The same integers, sooner.
 
         Raises
         ------
         ConfigError
-            If there is no compiler.
+            If that code is not there.
         """
         ...
 
@@ -197,11 +197,11 @@ def family_of(name: str, kernel: Kernel = "numpy") -> Family:
     Raises
     ------
     ConfigError
-        If its sums are to be computed by compiled code and cannot be.
+        If its sums are to be computed by other code than NumPy and cannot be.
     """
     family: Family = import_module(_MODULES[name]).FAMILY
     if kernel == "numpy":
         return family
-    if not isinstance(family, CompiledFamily):
-        raise ConfigError(f"model family {name!r} has no compiled code; set kernel=numpy.")
-    return family.compiled()
+    if not isinstance(family, KernelFamily):
+        raise ConfigError(f"model family {name!r} has no {kernel.partition('-')[0]} code; set kernel=numpy.")
+    return family.computed_by(kernel)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fedcredit.data.rows import Cells, Rows
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import ConfigError
-from fedcredit.models.family import TrainTerms
+from fedcredit.models.family import Kernel, TrainTerms
 from fedcredit.models.mlp_exact import MOST_INPUTS, MOST_UNITS
 from fedcredit.models.mlp_inputs import design
 from fedcredit.models.mlp_kernel import ClippedSums, clipped_sums_of
@@ -40,7 +40,7 @@ _RATE_BOUNDS = (0.001, 0.999)
 
 @dataclass(frozen=True)
 class MlpFamily(NetworkFamily[MlpSpec, MlpModel]):
-    """Implements `fedcredit.models.family.LocalFamily` and `CompiledFamily`.
+    """Implements `fedcredit.models.family.LocalFamily` and `KernelFamily`.
 
     Attributes
     ----------
@@ -52,9 +52,9 @@ class MlpFamily(NetworkFamily[MlpSpec, MlpModel]):
     name: ClassVar[str] = NAME
     model = MlpModel
 
-    def compiled(self) -> "MlpFamily":
+    def computed_by(self, kernel: Kernel) -> "MlpFamily":
         """The same integers by compiled code."""
-        return MlpFamily(clipped_sums_of("compiled"))
+        return MlpFamily(clipped_sums_of(kernel))
 
     def vector_length(self, spec: MlpSpec, dictionary: DataDictionary) -> int:
         """Number of weights and biases."""

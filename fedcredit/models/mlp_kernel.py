@@ -62,10 +62,12 @@ def clipped_sums_of(kernel: Kernel) -> ClippedSums:
     Raises
     ------
     ConfigError
-        If there is no compiler, it has nowhere to keep what it compiled, or gives other integers.
+        If there is no compiler, it has nowhere to keep what it compiled, or gives other integers; or for torch.
     """
     if kernel == "numpy":
         return mlp_clipping.clipped_sums
+    if kernel != "compiled":
+        raise ConfigError("kernel=torch is for models made of bins, not for perceptrons; set kernel=compiled or numpy.")
     if find_spec("numba") is None:
         raise ConfigError("kernel=compiled needs numba; run: pip install 'fedcredit[fast]', or set kernel=numpy.")
     try:

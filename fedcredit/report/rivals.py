@@ -18,6 +18,7 @@ _MODELS = (
     ("alone", "one institution alone, no privacy"),
     ("same_type", "institutions of one type"),
     ("joint", "joint model"),
+    ("client_level", "for contrast: institutions protected as wholes, not records, by a trusted server"),
     ("pooled", "all rows in one place, no privacy"),
 )
 _DEPLOYED = (
@@ -84,6 +85,8 @@ def rivals_of(inputs: ReportInputs) -> Rivals:
 def _of_view(models: Mapping[str, Any], view: str, kept: Mapping[_Key, Mapping[str, Any]]) -> Iterator[Rival]:
     joint = _figures(models["joint"], view)
     for key, words in _MODELS:
+        if key not in models:
+            continue
         named = models[key].items() if key == "alone" else [(None, models[key])]
         for institution, model in named:
             figures = _figures(model, view)

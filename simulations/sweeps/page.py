@@ -28,7 +28,14 @@ from simulations.sweeps.figures import INK, Drawing, Gains
 from simulations.sweeps.rows import Cell
 
 _TEMPLATES = Path(__file__).parents[1] / "templates"
-_MODELS = {"joint": "joint", "same_type": "same type", "alone": "alone*", "pooled": "pooled*"}
+_MODELS = {
+    "joint": "joint",
+    "same_type": "same type",
+    "alone": "alone*",
+    "pooled": "pooled*",
+    "client_level": "institutions†",
+}
+_CLIENT_LEVEL = " † protects whole institutions, not records (client-level differential privacy), by a trusted server."
 MOST_NAMED = 60
 """Most institutions that are listed one by one."""
 
@@ -104,7 +111,8 @@ def utility_table(groups: Mapping[str, Sequence[Row]]) -> Table:
         ("setting", "runs", *columns),
         tuple(body),
         "Exact, mean ± standard deviation over the seeds. The word after the comma is the type whose columns are used. "
-        "* trained without privacy; alone is the mean over the institutions of that type.",
+        "* trained without privacy; alone is the mean over the institutions of that type."
+        + (_CLIENT_LEVEL if any(name.startswith("client_level.") for name in columns.values()) else ""),
     )
 
 

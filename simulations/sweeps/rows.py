@@ -1,8 +1,8 @@
 """A finished point as tidy rows: settings and figures of the run, and what each institution has of it.
 
 Columns of a run: ``point``; ``settings.<key>`` for every resolved setting; ``<model>.<view>.<figure>`` for joint, same
-type and pooled; ``alone.<type>.auc`` and ``gain.<type>.auc``, means over the institutions of a type; ``released.*``;
-``epsilon.*``, the largest over the institutions; ``run.*``.
+type, pooled, and client_level where it was run; ``alone.<type>.auc`` and ``gain.<type>.auc``, means over the
+institutions of a type; ``released.*``; ``epsilon.*``, the largest over the institutions; ``run.*``.
 """
 
 import json
@@ -32,6 +32,8 @@ def row_of(name: str, point: FinishedPoint) -> dict[str, Cell]:
     row: dict[str, Cell] = {"point": name, **flat_settings(point.settings)}
     for label, model in (("joint", result.joint), ("same_type", result.same_type), ("pooled", result.pooled)):
         row |= _figures(label, model)
+    if result.client_level is not None:
+        row |= _figures("client_level", result.client_level.model)
     for kind in dict.fromkeys(point.kinds.values()):
         of_kind = [one for one in own if one["kind"] == kind]
         row[f"alone.{kind}.auc"] = _mean(one["alone.auc"] for one in of_kind)

@@ -1,5 +1,6 @@
 """The runner of the benchmarks: what it finds, what it keeps of a run, and what it refuses."""
 
+import ast
 import json
 import sys
 from pathlib import Path
@@ -13,6 +14,18 @@ def test_benchmarks_are_the_modules_with_a_main() -> None:
     with_main = {path.stem for path in FOLDER.glob("*.py") if "\ndef main(" in path.read_text()}
     assert set(found()) == with_main - {"__main__"}
     assert {"masking", *HEAVY} - set(found()) <= {"cohort"}
+
+
+@pytest.mark.parametrize("name", found())
+def test_a_benchmark_needs_no_argument(name) -> None:
+    """The runner gives none but ``--json``."""
+    tree = ast.parse((FOLDER / f"{name}.py").read_text())
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    for call in (one for one in calls if isinstance(one.func, ast.Attribute) and one.func.attr == "add_argument"):
+        keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        is_option = call.args[0].value.startswith("-")
+        assert keywords.get("required") != "True"
+        assert is_option or keywords.get("nargs") in {"'?'", "'*'"}, ast.unparse(call)
 
 
 def test_a_run_keeps_lines_time_and_figures(tmp_path, capsys) -> None:

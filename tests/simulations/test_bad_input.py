@@ -59,6 +59,8 @@ COMPOSED = {
     "privacy=distributed privacy.colluders=5": "needs 7 institutions or more, got 6",
     "masks=on federation.banks=1 federation.hospitals=1": "masks=on needs 3 institutions or more, got 2",
     "model=mlp kernel=compiled runtime=loopback": "kernel=compiled is not for custodians of runtime=loopback",
+    "kernel=torch runtime=loopback": "kernel=torch is not for custodians of runtime=loopback",
+    "kernel=compiled device=cpu": "device=cpu is for kernel=torch, not for kernel=compiled",
 }
 VALUES = {
     # Refused by a key's type or range.
@@ -80,7 +82,8 @@ VALUES = {
     "noise.seed=true": "noise.seed=True",
     "compare=maybe": "valid boolean",
     "runtime=cloud": "'in_process', 'cohort', 'flower' or 'loopback'",
-    "kernel=fast": "'numpy' or 'compiled'",
+    "kernel=fast": "'numpy', 'compiled' or 'torch'",
+    "device=gpu": "'auto', 'cpu' or 'cuda'",
     "run.dir=7": "run.dir=7",
     "data.path=7": "data.path=7",
     "evaluation.groupings=type": "valid list",

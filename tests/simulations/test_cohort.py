@@ -44,7 +44,7 @@ def final(outcome) -> bytes:
     return family_of(outcome.plan.model.family).final(outcome.progress.state)
 
 
-@pytest.mark.parametrize("kernel", ["numpy", "compiled"])
+@pytest.mark.parametrize("kernel", ["numpy", "compiled", pytest.param("torch-cpu", marks=pytest.mark.neural)])
 @pytest.mark.parametrize("model", [ScorecardSpec(rounds=4), AdditiveSpec(rounds=3)], ids=["scorecard", "additive"])
 def test_without_noise_every_released_byte_is_that_of_a_loop_of_custodians(model, kernel):
     spec = job(model=model, kernel=kernel)

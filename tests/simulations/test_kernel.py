@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from fedcredit.models import mlp_compiled
+from fedcredit.errors import ConfigError
+from fedcredit.models import binned_torch, mlp_compiled
+from fedcredit.models.binned_kernel import torch_kernel
 from fedcredit.models.family import family_of
 from fedcredit.models.mlp_spec import MlpSpec
 from simulations.federation import JobSpec, run_in_process
@@ -42,3 +44,25 @@ def test_a_job_releases_the_same_bytes_by_either_kernel(calls):
 def test_the_key_reaches_the_job():
     assert read_settings(compose_config(["model=mlp", "kernel=compiled"]), 3000).job.kernel == "compiled"
     assert read_settings(compose_config(["model=mlp"]), 3000).job.kernel == "numpy"
+
+
+@pytest.mark.neural
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+@pytest.mark.parametrize("has_cuda", [True, False])
+def test_auto_takes_a_device_where_there_is_one(device, has_cuda, monkeypatch):
+    monkeypatch.setattr(binned_torch, "has_cuda", lambda: has_cuda)
+    assert torch_kernel(device) == ("torch-cuda" if has_cuda and device == "auto" else "torch-cpu")
+
+
+@pytest.mark.neural
+def test_a_device_that_is_not_there_is_said_and_nothing_falls_back(monkeypatch):
+    monkeypatch.setattr(binned_torch, "has_cuda", lambda: False)
+    with pytest.raises(ConfigError, match="torch finds no CUDA device on this machine; set device=auto or device=cpu"):
+        read_settings(compose_config(["kernel=torch", "device=cuda"]), 3000)
+
+
+@pytest.mark.neural
+def test_torch_reaches_the_job_and_has_no_code_for_perceptrons():
+    assert read_settings(compose_config(["kernel=torch", "device=cpu"]), 3000).job.kernel == "torch-cpu"
+    with pytest.raises(ConfigError, match="not for perceptrons"):
+        read_settings(compose_config(["kernel=torch", "device=cpu", "model=mlp"]), 3000)

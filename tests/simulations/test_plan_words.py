@@ -12,7 +12,7 @@ from fedcredit.wire.messages import Role
 from simulations.federation import Federation, JobSpec, found
 from simulations.federation import _policy as policy_of
 from simulations.placement import masks_for
-from simulations.plan_words import coordinator_sees, joint_note, plan_notes, readable_stddev
+from simulations.plan_words import coordinator_sees, device_note, joint_note, plan_notes, readable_stddev
 from tests import tiny
 
 NOISY = (Placement.LOCAL, Placement.DISTRIBUTED)
@@ -156,3 +156,9 @@ def test_no_policy_where_an_institution_could_not_accept_the_plan(placement) -> 
     expected = Policy if placement in NOISY else NotPrivate
     assert isinstance(policy_of(founded, job), expected)
     assert policy_of(founded, replace(job, noise_seed=1)) == NotPrivate("public")
+
+
+def test_the_device_that_auto_took_is_named():
+    assert device_note("torch-cuda") == ("Sums: torch on cuda.",)
+    assert device_note("torch-cpu") == ("Sums: torch on cpu.",)
+    assert device_note("compiled") == device_note("numpy") == ()

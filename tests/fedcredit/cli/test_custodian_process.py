@@ -209,3 +209,18 @@ def test_a_taken_port_is_one_sentence(cli, site, open_site, ports, which):
     assert f"port {ports[which]} on 127.0.0.1" in line
     assert "ss -ltnp" in line
     assert not site.socket.exists()
+
+
+@pytest.mark.long
+def test_records_on_disk_have_no_name_there(site, open_site, serving):
+    before = sorted(site.folder.rglob("*"))
+    site.change("SITE.yaml", cells_on_disk=True)
+    process, said = serving(site.file)
+    assert said.startswith("reading bank-1: a part at a time, the cells to disk")
+    assert process.stdout.readline().startswith("serving bank-1 on ")
+    maps = Path(f"/proc/{process.pid}/maps").read_text().splitlines()
+    cells = [line.split() for line in maps if f" {site.folder}/" in line and line.endswith("(deleted)")]
+    assert [access for _, access, *_ in cells] == ["r--s", "r--s"]
+    new = {path.name for path in {*site.folder.rglob("*")} - {*before}}
+    assert all(name == "c.sock" or name.startswith("ledger.sqlite") for name in new), new
+    stopped(process)

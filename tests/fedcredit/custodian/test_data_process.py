@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from fedcredit.custodian import data_process
+from fedcredit.custodian import data_process, read_data
 from fedcredit.custodian.data_process import DataOrder, dataset_from_bytes, dataset_to_bytes, read_apart
 from fedcredit.custodian.read_data import read_dataset
 from fedcredit.data.source_spec import ParquetSpec
@@ -59,6 +59,29 @@ def test_the_same_data_as_in_this_process(order, person_cap, monkeypatch, tmp_pa
     assert here.train.n_rows + here.evaluate.n_rows == 200
     assert (here.train.persons is None) == (person_cap is None)
     same(here, apart)
+
+
+def test_cells_on_disk_are_the_cells_in_memory(order, monkeypatch, tmp_path):
+    """Read here in many parts or apart in one; the folder is as empty afterwards as before."""
+    monkeypatch.setattr(read_data, "_ROWS_OF_A_PART", 23)
+    pq.write_table(open_source(order.data).read(["id", "age", "status", "bill", "bad"]), tmp_path / "rows.parquet")
+    source = ParquetSpec(kind="parquet", path=tmp_path / "rows.parquet")
+    (folder := tmp_path / "ledger").mkdir()
+    for person_cap in (None, 2):
+        in_memory = order.model_copy(update={"data": source, "person_cap": person_cap})
+        on_disk = in_memory.model_copy(update={"cells_folder": folder})
+        here = read_dataset(on_disk)
+        same(read_dataset(in_memory), here)
+    apart = read_apart(on_disk)
+    same(here, apart)
+    assert not apart.train.cells.flags.writeable
+    assert [*folder.iterdir()] == []
+
+
+def test_what_is_wrong_with_the_table_is_said_for_cells_on_disk_too(order, tmp_path):
+    drop_column(order)
+    with pytest.raises(DataError, match="lacks the column: age; add or map them; 'fedcredit institution check"):
+        read_dataset(order.model_copy(update={"cells_folder": tmp_path}))
 
 
 def test_without_units_none_come_back(order):

@@ -60,3 +60,13 @@ def test_valid_rows_pass(small):
 def test_invalid_rows_are_refused(small, change, sentence):
     with pytest.raises(DataError, match=sentence):
         validate_rows(change(valid()), small, "bank")
+
+
+@pytest.mark.parametrize("row", [0, 2, 3, 6])
+def test_a_cell_outside_its_grid_is_found_in_whichever_part_it_lies(small, row, monkeypatch):
+    monkeypatch.setattr("fedcredit.data.rows._CHECKED_AT_ONCE", 3)
+    cells = np.zeros((7, len(small.owned("bank"))), dtype=np.uint16)
+    validate_rows(single(cells, np.zeros(7, dtype=np.uint8)), small, "bank")
+    cells[row, -1] = small.owned_features("bank")[-1].n_cells
+    with pytest.raises(DataError, match="lies outside dictionary"):
+        validate_rows(single(cells, np.zeros(7, dtype=np.uint8)), small, "bank")

@@ -202,6 +202,14 @@ def test_segments_stand_beside_the_rivals_of_a_drawn_population(inputs: ReportIn
     assert found.note.startswith("SYNTHETIC")
 
 
+def test_a_rival_that_protects_institutions_is_called_so(simulated: ReportInputs) -> None:
+    models = simulated.metrics["models"]
+    metrics = {"models": {**models, "client_level": models["joint"]}}
+    rows = report_of(replace(simulated, metrics=metrics)).rivals.rows
+    assert len(rows) == 10
+    assert sum("institutions protected as wholes, not records" in row.model for row in rows) == 2
+
+
 def test_the_word_that_a_report_never_says(simulated: ReportInputs) -> None:
     assert "compliant" not in report_of(simulated).to_text().lower()
 

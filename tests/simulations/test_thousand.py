@@ -17,7 +17,7 @@ from simulations.simulate import compose_config, simulate
 
 SMALL = ["experiment=thousand", "federation.banks=60", "data.rows=3000", "model.rounds=3", "kernel=numpy"]
 # Whoever waits for the first round has no use for them.
-LATE = ("sklearn", "matplotlib", "pandas", "jinja2", "torch", "flwr", "ray")
+LATE = ("sklearn", "matplotlib", "jinja2", "torch", "flwr", "ray")  # pandas: pyarrow loads it wherever it is installed
 FIRST_ROUND = f"""
 import sys, time
 from simulations.present import Silence

@@ -34,6 +34,7 @@ FORMATS = {
         "the module failed on a record, which scores 0",
     },
     "scoring/block_service.py": {"a call failed", "no peer is answered: %s"},
+    "scoring/http_face.py": {"a call failed", "a connection ended early", "nobody is decided on: %s"},
     "scoring/service.py": {"a call failed", "nobody is decided on: %s"},
 }
 

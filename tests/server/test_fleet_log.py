@@ -102,7 +102,7 @@ def test_what_was_left_out_is_counted(log: Log) -> None:
 
 def test_all_handlers_are_curbed(monkeypatch: pytest.MonkeyPatch) -> None:
     handlers = [logging.StreamHandler(sys.stderr) for _ in range(2)]
-    monkeypatch.setattr(logging.getLogger("some.library"), "handlers", handlers[:1])
+    monkeypatch.setattr(logging.getLogger("other.package"), "handlers", handlers[:1])
     monkeypatch.setattr(logging, "lastResort", handlers[1])
     before = {handler: list(handler.filters) for handler in logging.getLogger().handlers}
     curb_logs()

@@ -20,37 +20,49 @@ from fedcredit.package.contents import ModelPackage
 from fedcredit.package.storage import load_package
 from fedcredit.registry.gate import Gate
 from fedcredit.scoring.batch import Summary, Wanted, score_table
-from fedcredit.scoring.card import card_of
+from fedcredit.scoring.card import ScoringCard, card_of
 from fedcredit.scoring.decisions import DecisionLog
 from fedcredit.scoring.permission import Permitted, always_permitted
 
+PackageArgument = Annotated[Path, typer.Argument(metavar="PACKAGE", help="Folder or zip file.", show_default=False)]
+OutOption = Annotated[Path, typer.Option(help="New Parquet file for the scores.")]
+ViewOption = Annotated[str | None, typer.Option(help="Institution type whose customers the rows are.")]
+MappingOption = Annotated[Path | None, typer.Option(help="Column mapping (YAML); default: same names.")]
+CutOffOption = Annotated[int | None, typer.Option(help="Approve from so many points on; default: no verdict.")]
+DecisionsOption = Annotated[Path | None, typer.Option(help="Append every decision to this SQLite file.")]
+KeyOption = Annotated[Path | None, typer.Option(help="data.key, for the log's hashes of persons.")]
 RegistryOption = Annotated[
     Path | None, typer.Option(help="REGISTRY.yaml: decide only while it says that the package is approved.")
 ]
 
 
 def score(  # noqa: PLR0913  (a command's options)
-    package: Annotated[Path, typer.Argument(metavar="PACKAGE", help="Folder or zip file.", show_default=False)],
+    package: PackageArgument,
     table: Annotated[
         str,
         typer.Argument(metavar="DATA", help="A .csv or .parquet file, or a database URI#table.", show_default=False),
     ],
     *,
-    out: Annotated[Path, typer.Option(help="New Parquet file for the scores.")],
-    view: Annotated[str | None, typer.Option(help="Institution type whose customers the rows are.")] = None,
-    mapping: Annotated[Path | None, typer.Option(help="Column mapping (YAML); default: same names.")] = None,
-    cut_off: Annotated[int | None, typer.Option(help="Approve from so many points on; default: no verdict.")] = None,
-    decisions: Annotated[Path | None, typer.Option(help="Append every decision to this SQLite file.")] = None,
-    key: Annotated[Path | None, typer.Option(help="data.key, for the log's hashes of persons.")] = None,
+    out: OutOption,
+    view: ViewOption = None,
+    mapping: MappingOption = None,
+    cut_off: CutOffOption = None,
+    decisions: DecisionsOption = None,
+    key: KeyOption = None,
     registry: RegistryOption = None,
 ) -> None:
     """Score every row of a table; a block that it lacks contributes nothing, odd input is flagged, never clipped."""
     loaded = load_package(package)
     card = card_of(loaded, loaded.view(view))
-    columns = load_mapping(mapping) if mapping else None
     with ExitStack() as stack:
         wanted = Wanted(cut_off, *decision_log(decisions, key, stack), permitted=permission(registry, loaded))
-        shown = stack.enter_context(progress_bar())
+        score_and_say(card, table, mapping, out, wanted)
+
+
+def score_and_say(card: ScoringCard, table: str, mapping: Path | None, out: Path, wanted: Wanted) -> None:
+    """Score a table behind a progress bar, and print what was written, in counts."""
+    columns = load_mapping(mapping) if mapping else None
+    with _progress_bar() as shown:
         task = shown.add_task("scoring", total=1.0, rows=0)
         summary = score_table(
             card,
@@ -60,7 +72,7 @@ def score(  # noqa: PLR0913  (a command's options)
             wanted,
             lambda done, rows: shown.update(task, completed=done, rows=rows),
         )
-    print_summary(summary, out)
+    _print_summary(summary, out)
 
 
 def permission(registry: Path | None, package: ModelPackage) -> Permitted:
@@ -94,7 +106,7 @@ def decision_log(path: Path | None, key: Path | None, stack: ExitStack) -> tuple
     return stack.enter_context(DecisionLog(path)), secret
 
 
-def progress_bar() -> Progress:
+def _progress_bar() -> Progress:
     """Rows and time left, on standard error; nothing where that is no terminal."""
     rows = TextColumn("{task.fields[rows]:,} rows")
     words = (TextColumn("{task.description}"), BarColumn(), rows, TimeElapsedColumn(), TimeRemainingColumn())
@@ -102,7 +114,7 @@ def progress_bar() -> Progress:
     return Progress(*words, console=console, transient=True, disable=not console.is_terminal)
 
 
-def print_summary(summary: Summary, out: Path) -> None:
+def _print_summary(summary: Summary, out: Path) -> None:
     """Print what was written, in counts."""
     typer.echo(f"wrote {out}: {summary.rows:,} rows, {summary.flagged:,} with flagged input")
     for block in summary.absent:

@@ -2,16 +2,15 @@
 
 import os
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fedcredit.errors import ConfigError, JobError
+from fedcredit.write_ahead import BUSY_TIMEOUT_S, use_write_ahead_log
 
 # A command waits this long for the dispatcher, and the dispatcher for a command.
-_BUSY_TIMEOUT_S = 10.0
-_TRY_AGAIN_S = 0.02
+_BUSY_TIMEOUT_S = BUSY_TIMEOUT_S
 
 
 def open_state(path: Path, schema: Sequence[str]) -> sqlite3.Connection:
@@ -30,7 +29,7 @@ def open_state(path: Path, schema: Sequence[str]) -> sqlite3.Connection:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make(path)
-        return _patiently(path, schema)
+        return _connected(path, schema)
     except (OSError, sqlite3.Error) as error:
         raise ConfigError(
             f"queue {path} cannot be used ({error}); check the state folder's owner, rights and free space, or "
@@ -62,27 +61,17 @@ def writing(connection: sqlite3.Connection) -> Iterator[None]:
         ) from error
 
 
-def _patiently(path: Path, schema: Sequence[str]) -> sqlite3.Connection:
-    """Connect. SQLite does not wait by itself while another process gives the new file its write-ahead log."""
-    deadline = time.monotonic() + _BUSY_TIMEOUT_S
-    while True:
-        connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
-        try:
-            _prepare(connection, schema)
-        except sqlite3.Error as error:
-            connection.close()
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(_TRY_AGAIN_S)
-        else:
-            return connection
-
-
-def _prepare(connection: sqlite3.Connection, schema: Sequence[str]) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    for statement in schema:
-        connection.execute(statement)
+def _connected(path: Path, schema: Sequence[str]) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+    try:
+        use_write_ahead_log(connection, _BUSY_TIMEOUT_S)
+        connection.execute("PRAGMA synchronous=FULL")
+        for statement in schema:
+            connection.execute(statement)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
 
 
 def _make(path: Path) -> None:

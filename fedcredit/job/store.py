@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from fedcredit.errors import JobError, LedgerError
 from fedcredit.privacy.ledger_file import Transaction, connect
 from fedcredit.wire.canonical import canonical_json, parse_json
+from fedcredit.write_ahead import is_held
 
 # 1 had no table of replies that have arrived, and no number.
 _SCHEMA_VERSION = 2
@@ -113,6 +114,10 @@ class JobStore:
             self._connection = connect(path)
             self._begin(plan)
         except (sqlite3.DatabaseError, LedgerError) as error:
+            if is_held(error) or (error.__cause__ is not None and is_held(error.__cause__)):
+                raise JobError(
+                    f"job store {path} is held by another process ({_cause(error)}); let it end, then try again."
+                ) from error
             raise JobError(f"job store {path} is damaged ({_cause(error)}); start the job in a new folder.") from error
 
     def __enter__(self) -> Self:

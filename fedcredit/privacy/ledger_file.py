@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from fedcredit.errors import LedgerError
 from fedcredit.privacy.ledger_counter import sync_folder
+from fedcredit.write_ahead import BUSY_TIMEOUT_S, use_write_ahead_log
 
 SCHEMA = (
     """
@@ -40,9 +41,11 @@ _ELSEWHERE = {
 
 def connect(path: Path | None) -> sqlite3.Connection:
     """Open the database; every commit is fsynced before it returns. None keeps it in memory."""
-    connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        path or ":memory:", timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
     try:
-        connection.execute("PRAGMA journal_mode=WAL")
+        use_write_ahead_log(connection)
         connection.execute("PRAGMA synchronous=FULL")
     except sqlite3.DatabaseError:
         connection.close()

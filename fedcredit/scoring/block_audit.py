@@ -16,6 +16,7 @@ from typing import Self
 from fedcredit.errors import ConfigError, RefusalError
 from fedcredit.scoring.block_messages import Outcome, Question
 from fedcredit.scoring.row_chain import End, RowChain, transaction
+from fedcredit.write_ahead import use_write_ahead_log
 
 DAY_S = 86_400
 SENT, RECEIVED, ANSWERED = "sent", "received", "answered"
@@ -93,7 +94,7 @@ class BlockAudit:
         except (OSError, sqlite3.Error) as error:
             raise ConfigError(f"audit book {path} cannot be opened ({error}); choose another file.") from error
         try:
-            self._connection.execute("PRAGMA journal_mode=WAL")
+            use_write_ahead_log(self._connection)
             self._connection.execute("PRAGMA synchronous=FULL")
             _CHAIN.begin(self._connection)
             self._end = _CHAIN.verified(self._connection)

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from fedcredit.errors import ConfigError
 from fedcredit.scoring.row_chain import RowChain, transaction
+from fedcredit.write_ahead import use_write_ahead_log
 
 TABLE = "decision"
 _SUBJECT = b"fedcredit-subj"
@@ -128,7 +129,7 @@ class DecisionLog:
             self._connection.close()
 
     def _begin(self) -> None:
-        self._connection.execute("PRAGMA journal_mode=WAL")
+        use_write_ahead_log(self._connection)
         self._connection.execute("PRAGMA synchronous=NORMAL")
         CHAIN.begin(self._connection)
         # Only its end: 'fedcredit review verify' reads every row, which takes seconds where there are a million.

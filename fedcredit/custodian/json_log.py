@@ -21,6 +21,7 @@ EVENTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "%s refused a request (%s): %s": ("request-refused", ("institution", "code", "sentence")),
     "the module failed on a record, which counts as zeros": ("module-failed", ()),
     "a call failed": ("call-failed", ()),
+    "a connection ended early": ("connection-ended-early", ()),
     "no peer is answered: %s": ("peers-not-answered", ("reason",)),
     "nobody is decided on: %s": ("nothing-decided", ("reason",)),
     "persons who stand in several rows are refused": ("persons-repeated", ()),

@@ -46,18 +46,6 @@ GROWTH = (
     *((INSTITUTIONS, ROWS, n) for n in (10, 60)),
 )
 LARGE = (10_000_000, 30)
-_FIRST_ROUND = """
-import os, sys, time
-from simulations.present import Silence
-from simulations.simulate import compose_config, run_config
-
-class FirstRound(Silence):
-    def decided(self, decided, progress):
-        if decided.phase == "preflight":
-            os._exit(0)
-
-run_config(compose_config(["experiment=thousand", "run.dir=" + sys.argv[1]]), time.monotonic(), FirstRound())
-"""
 
 
 def side_by_side(task: Task, rivals: dict[str, Callable[[], object]], rounds: int = REPEATS) -> dict[str, list[float]]:
@@ -132,16 +120,20 @@ def pass_over(folder: Path) -> None:
 
 
 def thousand(folder: Path, repeats: int) -> dict[str, float]:
-    """Median seconds from the start of a process to training's first round and to the end, and peak memory."""
+    """Median seconds from the start of the command until training's first round begins and to the end; peak memory."""
     first, total = [], []
     for repeat in range(repeats):
-        for seconds, command in (
-            (first, [sys.executable, "-c", _FIRST_ROUND, str(folder / f"first-{repeat}")]),
-            (total, [sys.executable, "-m", "simulations", "experiment=thousand", f"run.dir={folder / str(repeat)}"]),
-        ):
-            start = time.perf_counter()
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            seconds.append(time.perf_counter() - start)
+        command = [sys.executable, "-m", "simulations", "experiment=thousand", f"run.dir={folder / str(repeat)}"]
+        start = time.perf_counter()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            lines = iter(process.stdout or ())
+            next(line for line in lines if line.startswith("done  preflight"))
+            first.append(time.perf_counter() - start)
+            for _ in lines:
+                pass
+        if process.returncode:
+            raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+        total.append(time.perf_counter() - start)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     return {"first_round": statistics.median(first), "total": statistics.median(total), "peak_gib": peak}
 

@@ -43,7 +43,7 @@ from simulations.federation import run_in_process
 from simulations.partition import PooledTable, train_and_test
 from simulations.run import prepare
 from simulations.settings import Settings, read_settings
-from simulations.simulate import compose_config
+from simulations.simulation import compose_config
 
 try:
     from interpret.glassbox import ExplainableBoostingClassifier

@@ -18,7 +18,7 @@ from simulations.job_files import write_job
 from simulations.run import prepare
 from simulations.run_folder import NOT_PRIVATE, RunFolder
 from simulations.settings import data_spec, read_settings
-from simulations.simulate import compose_config
+from simulations.simulation import compose_config
 
 
 def main() -> None:

@@ -110,29 +110,45 @@ def institutions_of(
             f"dictionary {dictionary.name!r} has no institution type {strangers[0]!r}, only {known}; "
             f"set federation.{strangers[0]}s=0 or declare the type."
         )
+    owned = {kind: _owned(dictionary, kind) for kind in {kind for _, kind in names}}
     return tuple(
-        Institution(name, kind, _dataset(dictionary, table, part, kind, fingerprints=fingerprints))
+        Institution(name, kind, _dataset(table, part, kind, owned[kind], fingerprints=fingerprints))
         for (name, kind), part in zip(names, parts, strict=True)
     )
 
 
 def rows_of(dictionary: DataDictionary, table: PooledTable, rows: NDArray[np.int64], kind: str) -> Rows:
     """Some rows of the table, with the columns that a type owns."""
-    owned = list(dictionary.owned(kind))
+    return _rows(table, rows, _owned(dictionary, kind))
+
+
+@dataclass(frozen=True, slots=True)
+class _Owned:
+    """Columns of the table that a type holds."""
+
+    features: list[int]
+    groups: list[int]
+
+
+def _owned(dictionary: DataDictionary, kind: str) -> _Owned:
+    groups = [dictionary.groups.index(group) for group in dictionary.owned_groups(kind)]
+    return _Owned(list(dictionary.owned(kind)), groups)
+
+
+def _rows(table: PooledTable, rows: NDArray[np.int64], owned: _Owned) -> Rows:
     persons = None
     if table.per_person:
         ids = np.array([table.ids[index] for index in rows], dtype=np.object_)
         persons = np.unique(ids, return_inverse=True)[1].astype(np.int64)
-    return single(np.ascontiguousarray(table.cells[rows][:, owned]), table.bad[rows], persons)
+    return single(np.ascontiguousarray(table.cells[rows][:, owned.features]), table.bad[rows], persons)
 
 
-def _with_groups(dictionary: DataDictionary, table: PooledTable, rows: NDArray[np.int64], kind: str) -> Rows:
+def _with_groups(table: PooledTable, rows: NDArray[np.int64], owned: _Owned) -> Rows:
     """Rows of phase evaluate: the same with the group labels that the type holds."""
-    plain, held = rows_of(dictionary, table, rows, kind), dictionary.owned_groups(kind)
-    if table.groups is None or not held:
+    plain = _rows(table, rows, owned)
+    if table.groups is None or not owned.groups:
         return plain
-    labels = table.groups[rows][:, [dictionary.groups.index(group) for group in held]]
-    return replace(plain, groups=np.ascontiguousarray(labels))
+    return replace(plain, groups=np.ascontiguousarray(table.groups[rows][:, owned.groups]))
 
 
 def _open(spec: DataSpec) -> tuple[DataDictionary, Source]:
@@ -167,11 +183,11 @@ def _pool(spec: DataSpec, source: Source, quantised: Quantised) -> PooledTable:
     return PooledTable(quantised.cells[part], quantised.bad[part], own, column, spec.unit == "person", groups)
 
 
-def _dataset(dictionary: DataDictionary, table: PooledTable, part: Part, kind: str, *, fingerprints: bool) -> Dataset:
-    train, evaluate = rows_of(dictionary, table, part.train, kind), _with_groups(dictionary, table, part.test, kind)
+def _dataset(table: PooledTable, part: Part, kind: str, owned: _Owned, *, fingerprints: bool) -> Dataset:
+    train, evaluate = _rows(table, part.train, owned), _with_groups(table, part.test, owned)
     if not fingerprints:
         return Dataset(kind, train, evaluate, bytes(32))
     everything = np.concatenate([part.train, part.test])
-    both = rows_of(dictionary, table, everything, kind)
+    both = _rows(table, everything, owned)
     ids = [table.ids[index] for index in everything]
     return Dataset(kind, train, evaluate, content_fingerprint(_KEY, both.cells, both.bad, ids))

@@ -120,9 +120,9 @@ def deal(table: PooledTable, n_institutions: int, split: SplitSpec, seed: int) -
     parts = [
         [
             chosen if alone else _with_companions(owners, chosen)
-            for chosen in _deal_rows(table, rows[np.isin(rows, first)], n_institutions, split, shares, generator)
+            for chosen in _deal_rows(table, rows, n_institutions, split, shares, generator)
         ]
-        for rows in (train, test)
+        for rows in ((train, test) if alone else (train[np.isin(train, first)], test[np.isin(test, first)]))
     ]
     empty = [index for index, rows in enumerate(parts[0]) if rows.size == 0]
     if empty:

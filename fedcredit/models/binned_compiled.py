@@ -6,32 +6,30 @@ lies in the processor's first cache. Rows may be mapped from a file: they are re
 
 Threads are the caller's: as many as there are processors, each on a part of the rows, with sums of its own.
 
-Compiled when first called and kept beside this file or in the user's cache, to be trusted as Python's own bytecode.
-Needs the extra `fast`.
-
-References
-----------
-Lam, Pitrou, Seibert, "Numba: a LLVM-based Python JIT compiler", LLVM-HPC 2015.
+The loops are those of `binned_loops`, compiled when first called and kept by `kept_code`. Needs the extra `fast`.
 """
 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from fedcredit.data.rows import Cells
+from fedcredit.errors import DataError
+from fedcredit.models import binned_loops, kept_code
 from fedcredit.models.binned_tables import BinnedTables
+from fedcredit.models.kept_code import Loop
 from fedcredit.models.residual_table import residual_table
 from fedcredit.models.scorecard_spec import MARGIN_LIMIT
 
 Integers = NDArray[np.int64]
-_Function = TypeVar("_Function", bound=Callable[..., object])
 
+_CELL_TYPES = (np.uint8, np.uint16)
 # Below so many table look-ups, a thread costs more than it saves.
 _LOOKUPS_OF_A_THREAD = 2**17
 # Parts per thread, so that one which is slower does not keep the other waiting; and the largest, in look-ups, so that
@@ -40,36 +38,14 @@ _PARTS_OF_A_THREAD = 4
 _LOOKUPS_OF_A_PART = 2**24
 
 
-class _Tables(NamedTuple):
-    """`BinnedTables` and the residual table, in the types that the compiled code reads fastest."""
-
-    starts: NDArray[np.uint64]
-    weights: NDArray[np.int32]
-    places: Integers
-    intercept: int
-    intercept_place: int
-    residuals: NDArray[np.int16]
-
-
-def _flat(tables: BinnedTables, scale: int) -> _Tables:
-    return _Tables(
-        tables.starts[:-1].astype(np.uint64),
-        tables.weights.astype(np.int32),
-        tables.places,
-        tables.intercept,
-        tables.intercept_place,
-        residual_table(scale).astype(np.int16),
-    )
-
-
 def margins(tables: BinnedTables, cells: Cells) -> Integers:
     """A `fedcredit.models.binned_kernel.Margins`."""
-    found = np.empty(len(cells), dtype=np.int64)
-    starts, weights = tables.starts[:-1].astype(np.uint64), tables.weights.astype(np.int32)
-    own = np.asarray(cells)
+    found, own = np.empty(len(cells), dtype=np.int64), np.asarray(cells)
+    compiled, starts, weights = _code("margins", own), *_flat(tables)
 
     def part(rows: slice) -> None:
-        _margins(_plain(own[rows]), starts, weights, tables.intercept, found[rows])
+        size = (rows.stop - rows.start, own.shape[1])
+        compiled(*size, _plain(own[rows]), starts, weights, tables.intercept, found[rows])
 
     _in_threads(part, _parts(*own.shape))
     return found
@@ -79,12 +55,17 @@ def residual_sums(
     tables: BinnedTables, scale: int, cells: Cells, bad: NDArray[np.uint8], offsets: Integers
 ) -> Integers:
     """A `fedcredit.models.binned_kernel.ResidualSums`."""
-    flat, own = _flat(tables, scale), np.asarray(cells)
+    own = np.asarray(cells)
+    compiled, starts, weights = _code("residual_sums", own), *_flat(tables)
+    model = (len(weights), weights, tables.places, tables.intercept, tables.intercept_place, tables.length)
+    residuals = residual_table(scale).astype(np.int16)
 
     def part(rows: slice) -> tuple[slice, Integers]:
         members, bounds = _members(offsets, rows)
         sums = np.zeros((len(bounds) - 1, tables.length), dtype=np.int64)
-        _residual_sums(flat, _plain(own[rows]), _plain(bad[rows]), bounds, sums)
+        records = (own.shape[1], _plain(own[rows]), _plain(bad[rows]))
+        room = (np.empty(own.shape[1], np.uint64), np.empty(len(weights), np.int64))
+        compiled(len(sums), bounds, *records, starts, *model, residuals, MARGIN_LIMIT, *room, sums)
         return members, sums
 
     return _added(part, own, offsets, tables.length)
@@ -94,14 +75,43 @@ def class_counts(n_cells: tuple[int, ...], cells: Cells, bad: NDArray[np.uint8],
     """A `fedcredit.models.class_counts.ClassCounts`."""
     starts = 2 * np.cumsum([0, *n_cells], dtype=np.uint64)
     own, length = np.asarray(cells), int(starts[-1])
+    compiled = _code("class_counts", own)
 
     def part(rows: slice) -> tuple[slice, Integers]:
         members, bounds = _members(offsets, rows)
         counts = np.zeros((len(bounds) - 1, length), dtype=np.int64)
-        _class_counts(_plain(own[rows]), _plain(bad[rows]), bounds, starts[:-1], counts)
+        compiled(len(counts), bounds, own.shape[1], _plain(own[rows]), _plain(bad[rows]), starts, length, counts)
         return members, counts
 
     return _added(part, own, offsets, length)
+
+
+def _flat(tables: BinnedTables) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
+    """Where each feature's cells begin, and their weights, in the types that compiled code reads fastest."""
+    return tables.starts[:-1].astype(np.uint64), tables.weights.astype(np.int32)
+
+
+@lru_cache(maxsize=1)
+def _functions() -> dict[str, Callable[..., None]]:
+    loops: dict[str, Loop] = {}
+    for cell in _CELL_TYPES:
+        name, record = np.dtype(cell).name, (int, cell)
+        records = (int, np.int64, *record, np.uint8, np.uint64)
+        model = (int, np.int32, np.int64, int, int, int)
+        work = (np.int16, int, np.uint64, np.int64, np.int64)
+        loops |= {
+            f"margins_{name}": Loop(binned_loops.margins, (int, *record, np.uint64, np.int32, int, np.int64)),
+            f"residual_sums_{name}": Loop(binned_loops.residual_sums, (*records, *model, *work)),
+            f"class_counts_{name}": Loop(binned_loops.class_counts, (*records, int, np.int64)),
+        }
+    return kept_code.load(loops)
+
+
+def _code(name: str, cells: Cells) -> Callable[..., None]:
+    """The compiled loop for cells of this type."""
+    if cells.dtype not in _CELL_TYPES:
+        raise DataError(f"cells of type {cells.dtype} are not compiled for, only uint8 and uint16.")
+    return _functions()[f"{name}_{cells.dtype.name}"]
 
 
 def _added(part: Callable[[slice], tuple[slice, Integers]], cells: Cells, offsets: Integers, length: int) -> Integers:
@@ -148,56 +158,5 @@ _Array = TypeVar("_Array", bound=np.ndarray[tuple[int, ...], np.dtype[np.generic
 
 
 def _plain(array: _Array) -> _Array:
-    """In C order and writable, as a copy if need be: then the types are always those that were compiled."""
-    return cast("_Array", np.require(array, requirements=["C", "W"]))
-
-
-def _compiled(function: _Function) -> _Function:
-    """Without the interpreter's lock, so that threads run side by side."""
-    return cast("_Function", njit(cache=True, nogil=True)(function))
-
-
-@_compiled
-def _margins(
-    cells: Cells, starts: NDArray[np.uint64], weights: NDArray[np.int32], intercept: int, found: Integers
-) -> None:
-    for row in range(len(cells)):
-        total = intercept
-        for column in range(len(starts)):
-            total += weights[starts[column] + cells[row, column]]
-        found[row] = total
-
-
-@_compiled
-def _residual_sums(tables: _Tables, cells: Cells, bad: NDArray[np.uint8], bounds: Integers, sums: Integers) -> None:
-    """Residuals are added up by cell first: that spares each record a look-up of its coordinates."""
-    starts, weights, limit = tables.starts, tables.weights, np.int64(MARGIN_LIMIT)
-    at, by_cell = np.empty(len(starts), np.uint64), np.zeros(len(weights), np.int64)
-    for institution in range(len(bounds) - 1):
-        by_cell[:] = 0
-        total = np.int64(0)
-        for row in range(bounds[institution], bounds[institution + 1]):
-            margin = np.int64(tables.intercept)
-            for column in range(len(starts)):
-                cell = starts[column] + cells[row, column]
-                at[column] = cell
-                margin += weights[cell]
-            residual = np.int64(tables.residuals[bad[row], min(max(margin, -limit), limit) + limit])
-            total += residual
-            for column in range(len(at)):
-                by_cell[at[column]] += residual
-        for cell in range(len(by_cell)):
-            sums[institution, tables.places[cell]] += by_cell[cell]
-        sums[institution, tables.intercept_place] += total
-
-
-@_compiled
-def _class_counts(
-    cells: Cells, bad: NDArray[np.uint8], bounds: Integers, starts: NDArray[np.uint64], counts: Integers
-) -> None:
-    two = np.uint64(2)
-    for institution in range(len(bounds) - 1):
-        own = counts[institution]
-        for row in range(bounds[institution], bounds[institution + 1]):
-            for column in range(len(starts)):
-                own[starts[column] + two * np.uint64(cells[row, column]) + np.uint64(bad[row])] += 1
+    """In C order, as a copy if need be."""
+    return cast("_Array", np.ascontiguousarray(array))

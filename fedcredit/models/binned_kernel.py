@@ -118,17 +118,13 @@ def _by_torch(kernel: Literal["torch-cpu", "torch-cuda"]) -> BinnedKernel:
 def _compiled() -> BinnedKernel:
     if find_spec("numba") is None:
         raise ConfigError("kernel=compiled needs numba; run: pip install 'fedcredit[fast]', or set kernel=numpy.")
-    try:
-        module = import_module("fedcredit.models.binned_compiled")
-    except RuntimeError as error:
-        raise ConfigError(
-            f"kernel=compiled cannot keep compiled code: {error}; name a folder of this user's own in NUMBA_CACHE_DIR."
-        ) from error
+    module = import_module("fedcredit.models.binned_compiled")
     compiled = BinnedKernel(module.margins, module.residual_sums, module.class_counts)
     if not _agree(compiled, NUMPY):
         raise ConfigError(
-            "kernel=compiled gives other integers than NumPy on this machine; remove what numba kept (*.nbi, *.nbc) in "
-            "__pycache__ beside fedcredit/models/binned_compiled.py or in NUMBA_CACHE_DIR), or set kernel=numpy."
+            "kernel=compiled gives other integers than NumPy on this machine; remove the compiled code that was kept "
+            "(fedcredit-*.o in fedcredit/models/__pycache__, in ~/.cache/fedcredit or in NUMBA_CACHE_DIR), or set "
+            "kernel=numpy."
         )
     return compiled
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import block_diag
 
 WEIGHTS_FILE = "model.safetensors"
 _MISSING = b"model.safetensors is not here: safetensors is not installed; run: pip install 'fedcredit[neural]'\n"
@@ -57,7 +56,7 @@ def _dense_layers(released: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     encoders = released.get("encoders", [])
     if not encoders:
         return [*released["layers"]]
-    first = block_diag(*(np.array(encoder["weights"]) for encoder in encoders))
+    first = import_module("scipy.linalg").block_diag(*(np.array(encoder["weights"]) for encoder in encoders))
     return [{"weights": first, "biases": None}, *released["layers"]]
 
 

@@ -9,7 +9,7 @@ import yaml
 from fedcredit.errors import ConfigError
 from fedcredit.plan import Placement
 from simulations.settings import Settings, read_settings
-from simulations.simulate import CONFIG_FOLDER, compose_config
+from simulations.simulation import CONFIG_FOLDER, compose_config
 from tests import own_table, tiny
 from tests.verified_runs import run_job
 

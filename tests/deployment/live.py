@@ -38,7 +38,7 @@ from simulations.job_files import write_site
 from simulations.processes import free_port, grpc_healthy
 from simulations.run import prepare
 from simulations.settings import data_spec, read_settings
-from simulations.simulate import compose_config
+from simulations.simulation import compose_config
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S, JOB_S, LOOK_S, STOP_S = 240.0, 420.0, 0.1, 30.0

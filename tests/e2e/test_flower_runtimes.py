@@ -22,7 +22,7 @@ from simulations.job_files import write_job
 from simulations.processes import ROOT
 from simulations.run import Prepared, prepare
 from simulations.settings import data_spec, read_settings
-from simulations.simulate import compose_config
+from simulations.simulation import compose_config
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

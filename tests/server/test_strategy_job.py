@@ -16,7 +16,7 @@ from simulations.dataset import institutions_of, load
 from simulations.federation import Federation, JobSpec, custodian_of, found, run_in_process
 from simulations.partition import deal, institution_ids
 from simulations.settings import data_spec, read_settings
-from simulations.simulate import compose_config
+from simulations.simulation import compose_config
 
 
 @pytest.fixture(scope="module")

@@ -17,11 +17,11 @@ from fedcredit.privacy.accounting import GaussianAccountant
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.privacy.ledger_entries import Account
 from simulations import simulate
-from simulations.__main__ import main
+from simulations.command import main
 from simulations.federation import custodian_of
 from simulations.present import Silence
 from simulations.settings import read_settings
-from simulations.simulate import compose_config, run_config
+from simulations.simulation import compose_config, run_config
 from tests import own_table, tiny
 
 ROOT = Path(__file__).resolve().parents[2]

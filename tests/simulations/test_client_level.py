@@ -26,7 +26,7 @@ from simulations.results import ClientLevelResult, RunResult
 from simulations.run import execute, prepare
 from simulations.runners import runner_for
 from simulations.settings import data_spec, read_settings
-from simulations.simulate import compose_config
+from simulations.simulation import compose_config
 from simulations.tables import client_level_words, view_rows
 from tests import tiny
 

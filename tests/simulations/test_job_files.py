@@ -18,7 +18,7 @@ from simulations.federation import Federation, Institution, JobSpec, found
 from simulations.flower_runner import on_loopback
 from simulations.job_files import write_job, write_site
 from simulations.settings import read_settings
-from simulations.simulate import compose_config
+from simulations.simulation import compose_config
 from tests import labelled, tiny
 
 N_ROWS = 500

@@ -27,7 +27,7 @@ from fedcredit.wire.messages import JoinReply, JoinRequest, Refusal
 from simulations import joint_view
 from simulations.federation import COORDINATOR, Institution, custodian_of, found, run_in_process
 from simulations.settings import read_settings
-from simulations.simulate import compose_config, simulate
+from simulations.simulation import compose_config, simulate
 from tests import linked_rows, own_table, tiny
 
 KINDS = ("bank", "hospital")

@@ -11,7 +11,7 @@ from fedcredit.models.family import family_of
 from fedcredit.models.mlp_spec import MlpSpec
 from simulations.federation import JobSpec, run_in_process
 from simulations.settings import read_settings
-from simulations.simulate import compose_config
+from simulations.simulation import compose_config
 from tests import tiny
 
 

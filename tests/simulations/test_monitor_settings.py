@@ -5,7 +5,7 @@ import pytest
 from fedcredit.errors import ConfigError
 from fedcredit.monitoring.draft import monitor_spec
 from simulations.settings import read_settings
-from simulations.simulate import compose_config
+from simulations.simulation import compose_config
 from tests import tiny
 from tests.verified_runs import run_job
 

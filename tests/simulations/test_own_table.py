@@ -13,7 +13,7 @@ from fedcredit.plan import Placement, PrivacyUnit
 from simulations.dataset import POOLED, load, pooled_dictionary
 from simulations.run import Finished, Prepared, execute, prepare
 from simulations.settings import data_spec, read_settings
-from simulations.simulate import compose_config
+from simulations.simulation import compose_config
 from tests import own_table
 
 QUICK = "++model.rounds=2"

@@ -11,7 +11,7 @@ from simulations.dataset import load
 from simulations.federation import run_in_process
 from simulations.run import Prepared, prepare
 from simulations.settings import data_spec, read_settings
-from simulations.simulate import compose_config
+from simulations.simulation import compose_config
 from tests import own_table
 
 CAP = 3

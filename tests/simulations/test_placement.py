@@ -10,7 +10,7 @@ from fedcredit.plan import Placement
 from simulations.comparisons import privacy_of_fewer, without_privacy
 from simulations.placement import mask_label, masks_for, placement_for
 from simulations.settings import Settings, read_settings
-from simulations.simulate import compose_config
+from simulations.simulation import compose_config
 
 N_ROWS = 30_000
 SIZES = (1, 2, 3, 4, 6, 50, 51)

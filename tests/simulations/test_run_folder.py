@@ -15,7 +15,7 @@ from fedcredit.plan import parse_plan
 from fedcredit.verify.run_files import find_run
 from fedcredit.verify.verification import holds, verify_run
 from simulations.results import RunResult
-from simulations.simulate import compose_config
+from simulations.simulation import compose_config
 from tests import own_table
 
 ROOT = Path(__file__).resolve().parents[2]

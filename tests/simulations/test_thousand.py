@@ -13,7 +13,7 @@ from simulations.dataset import load
 from simulations.partition import PooledTable, deal, train_and_test
 from simulations.resampling import resampled
 from simulations.settings import data_spec, read_settings
-from simulations.simulate import compose_config, simulate
+from simulations.simulation import compose_config, simulate
 
 SMALL = ["experiment=thousand", "federation.banks=60", "data.rows=3000", "model.rounds=3", "kernel=numpy"]
 # Whoever waits for the first round has no use for them.
@@ -21,7 +21,7 @@ LATE = ("sklearn", "matplotlib", "jinja2", "torch", "flwr", "ray")  # pandas: py
 FIRST_ROUND = f"""
 import sys, time
 from simulations.present import Silence
-from simulations.simulate import compose_config, run_config
+from simulations.simulation import compose_config, run_config
 
 class FirstRound(Silence):
     def decided(self, decided, progress):

@@ -13,7 +13,7 @@ from simulations.comparisons import run_pooled
 from simulations.dataset import DataSpec, load
 from simulations.partition import train_and_test
 from simulations.settings import read_settings
-from simulations.simulate import compose_config
+from simulations.simulation import compose_config
 
 FLAT = ["data=uci_credit_flat", "federation.banks=5", "federation.hospitals=0", "compare=false"]
 EXACT = ["experiment=uci_mlp_exact"]

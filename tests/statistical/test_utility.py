@@ -17,7 +17,7 @@ from simulations.dataset import DataSpec, institutions_of, load
 from simulations.federation import found, run_in_process
 from simulations.partition import SplitSpec, deal, institution_ids, train_and_test
 from simulations.settings import read_settings
-from simulations.simulate import compose_config
+from simulations.simulation import compose_config
 
 FLAT = ["data=uci_credit_flat", "federation.banks=5", "federation.hospitals=0", "compare=false"]
 PRIVATE = ["privacy.epsilon=1", "privacy.delta=1e-5", "privacy.placement=local"]

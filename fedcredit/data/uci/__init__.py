@@ -18,7 +18,7 @@ from fedcredit.dictionary.schema import CategoriesGrid, DataDictionary, parse_di
 
 def load_uci() -> pa.Table:
     """Read the packaged table: 30,000 rows in the original order, 25 columns with ``id`` and ``default``."""
-    return pq.read_table(BytesIO(files(__name__).joinpath("uci_credit.parquet").read_bytes()))
+    return pq.ParquetFile(BytesIO(files(__name__).joinpath("uci_credit.parquet").read_bytes())).read()
 
 
 def uci_dictionary(*, flat: bool = False) -> DataDictionary:

@@ -18,7 +18,7 @@ from simulations.population.judging import judge, segments_of
 from simulations.population.spec import PopulationSpec, UnitMistake
 from simulations.run import Prepared, execute, prepare_consortium
 from simulations.settings import population_spec, read_settings
-from simulations.simulate import compose_config
+from simulations.simulation import compose_config
 
 SPEC = PopulationSpec(seed=4, persons=6000, banks=3, hospitals=3, regions=2)
 QUICK = ("compare=false", "masks=off", "++model.rounds=5", "privacy=none", "data.population.persons=6000")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from simulations.results import Metrics, ModelResult, RunResult
-from simulations.simulate import compose_config
+from simulations.simulation import compose_config
 from simulations.sweeps.point import FinishedPoint, point_of, settings_of
 from simulations.sweeps.store import SweepFolder
 

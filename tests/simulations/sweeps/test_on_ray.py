@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from fedcredit.errors import ConfigError
-from simulations.simulate import compose_config
+from simulations.simulation import compose_config
 from simulations.sweeps.on_ray import on_ray
 from simulations.sweeps.point import answer
 from tests import own_table

@@ -7,7 +7,7 @@ import pytest
 from fedcredit.errors import ConfigError
 from simulations.results import RunResult
 from simulations.settings import data_spec
-from simulations.simulate import compose_config
+from simulations.simulation import compose_config
 from simulations.sweeps.point import FinishedPoint, answer, point_of, table_of
 from tests import own_table
 from tests.simulations.sweeps.conftest import finished

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from fedcredit.errors import JobError
-from simulations.__main__ import main
-from simulations.simulate import compose_config
+from simulations.command import main
+from simulations.simulation import compose_config
 from simulations.sweeps.pool import in_processes
 from tests import own_table
 

@@ -138,7 +138,7 @@ def _owned(dictionary: DataDictionary, kind: str) -> _Owned:
 def _rows(table: PooledTable, rows: NDArray[np.int64], owned: _Owned) -> Rows:
     persons = None
     if table.per_person:
-        ids = np.array([table.ids[index] for index in rows], dtype=np.object_)
+        ids = np.array(table.ids_of(rows), dtype=np.object_)
         persons = np.unique(ids, return_inverse=True)[1].astype(np.int64)
     return single(np.ascontiguousarray(table.cells[rows][:, owned.features]), table.bad[rows], persons)
 
@@ -189,5 +189,4 @@ def _dataset(table: PooledTable, part: Part, kind: str, owned: _Owned, *, finger
         return Dataset(kind, train, evaluate, bytes(32))
     everything = np.concatenate([part.train, part.test])
     both = _rows(table, everything, owned)
-    ids = [table.ids[index] for index in everything]
-    return Dataset(kind, train, evaluate, content_fingerprint(_KEY, both.cells, both.bad, ids))
+    return Dataset(kind, train, evaluate, content_fingerprint(_KEY, both.cells, both.bad, table.ids_of(everything)))

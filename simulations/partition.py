@@ -28,7 +28,7 @@ class PooledTable:
     bad
         Shape (n,).
     ids
-        Shape (n,): the unit's id.
+        Shape (n,): the unit's id; None where rows have none, and each is a unit of its own.
     column
         Shape (n,): raw values to split by (``split: column``), or None.
     per_person
@@ -41,11 +41,15 @@ class PooledTable:
 
     cells: NDArray[np.uint16]
     bad: NDArray[np.uint8]
-    ids: tuple[bytes, ...]
+    ids: tuple[bytes, ...] | None
     column: NDArray[np.object_] | None = None
     per_person: bool = False
     groups: NDArray[np.uint16] | None = None
     held_out: NDArray[np.bool_] | None = None
+
+    def ids_of(self, rows: NDArray[np.int64]) -> list[bytes]:
+        """The ids of some rows; a row's number where it has none."""
+        return [b"%d" % row if self.ids is None else self.ids[row] for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +138,8 @@ def deal(table: PooledTable, n_institutions: int, split: SplitSpec, seed: int) -
 
 def _owners(table: PooledTable) -> NDArray[np.int64]:
     """Whose each row is, by the first row of its id; shape (n,)."""
-    if len(set(table.ids)) == len(table.ids):
-        return np.arange(len(table.ids))
+    if table.ids is None or len(set(table.ids)) == len(table.ids):
+        return np.arange(len(table.bad))
     seen: dict[bytes, int] = {}
     return np.array([seen.setdefault(unit, row) for row, unit in enumerate(table.ids)], dtype=np.int64)
 

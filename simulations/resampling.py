@@ -31,8 +31,7 @@ def resampled(table: PooledTable, n_rows: int, seed: int) -> PooledTable:
         ]
     )
     is_test = np.arange(n_rows) >= n_rows - n_test
-    ids = tuple(b"%d" % number for number in range(n_rows))
-    return PooledTable(table.cells[chosen], table.bad[chosen], ids, held_out=is_test)
+    return PooledTable(table.cells[chosen], table.bad[chosen], None, held_out=is_test)
 
 
 def _stratified(bad: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.bool_]:

@@ -44,6 +44,8 @@ def numbers(table: pa.Table, column: str) -> NDArray[np.float64]:
     elif not _numeric(array.type):
         raise _wrong_type(column, array.type, "numbers", "a number or text")
     values = array.cast(pa.float64(), safe=False)
+    if values.null_count == 0:  # as it lies: the other way loads pandas wherever that is installed
+        return np.asarray(np.from_dlpack(values), dtype=np.float64)
     return np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
@@ -63,13 +65,10 @@ def positions(table: pa.Table, column: str, codes: Sequence[str]) -> NDArray[np.
         The column's type holds no codes (a date, a list, …).
     """
     array = _plain(table, column)
-    found: Any
     if pa.types.is_integer(array.type):
         # The same, sooner: the text of an integer is its decimal spelling, so other codes match none.
-        found = _integer_positions(array, codes)
-    else:
-        texts = _code_texts(table, column)
-        found = pc.index_in(texts, value_set=pa.array([code.encode() for code in codes], pa.binary()))
+        return _integer_positions(array, codes)
+    found = pc.index_in(_code_texts(table, column), value_set=pa.array([code.encode() for code in codes], pa.binary()))
     return np.asarray(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
@@ -84,11 +83,15 @@ def ids(table: pa.Table, column: str) -> tuple[bytes, ...]:
     kind = _plain(table, column).type
     if not (pa.types.is_string(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
         raise _wrong_type(column, kind, "ids", "whole numbers or text")
-    return tuple(pc.fill_null(_code_texts(table, column), b"").to_pylist())
+    texts = _code_texts(table, column)
+    return tuple((pc.fill_null(texts, b"") if texts.null_count else texts).to_pylist())
 
 
 def blank(table: pa.Table, column: str) -> NDArray[np.bool_]:
     """Tell which values of a column are null or empty; shape (n,)."""
+    array = _plain(table, column)
+    if pa.types.is_integer(array.type):
+        return _nulls(array)
     empty: Any = pc.equal(pc.fill_null(_code_texts(table, column), b""), pa.scalar(b"", pa.binary()))
     return np.asarray(empty.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
@@ -103,15 +106,25 @@ def require_columns(have: Sequence[str], names: Sequence[str], where: str) -> No
         raise DataError(f"{where} has {_count(twice)} more than once: {', '.join(twice)}; rename the copies")
 
 
-def _integer_positions(array: Any, codes: Sequence[str]) -> Any:  # noqa: ANN401
-    """Position of each integer among the codes, null where it is none of them."""
+def _integer_positions(array: Any, codes: Sequence[str]) -> NDArray[np.int64]:  # noqa: ANN401
+    """Position of each integer among the codes, -1 where it is none of them or missing."""
     width = array.type.bit_width
     signed = pa.types.is_signed_integer(array.type)
     low, high = (-(2 ** (width - 1)), 2 ** (width - 1) - 1) if signed else (0, 2**width - 1)
     spelled = {int(code): place for place, code in reversed([*enumerate(codes)]) if _INTEGER.fullmatch(code)}
-    known = {number: place for number, place in spelled.items() if low <= number <= high}
-    where = pc.index_in(array, value_set=pa.array([*known], array.type), skip_nulls=True)
-    return pc.take(pa.array([*known.values()], pa.int64()), where)
+    known = sorted((number, place) for number, place in spelled.items() if low <= number <= high)
+    whole = pc.fill_null(array, 0) if array.null_count else array
+    values = np.from_dlpack(whole)
+    if not known:
+        return np.full(len(values), -1, dtype=np.int64)
+    numbers = np.array([number for number, _ in known], dtype=values.dtype)
+    places = np.array([place for _, place in known], dtype=np.int64)
+    nearest = np.minimum(np.searchsorted(numbers, values), len(known) - 1)
+    return np.where((numbers[nearest] == values) & ~_nulls(array), places[nearest], -1)
+
+
+def _nulls(array: Any) -> NDArray[np.bool_]:  # noqa: ANN401
+    return np.from_dlpack(array.is_null().cast(pa.uint8())).astype(np.bool_)
 
 
 def _code_texts(table: pa.Table, column: str) -> Any:  # noqa: ANN401 - an Arrow array of type binary

@@ -138,7 +138,7 @@ def split_of(consortium: Consortium, kind: str) -> Split:
     missing = np.array([feature.missing_cell for feature in consortium.dictionary.features], dtype=np.uint16)
     foreign = ~np.isin(np.arange(missing.size), consortium.dictionary.owned(kind))
     cells = np.where(~linked[:, None] & foreign, missing, known.cells[rows])
-    table = PooledTable(cells, known.bad[rows], tuple(known.ids[row] for row in rows))
+    table = PooledTable(cells, known.bad[rows], tuple(known.ids_of(rows)))
     tests = consortium.is_test[rows]
     return Split(table, np.flatnonzero(~tests), np.flatnonzero(tests), linked)
 

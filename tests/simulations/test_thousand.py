@@ -91,7 +91,7 @@ def test_resampled_test_rows_come_from_records_that_no_training_row_has():
     train, test = train_and_test(drawn, seed=0)
     assert (train.size, test.size) == (4000, 1000)
     assert not set(drawn.cells[train, 0].tolist()) & set(drawn.cells[test, 0].tolist())
-    assert len(set(drawn.ids)) == 5000
+    assert len(set(drawn.ids_of(np.arange(5000)))) == 5000
     assert 0.2 < drawn.bad[train].mean() < 0.3
     parts = deal(drawn, 20, read_settings(compose_config(SMALL), 5000).split, 0)
     assert {part.train.size for part in parts} == {200}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fedcredit.errors import ConfigError
+from fedcredit.models.binned_kernel import binned_kernel_of
 from simulations.dataset import load
 from simulations.partition import PooledTable, deal, train_and_test
 from simulations.resampling import resampled
@@ -17,7 +18,7 @@ from simulations.simulation import compose_config, simulate
 
 SMALL = ["experiment=thousand", "federation.banks=60", "data.rows=3000", "model.rounds=3", "kernel=numpy"]
 # Whoever waits for the first round has no use for them.
-LATE = ("sklearn", "matplotlib", "jinja2", "torch", "flwr", "ray")  # pandas: pyarrow loads it wherever it is installed
+LATE = ("sklearn", "matplotlib", "jinja2", "torch", "flwr", "ray", "pandas", "numba")
 FIRST_ROUND = f"""
 import sys, time
 from simulations.present import Silence
@@ -29,7 +30,7 @@ class FirstRound(Silence):
             print(*sorted(set({LATE!r}) & set(sys.modules)))
             sys.exit(0)
 
-run_config(compose_config({SMALL!r} + ["run.dir=" + sys.argv[1]]), time.monotonic(), FirstRound())
+run_config(compose_config({SMALL!r} + ["run.dir=" + sys.argv[1], "kernel=" + sys.argv[2]]), time.monotonic(), FirstRound())
 """
 
 
@@ -52,10 +53,12 @@ def test_a_run_says_that_nothing_is_masked_and_what_it_would_take_over_a_network
     assert {one["epsilon_t"] for one in metrics["privacy"].values()} == {result.privacy["bank-1"].epsilon_t}
 
 
-def test_nothing_heavy_is_loaded_before_the_first_round(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", FIRST_ROUND, str(tmp_path / "run")], capture_output=True, text=True, check=True
-    )
+@pytest.mark.parametrize("kernel", ["numpy", "compiled"])
+def test_nothing_heavy_is_loaded_before_the_first_round(tmp_path, kernel):
+    """Not even the compiler, once what it made is kept."""
+    binned_kernel_of(kernel)
+    command = [sys.executable, "-c", FIRST_ROUND, str(tmp_path / "run"), kernel]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 
 

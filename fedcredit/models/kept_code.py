@@ -3,7 +3,8 @@
 numba's own cache must load all of numba before it gives back a function, which takes longer than many a job's whole
 training. What numba makes of a loop over plain addresses needs nothing of numba's, so it is kept as the object file
 that LLVM writes and loaded by LLVM alone. Its name says all that it depends on: the source, the types, the versions
-and the processor. It is to be trusted as Python's own bytecode is, and lies beside it or in the user's cache.
+and the processor. It is to be trusted as Python's own bytecode is, and lies beside it or in the user's cache; a file
+that another account could have written is not loaded but made anew.
 Needs the extra `fast`.
 
 References
@@ -127,12 +128,14 @@ def _folders() -> Iterator[Path]:
 
 
 def _read(path: Path) -> bytes | None:
-    """What was kept; None where nothing is, or not all of it."""
+    """What was kept; None where nothing is, or not all of it, or another account could have written it."""
     try:
-        digest, code = (found := path.read_bytes())[:32], found[32:]
+        with path.open("rb") as file:
+            status, found = os.fstat(file.fileno()), file.read()
     except OSError:
         return None
-    return code if hashlib.sha256(code).digest() == digest else None
+    trusted = status.st_uid in (0, os.geteuid()) and not status.st_mode & 0o022
+    return found[32:] if trusted and hashlib.sha256(found[32:]).digest() == found[:32] else None
 
 
 def _keep(code: bytes, name: str) -> None:

@@ -30,7 +30,8 @@ class FirstRound(Silence):
             print(*sorted(set({LATE!r}) & set(sys.modules)))
             sys.exit(0)
 
-run_config(compose_config({SMALL!r} + ["run.dir=" + sys.argv[1], "kernel=" + sys.argv[2]]), time.monotonic(), FirstRound())
+config = compose_config({SMALL!r} + ["run.dir=" + sys.argv[1], "kernel=" + sys.argv[2]])
+run_config(config, time.monotonic(), FirstRound())
 """
 
 

@@ -1,6 +1,7 @@
 """Compiled loops that are kept: loaded without the compiler, made anew when anything is wrong, never half written."""
 
 import ctypes
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,24 @@ def test_code_with_another_byte_is_compiled_anew_and_mended(folder, monkeypatch)
     whole[-1] ^= 1
     kept.write_bytes(whole)
     assert_mended(kept, whole, monkeypatch)
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o646])
+def test_code_that_others_could_have_written_is_compiled_anew(folder, monkeypatch, mode):
+    counted()
+    [kept] = folder.iterdir()
+    kept.chmod(mode)
+    assert_mended(kept, kept.read_bytes(), monkeypatch)
+    assert kept.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_code_of_another_account_is_compiled_anew(folder, monkeypatch):
+    counted()
+    [kept] = folder.iterdir()
+    os.chown(kept, 12345, 12345)
+    assert_mended(kept, kept.read_bytes(), monkeypatch)
+    assert kept.stat().st_uid == 0
 
 
 def assert_mended(kept: Path, whole: bytes, monkeypatch) -> None:

@@ -189,7 +189,8 @@ class Crew:
 
     def _last_place(self, name: str) -> str:
         """Where the newest trace of a process ends; a job's coordinator writes into the job's own."""
-        job = max(self.consortium.folder.glob("job-*.trace"), key=lambda path: path.stat().st_mtime_ns)
-        lines = (job if name == COORDINATOR else self.consortium.trace(name)).read_text().splitlines()
+        kept = self.consortium.folder.glob("job-*.trace" if name == COORDINATOR else f"{name}.trace")
+        newest = max(kept, key=lambda path: path.stat().st_mtime_ns, default=None)
+        lines = [] if newest is None else newest.read_text().splitlines()
         places = [json.loads(line).get("at", "start") for line in lines if '"at"' in line or '"start"' in line]
         return places[-1] if places else "start"

@@ -35,7 +35,7 @@ class Recorder(Protocol):
     """What a custodian tells of each request."""
 
     def require_writable(self) -> None:
-        """Refuse, with code ``audit``, while an earlier line is not on the disk."""
+        """Refuse, with code ``audit``, while an earlier line is not on the disk, and after the last one."""
         ...
 
     def record(self, request: bytes, reply: bytes, code: str | None, proved: Callable[[bytes], bool]) -> None:
@@ -88,6 +88,7 @@ class Trail:
         self._file, self._key, self._ledger, self._now = file, key, ledger, now
         self._allowance, self._tally = Allowance(clock), Tally()
         self._unwritten: list[dict[str, Any]] = []
+        self._ended = False
         self._link, self._known, self._head = BEFORE_FIRST, ledger.event_count, ledger.head_hash.hex()
 
     @classmethod
@@ -138,8 +139,11 @@ class Trail:
         Raises
         ------
         RefusalError
-            With code ``audit`` if it still cannot be written; nothing is done meanwhile.
+            With code ``audit`` if it still cannot be written, or has ended; nothing is done meanwhile.
         """
+        if self._ended:
+            # It waited behind the last one; by now another custodian may hold the ledger, and write the trail.
+            raise RefusalError("audit", "this custodian has stopped, and its audit trail has ended; ask the next one.")
         try:
             self._flush()
         except RefusalError:
@@ -170,7 +174,8 @@ class Trail:
         self._write({"event": "request", **values, "reply_hash": digest("audit-reply", reply).hex()}, new)
 
     def stopped(self) -> None:
-        """Write down that the custodian ends, as far as the disk allows."""
+        """Write down that the custodian ends, as far as the disk allows; no line follows."""
+        self._ended = True
         try:
             self._write({"event": "stop"}, self._new_events())
         except RefusalError:

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COORDINATOR = "coordinator"
 STUCK_AFTER_S = 90.0
 _NEVER_S = 1e9
+_LONGEST_LOG = 12_000
 _QUIET = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
@@ -96,7 +97,7 @@ class Crew:
         Raises
         ------
         RuntimeError
-            If a process ends by itself with an error, or nothing ends in time.
+            If a process ends by itself with an error, or nothing ends in time; then it says where all of them are.
         """
         self._set(job, kills)
         began, hit, led = time.monotonic(), [], False
@@ -107,7 +108,7 @@ class Crew:
             wait_s = max(timed[0].delay_s - (time.monotonic() - began), 0) if timed else STUCK_AFTER_S
             ended = self._first_to_end(wait_s)
             if ended is None and not timed:
-                raise RuntimeError(f"nothing ended within {STUCK_AFTER_S} s; to come: {placed}")
+                raise RuntimeError(f"nothing ended within {STUCK_AFTER_S} s; to come: {placed}\n{self.whereabouts()}")
             if ended is None:
                 ended = timed.pop(0).victim
                 os.kill(self._pids[ended], signal.SIGKILL)
@@ -130,9 +131,21 @@ class Crew:
         for name in tuple(self._pids):
             self.kill(name)
 
+    def whereabouts(self) -> str:
+        """Where each process is, for a failure's message: its last place, and its log with the stack of every thread.
+
+        It ends them: who is aborted writes its stacks whatever its threads wait for, and by then they are whole.
+        """
+        said = []
+        for name in tuple(self._pids):
+            os.kill(self._pids[name], signal.SIGABRT)
+            self._reap(name)
+            said.append(f"--- {name}, last seen {self._last_place(name)}\n{self.log(name)}")
+        return "\n".join(said)
+
     def log(self, name: str) -> str:
         path = self._log(name)
-        return path.read_text()[-4000:] if path.exists() else "no log"
+        return path.read_text()[-_LONGEST_LOG:] if path.exists() else "no log"
 
     def _set(self, job: Path, kills: list[Kill]) -> None:
         """Start who is missing; a custodian that is to die at a place starts anew, killed where it waits."""
@@ -176,7 +189,8 @@ class Crew:
 
     def _last_place(self, name: str) -> str:
         """Where the newest trace of a process ends; a job's coordinator writes into the job's own."""
-        job = max(self.consortium.folder.glob("job-*.trace"), key=lambda path: path.stat().st_mtime_ns)
-        lines = (job if name == COORDINATOR else self.consortium.trace(name)).read_text().splitlines()
+        kept = self.consortium.folder.glob("job-*.trace" if name == COORDINATOR else f"{name}.trace")
+        newest = max(kept, key=lambda path: path.stat().st_mtime_ns, default=None)
+        lines = [] if newest is None else newest.read_text().splitlines()
         places = [json.loads(line).get("at", "start") for line in lines if '"at"' in line or '"start"' in line]
         return places[-1] if places else "start"

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import tests.crash.crew as crew_module
 from clients.relay import relay
 from fedcredit.audit.reading import lines_of
 from fedcredit.audit.trail_file import trail_of
@@ -69,6 +70,20 @@ def test_a_stop_in_the_middle_of_a_request_finishes_it(warmed, consortium, place
     assert ("TRAIN", 1, 1) in {(message.role.name, message.round, message.attempt) for message in answers}
     assert [step[:4] for step in done.steps if step[:2] == ["train", 1]] == [["train", 1, 1, "done"]]
     assert "stopped" in crew.log(A)
+
+
+def test_who_is_waited_for_in_vain_says_where_it_is(warmed, consortium, monkeypatch):
+    monkeypatch.setattr(crew_module, "STUCK_AFTER_S", 2.0)
+    crew = Crew(warmed, consortium)
+    try:
+        with pytest.raises(RuntimeError, match="nothing ended") as stuck:
+            crew.run(consortium.job("job-0"), [Kill(A, "a place that is nowhere")])
+    finally:
+        crew.close()
+    parts = str(stuck.value).split("--- ")
+    for institution in KINDS:
+        (part,) = [part for part in parts if part.startswith(f"{institution}, last seen ")]
+        assert "most recent call first" in part
 
 
 @pytest.mark.long

@@ -5,8 +5,10 @@ It opens no file, socket, thread or gRPC object itself, so a fork takes nothing 
 """
 
 import contextlib
+import faulthandler
 import json
 import os
+import resource
 import signal
 import sys
 import traceback
@@ -19,6 +21,7 @@ from tests.crash.passages import Tracer, trace_coordinator, trace_custodian
 
 
 def main() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # who is aborted leaves its stacks in its log, and no core
     running: set[int] = set()
     for line in sys.stdin:
         order = json.loads(line)
@@ -46,6 +49,7 @@ def become(order: dict[str, Any]) -> None:
         for stream in (1, 2):
             os.dup2(log, stream)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        faulthandler.enable()  # for `Crew.whereabouts`
         tracer = Tracer(Path(order["trace"]), order["place"], order["passage"], order["stops"])
         tracer.write(start=os.getpid())
         if order["fault"] is not None:

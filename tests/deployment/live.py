@@ -119,14 +119,16 @@ class LiveConsortium:
         self._spawn(f"custodian-{name}", "-c", cli, "custodian", "serve", site, "--accept-not-private")
 
     def stop(self) -> None:
-        """Stop what was started and all that it started in turn."""
+        """Stop what was started and all that it started in turn; who has to be killed is noted."""
+        self.unstopped: list[str] = []
         family = descendants({process.pid for process in self._running.values()})
         for process in self._running.values():
             process.terminate()
-        for process in self._running.values():
+        for name, process in self._running.items():
             try:
                 process.wait(STOP_S)
             except subprocess.TimeoutExpired:
+                self.unstopped.append(name)
                 process.kill()
                 process.wait()
         self.left_over = [one for one in family if one.alive()]

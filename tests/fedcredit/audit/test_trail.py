@@ -49,6 +49,18 @@ def test_every_request_and_decision_has_a_line(bank, serving):
     ]
 
 
+def test_a_request_that_waited_for_its_turn_during_a_stop_is_refused_and_nothing_follows_the_last_line(bank, serving):
+    serving.stopped()
+    whole, events = bank.trail.read_bytes(), serving.ledger.event_count
+    for asked in (bank.join, bank.preflight(2), bank.release):
+        assert bank.ask(serving, asked).code == "audit"
+    assert serving.ledger.event_count == events
+    serving.ledger.close()
+    assert bank.ask(serving, bank.preflight(2)).code == "audit"
+    assert bank.trail.read_bytes() == whole
+    assert bank.said("event")[-1] == ("stop",)
+
+
 def test_a_line_names_request_place_and_reply(bank, serving):
     again = serving.handle(bank.sealed(bank.preflight()))
     values = bank.lines()[-1].values

@@ -12,7 +12,6 @@ import pytest
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from fedcredit.cli.serving import stop_signals
 from fedcredit.custodian.address import METHOD
 from fedcredit.errors import RefusalError
 from fedcredit.wire.envelope import SigningKey, open_envelope
@@ -365,15 +364,6 @@ def test_serve_answers_until_sigterm(cli, site, spawn):
     assert "stopped" in stopped(process, signal.SIGTERM)
     assert not site.socket.exists()
     assert cli("ledger", "show", site.file).code == 0
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_that_comes_before_the_wait_is_not_lost(number):
-    before = signal.getsignal(number)
-    with stop_signals() as wait:
-        os.kill(os.getpid(), number)
-        assert wait() == number
-    assert signal.getsignal(number) is before
 
 
 def test_public_data_are_served_without_a_policy_when_asked_for(cli, site, spawn):

@@ -49,7 +49,7 @@ def test_a_point_is_read_as_it_was_written(composed, run_result: RunResult) -> N
     assert json.loads(point.to_json())["settings"]["privacy"]["epsilon"] == 1
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"format": 7}', '{"format": 1, "settings": {}}'])
+@pytest.mark.parametrize("text", ["", "{}", '{"format": 7}', '{"format": 2, "settings": {}}'])
 def test_a_damaged_point_is_refused(text) -> None:
     with pytest.raises(ConfigError, match=r"damaged|format 7"):
         FinishedPoint.from_json(text)

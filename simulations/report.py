@@ -24,6 +24,7 @@ from simulations.sweeps.page import (
     groups_of,
     institution_table,
     render,
+    seeds_told,
     settings_told,
     utility_table,
 )
@@ -32,6 +33,7 @@ from simulations.sweeps.store import SweepFolder
 
 MOST_DRAWN = 16
 """Most settings whose gains are drawn row by row, and most columns of a table by institution."""
+_LONGEST_NAME = 150
 _FIGURES = {"auc": ("AUC", "AUC on the test records"), "gain": ("Gain over alone", "gain in AUC over training alone")}
 
 
@@ -55,8 +57,8 @@ def report(folder: Path) -> Path:
     drawings = [*_curves(rows), *_gains(by_setting)]
     varied, same = settings_told(rows)
     page = SweepPage(
-        "Sweep: " + (", ".join(varied) or "one setting"), varied, same, len(rows), len(groups), drawings,
-        [utility_table(groups), *_gain_tables(by_setting)],
+        "Sweep: " + (", ".join(varied) or "one setting"), varied, same, len(rows), len(groups), seeds_told(groups),
+        drawings, [utility_table(groups), *_gain_tables(by_setting)],
     )  # fmt: skip
     target = folder / "report"
     (target / "figures").mkdir(parents=True, exist_ok=True)
@@ -68,12 +70,17 @@ def report(folder: Path) -> Path:
 
 
 def _curves(rows: list[Row]) -> list[Drawing]:
-    return [
-        curve_figure(picture, _file_name(figure, picture), _heading(title, picture), y_label)
+    wanted = [
+        (figure, picture)
         for axis in axes_of(rows)
-        for figure, (title, y_label) in _FIGURES.items()
+        for figure in _FIGURES
         for picture in pictures(rows, axis, figure)
         if any(picture.panels.values())
+    ]
+    names = _distinct([_file_name(figure, picture) for figure, picture in wanted])
+    return [
+        curve_figure(picture, name, _heading(_FIGURES[figure][0], picture), _FIGURES[figure][1])
+        for name, (figure, picture) in zip(names, wanted, strict=True)
     ]
 
 
@@ -102,7 +109,19 @@ def _heading(title: str, picture: Picture) -> str:
 def _file_name(figure: str, picture: Picture) -> str:
     words = [figure, "by", picture.axis.column.rpartition(".")[2]]
     words += [f"{name.rpartition('.')[2]}-{value}" for name, value in picture.where.items()]
-    return re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(words)).strip("-").lower()
+    return re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(words)).strip("-").lower()[:_LONGEST_NAME]
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Number names that occur before: -1 and 1, or two keys that end alike, are one once signs and dots are gone."""
+    taken: list[str] = []
+    for name in names:
+        own, number = name, 1
+        while own in taken:
+            number += 1
+            own = f"{name}-{number}"
+        taken.append(own)
+    return taken
 
 
 def main(arguments: list[str] | None = None) -> None:

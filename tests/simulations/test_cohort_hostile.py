@@ -7,14 +7,16 @@ import pytest
 
 from fedcredit.data.rows import Dataset
 from fedcredit.dictionary.schema import DataDictionary, parse_dictionary
-from fedcredit.job.store import Decided
+from fedcredit.job.store import Decided, JobStore
 from fedcredit.plan import EvaluationTerms, Placement
 from fedcredit.wire.messages import NO_TRANSCRIPT, Role, RoundRequest
+from server.coordinator import Coordinator
 from simulations.circumstances import Circumstances
 from simulations.cohort import Cohort
 from simulations.cohort_events import EventSpec
 from simulations.cohort_run import run_cohort
-from simulations.federation import Federation, JobSpec, found, run_in_process
+from simulations.federation import Federation, JobSpec, custodian_of, found, run_in_process
+from simulations.virtual_clock import VirtualClock
 from tests import tiny
 
 NAMES = ("bank-1", "hospital-1", "bank-2", "hospital-2", "bank-3", "hospital-3")
@@ -91,3 +93,28 @@ def test_poisoners_do_not_touch_the_noise_of_a_trusted_server() -> None:
     steps: list[Decided] = []
     run_cohort(federation(spec), spec, circumstances=silenced, on_decided=lambda step, _: steps.append(step))
     assert [np.count_nonzero(step.sums) > 0 for step in steps if step.phase == "train"] == [True, True]
+
+
+def test_the_virtual_clock_counts_the_bytes_of_real_messages(monkeypatch) -> None:
+    """A thousand members' plans and names were left out: 13 s of a link at join, and a second of each round."""
+    spec = job(Placement.DISTRIBUTED)
+    named = [f"bank-of-a-town-with-a-very-long-name-indeed-in-the-countryside-{number}" for number in range(1, 13)]
+    members = tuple(tiny.institution(name, "bank", 20, number) for number, name in enumerate(named))
+    everyone = found(tiny.dictionary(), members, spec)
+    assumed: list[tuple[int, int]] = []
+    monkeypatch.setattr(VirtualClock, "exchange", lambda _self, _asked, _came, n_bytes, _rows: assumed.append(n_bytes))
+    run_cohort(everyone, spec)
+    real: list[tuple[int, int]] = []
+    custodians = {one.id: custodian_of(everyone, one, spec, None) for one in members}
+    with JobStore(None, everyone.plan.to_bytes()) as store:
+        coordinator = Coordinator(everyone.plan.to_bytes(), everyone.dictionary, everyone.coordinator_key, store)
+        while (step := coordinator.next_step()) is not None:
+            replies = {name: custodians[name].handle(request) for name, request in step.requests.items()}
+            real.append((max(map(len, step.requests.values())), max(map(len, replies.values()))))
+            coordinator.receive(replies)
+    for custodian in custodians.values():
+        custodian.ledger.close()
+    assert len(assumed) == len(real) == 6
+    for own, sent in zip(assumed, real, strict=True):
+        assert abs(own[0] - sent[0]) <= 512
+        assert abs(own[1] - sent[1]) <= 512

@@ -97,7 +97,7 @@ def test_poisoners_do_not_touch_the_noise_of_a_trusted_server() -> None:
 
 def test_the_virtual_clock_counts_the_bytes_of_real_messages(monkeypatch) -> None:
     """A thousand members' plans and names were left out: 13 s of a link at join, and a second of each round."""
-    spec = job(Placement.DISTRIBUTED)
+    spec = job(Placement.NONE)  # whose models are the same
     named = [f"bank-of-a-town-with-a-very-long-name-in-the-countryside-{number}" for number in range(1, 13)]
     members = tuple(tiny.institution(name, "bank", 20, number) for number, name in enumerate(named))
     everyone = found(tiny.dictionary(), members, spec)

@@ -6,6 +6,8 @@ training alone.
 
 import re
 import sys
+from collections.abc import Collection
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated
 
@@ -70,18 +72,21 @@ def report(folder: Path) -> Path:
 
 
 def _curves(rows: list[Row]) -> list[Drawing]:
-    wanted = [
-        (figure, picture)
-        for axis in axes_of(rows)
-        for figure in _FIGURES
-        for picture in pictures(rows, axis, figure)
-        if any(picture.panels.values())
-    ]
-    names = _distinct([_file_name(figure, picture) for figure, picture in wanted])
     return [
         curve_figure(picture, name, _heading(_FIGURES[figure][0], picture), _FIGURES[figure][1])
-        for name, (figure, picture) in zip(names, wanted, strict=True)
+        for name, (figure, picture) in named_pictures(rows).items()
     ]
+
+
+def named_pictures(rows: list[Row]) -> dict[str, tuple[str, Picture]]:
+    """Figure and picture by the name of their files, which no two share."""
+    found: dict[str, tuple[str, Picture]] = {}
+    for axis in axes_of(rows):
+        for figure in _FIGURES:
+            for picture in pictures(rows, axis, figure):
+                if any(picture.panels.values()):
+                    found[_free(_file_name(figure, picture), found)] = figure, picture
+    return found
 
 
 def _gains(by_setting: dict[str, list[Row]]) -> list[Drawing]:
@@ -112,16 +117,10 @@ def _file_name(figure: str, picture: Picture) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(words)).strip("-").lower()[:_LONGEST_NAME]
 
 
-def _distinct(names: list[str]) -> list[str]:
-    """Number names that occur before: -1 and 1, or two keys that end alike, are one once signs and dots are gone."""
-    taken: list[str] = []
-    for name in names:
-        own, number = name, 1
-        while own in taken:
-            number += 1
-            own = f"{name}-{number}"
-        taken.append(own)
-    return taken
+def _free(name: str, taken: Collection[str]) -> str:
+    """The name, numbered where it is taken: -1 and 1, or two keys that end alike, are one without signs and dots."""
+    numbered = (f"{name}-{number}" for number in count(2))
+    return next(one for one in chain([name], numbered) if one not in taken)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -95,6 +95,8 @@ def derived(rows: Sequence[Row]) -> list[dict[str, Cell]]:
     # Runs without noise have no δ; it says nothing new where the others share one.
     noised = {row.get(_DELTA) for row in rows if row["run.placement"] != "none"}
     hidden = {*_PLACED, *_MEMBERS, *([_DELTA] if len(noised) < 2 else []), *(_OF_DEALING if by_name else ())}
+    lacking = {name for row in rows for name in row if not all(name in other for other in rows)}
+    hidden |= {name for name in lacking if name.startswith("settings.") and name not in names}
     sourced = "settings.data.source" in names
     return [_derived(row, hidden, sourced if by_name else None, mixed=mixed) for row in rows]
 

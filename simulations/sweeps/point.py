@@ -23,10 +23,11 @@ from fedcredit.wire.canonical import canonical_json
 from simulations.config_tree import parse_config
 from simulations.dataset import DataSpec, load
 from simulations.partition import PooledTable, deal
+from simulations.population.consortium import Consortium, draw_consortium
 from simulations.results import RunResult
-from simulations.run import Prepared, execute, prepare
+from simulations.run import Prepared, execute, prepare, prepare_consortium
 from simulations.runners import runner_for
-from simulations.settings import data_spec, read_settings
+from simulations.settings import Settings, data_spec, later_months, population_spec, read_settings
 from simulations.sweeps.made_of import made_of
 
 NOT_SETTINGS = ("run", "sweep", "hydra")
@@ -164,6 +165,8 @@ def check(point: Point) -> None:
     FedcreditError
         If the table or a setting is unusable, or an institution gets no rows.
     """
+    if _drawn(point.config) is not None:
+        return
     table = table_of(data_spec(point.config))[1]
     settings = read_settings(point.config, table.bad.size)
     n_institutions = settings.banks + settings.hospitals
@@ -190,8 +193,7 @@ def run_point(config: Mapping[str, Any]) -> FinishedPoint:
         If a setting, the table or the plan is unusable.
     """
     started, cpu = time.monotonic(), time.process_time()
-    dictionary, table = table_of(data_spec(config))
-    prepared = prepare(read_settings(config, table.bad.size), dictionary, table, started)
+    prepared = _prepared(config, started)
     result = _result(prepared)
     institutions = prepared.federation.institutions
     return FinishedPoint(
@@ -208,6 +210,23 @@ def run_point(config: Mapping[str, Any]) -> FinishedPoint:
 def table_of(spec: DataSpec) -> tuple[DataDictionary, PooledTable]:
     """Load a table once per process, whatever the seed unless the seed draws its rows."""
     return _loaded(spec if spec.rows is not None else replace(spec, seed=0))
+
+
+def _prepared(config: Mapping[str, Any], started: float) -> Prepared:
+    drawn = _drawn(config)
+    if drawn is not None:
+        return prepare_consortium(*drawn, started)
+    dictionary, table = table_of(data_spec(config))
+    return prepare(read_settings(config, table.bad.size), dictionary, table, started)
+
+
+def _drawn(config: Mapping[str, Any]) -> tuple[Settings, Consortium] | None:
+    """Settings and rows of a population that is drawn and not read, each seed's own; None of a table."""
+    spec = population_spec(config)
+    if spec is None:
+        return None
+    consortium = draw_consortium(spec, later_months(config))
+    return read_settings(config, consortium.n_rows), consortium
 
 
 @lru_cache(maxsize=8)

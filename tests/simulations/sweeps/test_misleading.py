@@ -1,10 +1,12 @@
 """A sweep's figures and tables do not average what differs, nor claim a spread or an order that is not there."""
 
+from dataclasses import replace
+
 import pytest
 
-from simulations.report import _distinct, report
+from simulations.report import named_pictures
 from simulations.sweeps.curves import DEALING, EPSILON, axes_of, derived, dimensions, pictures
-from simulations.sweeps.page import groups_of, institution_table, seeds_told, utility_table
+from simulations.sweeps.page import SweepPage, groups_of, institution_table, render, seeds_told, utility_table
 from simulations.sweeps.rows import institution_rows, row_of
 from simulations.sweeps.store import SweepFolder
 
@@ -83,11 +85,6 @@ def test_an_unfinished_sweep_says_that_seeds_differ(make_sweep) -> None:
     assert seeds_told(groups_of(read(make_sweep(whole)))) == ""
 
 
-def test_the_page_warns_of_an_unfinished_sweep(make_sweep) -> None:
-    page = report(make_sweep([{"seed": 0}, {"seed": 1}, {"privacy.epsilon": 4.0, "seed": 0}], compare=False))
-    assert "finish the sweep" in page.read_text()
-
-
 def test_a_figure_that_some_runs_lack_says_so(make_sweep) -> None:
     rows = read(make_sweep({"seed": [0, 1, 2]}))
     rows[1] = {**rows[1], "joint.bank.auc": None}
@@ -98,6 +95,28 @@ def test_pictures_of_settings_that_are_written_alike_have_files_of_their_own(mak
     """-1 and 1 gave one name, and the second figure was written over the first."""
     factors = [{"events.poison_factor": factor, "events.poisoner": 0.1, "runtime": "cohort"} for factor in (-1, 1)]
     placed = [{"privacy.placement": placement} for placement in ("local", "central")]
-    page = report(make_sweep([{**e, **f, **p} for e in EPSILONS for f in factors for p in placed], compare=False))
-    assert len(list((page.parent / "figures").glob("auc-by-epsilon*.svg"))) == 2
-    assert _distinct(["a", "a", "a-2", "a"]) == ["a", "a-2", "a-2-2", "a-3"]
+    folder = make_sweep([{**e, **f, **p} for e in EPSILONS for f in factors for p in placed], compare=False)
+    names = list(named_pictures(read(folder)))
+    assert [name for name in names if name.startswith("auc-by-epsilon")] == [
+        "auc-by-epsilon-poison-factor-1", "auc-by-epsilon-poison-factor-1-2",
+    ]  # fmt: skip
+
+
+def test_the_page_says_what_makes_settings_hard_to_compare() -> None:
+    page = SweepPage("title", {}, {}, 3, 2, "finish <the> sweep", [], [])
+    assert "finish &lt;the&gt; sweep" in render(page)
+    assert "finish" not in render(replace(page, warning=""))
+
+
+def test_model_families_stand_in_one_figure(make_sweep) -> None:
+    """What only one family knows made every family a figure of its own, so none could be compared."""
+    families = [
+        {"model": {"family": "scorecard", "rounds": 20}},
+        {"model": {"family": "additive", "rounds": 20, "max_bins": 16}},
+    ]
+    rows = read(make_sweep([{**epsilon, **family} for epsilon in EPSILONS for family in families]))
+    assert dimensions(rows) == [EPSILON, "settings.model.family"]
+    (picture,) = pictures(rows, axes_of(rows)[0], "auc")
+    assert [curve.label for curve in picture.panels["bank"]][:2] == ["family additive", "family scorecard"]
+    deeper = {"model": {"family": "additive", "rounds": 20, "max_bins": 8}}
+    assert "settings.model.max_bins" in dimensions(read(make_sweep([deeper])))

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -38,6 +38,7 @@ from fedcredit.errors import DataError
 from fedcredit.key_files import load_data_key
 
 _ROWS_OF_A_PART = 100_000
+_UNHEARD = 4
 _LISTED = "'fedcredit institution check SITE.yaml' lists every such column"
 
 
@@ -119,8 +120,10 @@ def _answer(order: DataOrder, tells: int, handed: list[int]) -> bytes:
     with os.fdopen(tells, "w", encoding="ascii", buffering=1) as pipe:
 
         def tell(reading: Reading) -> None:
-            with suppress(BrokenPipeError):  # nobody listens any more
+            try:
                 pipe.write(json.dumps(asdict(reading)) + "\n")
+            except BrokenPipeError:  # nobody waits for the records any more
+                os._exit(_UNHEARD)
 
         if order.cells_folder is None:
             return dataset_to_bytes(read_dataset(order, tell))

@@ -1,6 +1,8 @@
 """Reading a table in a process of its own: the same data, and every error as it would be here."""
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -99,6 +101,17 @@ def test_an_interrupt_leaves_no_reader_behind(order):
 
     with pytest.raises(KeyboardInterrupt):
         read_apart(order, interrupted)
+
+
+def test_a_reader_whose_custodian_is_gone_ends(order):
+    told, tells = os.pipe()
+    os.close(told)
+    command = [sys.executable, "-m", "fedcredit.custodian.read_data", str(tells)]
+    ran = subprocess.run(
+        command, input=order.model_dump_json().encode(), capture_output=True, pass_fds=(tells,), check=False
+    )
+    os.close(tells)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (4, b"", b"")
 
 
 def test_what_is_wrong_with_the_table_is_said_for_cells_on_disk_too(order, tmp_path):

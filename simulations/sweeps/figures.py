@@ -74,8 +74,11 @@ def curve_figure(picture: Picture, name: str, heading: str, y_label: str) -> Dra
         axes.set_xlabel(picture.axis.label)
     figure.axes[0].set_ylabel(y_label)
     handles, labels = _legend(figure)
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(3 * len(panels), len(labels)), frameon=False,
-                  fontsize=9, handlelength=3.4)  # fmt: skip
+    # What a handle and a letter take, in inches; a wider legend would be cut off at both sides.
+    fitting = int(figure.get_figwidth() / (0.65 + 0.061 * max(map(len, labels))))
+    columns = max(1, min(3 * len(panels), len(labels), fitting))
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize=9,
+                  handlelength=3.4)  # fmt: skip
     return _drawing(figure, name, heading, _words(heading, picture, panels))
 
 

@@ -72,7 +72,7 @@ class _Run:
         self.clock = VirtualClock(circumstances.network, n, circumstances.seed)
         self._names, self._plan_size = plan.members, plan_size
         self._index = {name: index for index, name in enumerate(self._names)}
-        self._quorum = fewest(plan) if events.anybody_silent else n
+        self._quorum = fewest(plan) if events.anybody_missing else n
         self.progress = start(plan)
 
     def attempt(self) -> Decided:

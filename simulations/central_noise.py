@@ -4,6 +4,8 @@ It is simulated by letting exactly one owner of each coordinate add the noise. N
 vector, so no custodian with a policy has this law.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +19,7 @@ from fedcredit.wire.messages import Role
 
 def central_noise_of(plan: Plan, dictionary: DataDictionary, institution: str) -> NoiseLaw:
     """The law of one institution: noise on the coordinates of which it is the first owner, zeros elsewhere."""
-    first = {role: first_owned(plan, dictionary, role, institution) for role in Role}
+    first = {role: first_owned(plan, dictionary, role, institution, plan.members) for role in Role}
 
     def law(role: Role, noise_variance: int, size: int, bits: BitSource, context: bytes) -> NDArray[np.int64]:
         return np.where(first[role], rounded_gaussian_noise(role, noise_variance, size, bits, context), 0)
@@ -25,10 +27,20 @@ def central_noise_of(plan: Plan, dictionary: DataDictionary, institution: str) -
     return law
 
 
-def first_owned(plan: Plan, dictionary: DataDictionary, role: Role, institution: str) -> NDArray[np.bool_]:
-    """Coordinates of which an institution is the first owner; shape (vector_length,)."""
-    taken = np.zeros(plan.phases.of(role).vector_length, dtype=np.bool_)
+def first_owned(
+    plan: Plan, dictionary: DataDictionary, role: Role, institution: str, members: Collection[str]
+) -> NDArray[np.bool_]:
+    """Coordinates of which an institution is the first owner; shape (vector_length,).
+
+    Parameters
+    ----------
+    members
+        Who takes part in the sum.
+    """
+    taken, present = np.zeros(plan.phases.of(role).vector_length, dtype=np.bool_), frozenset(members)
     for member in plan.roster.members:
+        if member.id not in present:
+            continue
         own = owned_coordinates(plan, dictionary, role, member.kind) & ~taken
         if member.id == institution:
             return own

@@ -214,20 +214,28 @@ class Cohort:
                 few = [slice(start, start + step) for start in range(0, len(members), step)]
 
                 def sent(own: slice, members: Indices = members, exact: NDArray[np.int64] = exact) -> Replies:
-                    return self._sent(role, members[own], noise.added(members[own], exact[own]))
+                    return self._sent(role, members[own], exact[own], noise)
 
                 for replies in threads.map(sent, few):
                     total += replies.total
                     foreign.append(np.array(list(replies.refused), dtype=np.int64))
         return np.concatenate(foreign)
 
-    def _sent(self, role: Role, members: Indices, vectors: NDArray[np.int64]) -> Replies:
-        """What arrives of vectors, and which of them the coordinator takes."""
-        if role is Role.TRAIN and (poisoned := self._poisoners[members]).any():
-            vectors[poisoned] *= self._poison_factor
+    def _sent(self, role: Role, members: Indices, exact: NDArray[np.int64], noise: "_Noise") -> Replies:
+        """What arrives of exact sums, and which of them the coordinator takes."""
+        if noise.of_server:  # nobody can turn round what a trusted server adds
+            vectors = noise.added(members, self._poisoned(role, members, exact))
+        else:
+            vectors = self._poisoned(role, members, noise.added(members, exact))
         plausible = np.abs(vectors).max(axis=1) <= self._limits[role][members]
         refused = {int(index): ("foreign", "") for index in members[~plausible]}
         return Replies(vectors[plausible].sum(axis=0), members[plausible], refused)
+
+    def _poisoned(self, role: Role, members: Indices, vectors: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The same array, in which poisoners have multiplied theirs."""
+        if role is Role.TRAIN and (poisoned := self._poisoners[members]).any():
+            vectors[poisoned] *= self._poison_factor
+        return vectors
 
     def _roster_hash(self, members: tuple[str, ...]) -> bytes:
         """Hash of an attempt's members; of a thousand it takes as long as their sums, and they seldom change."""
@@ -251,10 +259,13 @@ class _Noise:
         message = message_context(plan.job, request, roster_hash, digest("model", request.model))
         self._context = noise_context(b"cohort", one.site.kind.encode(), message)
         self._variance = own_noise_variance(plan, one.site.kind, request.role, len(request.members))
-        self._first = int(one.members[0])
-        owned = owned_coordinates(plan, federation.dictionary, request.role, one.site.kind)
-        central = self._placement is Placement.CENTRAL
-        self._noisy = first_owned(plan, federation.dictionary, request.role, one.site.institution) if central else owned
+        self.of_server = self._placement is Placement.CENTRAL
+        self._noisy = owned_coordinates(plan, federation.dictionary, request.role, one.site.kind)
+        if self.of_server:  # whoever of the type is first in this attempt: the first of the roster may have left
+            present, names = frozenset(request.members), plan.members
+            self._first = next((int(index) for index in one.members if names[index] in present), -1)
+            owner = names[self._first]
+            self._noisy = first_owned(plan, federation.dictionary, request.role, owner, present)
 
     def added(self, members: Indices, exact: NDArray[np.int64]) -> NDArray[np.int64]:
         """Exact sums and an independent noise of each institution; shape (len(members), vector_length)."""

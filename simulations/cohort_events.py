@@ -37,9 +37,9 @@ class EventSpec:
     poison_factor: int = -1
 
     @property
-    def anybody_silent(self) -> bool:
-        """Whether an institution may be missing, so that the job must go on with fewer."""
-        return self.absent > 0 or self.dropout > 0
+    def anybody_missing(self) -> bool:
+        """Whether an institution may be silent, or refused for what it sent, so that the job must go on with fewer."""
+        return self.absent > 0 or self.dropout > 0 or self.poisoner > 0
 
 
 class Events:

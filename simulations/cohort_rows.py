@@ -66,9 +66,11 @@ def of_institutions(rows: Rows, part: slice) -> Rows:
     """The rows of some neighbours, as views."""
     offsets = rows.offsets[part.start : part.stop + 1]
     own = slice(int(offsets[0]), int(offsets[-1]))
-    return Rows(rows.cells[own], rows.bad[own], offsets - offsets[0])
+    groups = None if rows.groups is None else rows.groups[own]
+    return Rows(rows.cells[own], rows.bad[own], offsets - offsets[0], groups=groups)
 
 
 def _smallest(rows: Rows, largest: int) -> Rows:
     cells = rows.cells.astype(np.min_scalar_type(largest), copy=False)
-    return Rows(np.ascontiguousarray(cells), rows.bad, rows.offsets)
+    # Whose a row is does not matter to sums of all rows at once.
+    return Rows(np.ascontiguousarray(cells), rows.bad, rows.offsets, groups=rows.groups)

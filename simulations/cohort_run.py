@@ -21,7 +21,8 @@ from simulations.cohort_events import Events
 from simulations.federation import Federation, JobOutcome, JobSpec
 from simulations.virtual_clock import VirtualClock
 
-_ENVELOPE_BYTES = 512  # of a message, beside its model or vector
+_ENVELOPE_BYTES = 512  # of a message, beside its plan, members, model or vector
+_NAME_BYTES = 2  # of a name, beside its letters
 
 
 def run_cohort(
@@ -48,8 +49,9 @@ def run_cohort(
     JobError
         If too few institutions are left.
     """
-    run = _Run(federation, spec, circumstances or Circumstances())
-    with JobStore(folder / "job.sqlite" if folder else None, federation.plan.to_bytes()) as store:
+    plan_bytes = federation.plan.to_bytes()
+    run = _Run(federation, spec, circumstances or Circumstances(), len(plan_bytes))
+    with JobStore(folder / "job.sqlite" if folder else None, plan_bytes) as store:
         while run.progress.next_phase != "done":
             step = run.attempt()
             store.record(step, [])
@@ -61,16 +63,16 @@ def run_cohort(
 class _Run:
     """The state of a job between its steps."""
 
-    def __init__(self, federation: Federation, spec: JobSpec, circumstances: Circumstances) -> None:
+    def __init__(self, federation: Federation, spec: JobSpec, circumstances: Circumstances, plan_size: int) -> None:
         plan, n = federation.plan, len(federation.institutions)
         events = circumstances.events
         self._plan, self._plan_hash, self._dictionary = plan, plan.digest(), federation.dictionary
         self._events = Events(events, n, circumstances.seed)
         self.cohort = Cohort(federation, spec, self._events.poisoners, events.poison_factor)
         self.clock = VirtualClock(circumstances.network, n, circumstances.seed)
-        self._names = plan.members
+        self._names, self._plan_size = plan.members, plan_size
         self._index = {name: index for index, name in enumerate(self._names)}
-        self._quorum = fewest(plan) if events.anybody_silent else n
+        self._quorum = fewest(plan) if events.anybody_missing else n
         self.progress = start(plan)
 
     def attempt(self) -> Decided:
@@ -103,9 +105,18 @@ class _Run:
             asking.answer(self._names[index], None)
         for index, (code, text) in replies.refused.items():
             asking.refuse(self._names[index], code, text)
-        n_bytes = (len(model) + _ENVELOPE_BYTES, 8 * replies.total.size + _ENVELOPE_BYTES)
+        n_bytes = (self._request_bytes(model), 8 * replies.total.size + _ENVELOPE_BYTES)
         self.clock.exchange(asked, present, n_bytes, self.cohort.rows)
         return replies
+
+    def _request_bytes(self, model: bytes) -> int:
+        """Of a request: it brings the plan to whoever joins and names all members in a round, so it grows with both."""
+        progress, size = self.progress, len(model) + _ENVELOPE_BYTES
+        if progress.next_phase == "join":
+            return size + self._plan_size
+        if progress.next_phase in ROLES:
+            return size + sum(len(name) + _NAME_BYTES for name in progress.members)
+        return size
 
     def _replies(self, present: NDArray[np.int64], model: bytes) -> Replies:
         progress = self.progress

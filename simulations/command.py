@@ -22,6 +22,8 @@ from simulations.present import Narrator
 from simulations.simulation import CONFIG_FOLDER, plain, run_config, sentence_of
 from simulations.sweeps.sweep import sweep
 
+_WIDE = 200
+
 
 def main() -> None:
     """Run what the command line asks for."""
@@ -58,7 +60,8 @@ def main() -> None:
 
 def _run(asked: list[Any], folders: list[Path]) -> None:
     if folders:
-        sweep(asked, folders[0], Console(highlight=False))
+        # Where there is no terminal nobody says how wide it is, and a table must not be cut.
+        sweep(asked, folders[0], Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE))
     elif asked:  # nothing is asked by --help and the like
         _, folder = run_config(asked[0], time.monotonic(), Narrator())
         print(f"run: {folder}")

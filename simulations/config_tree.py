@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from fedcredit.errors import ConfigError
 from fedcredit.models.joint_spec import Fit
 from simulations.placement import Masks
+from simulations.unread import require_read
 
 MAX_SEED = 2**32 - 1
 """Largest seed that scikit-learn's splits take."""
@@ -162,12 +163,14 @@ def parse_config(config: Mapping[str, Any]) -> ConfigTree:
     Raises
     ------
     ConfigError
-        With the first key that is unknown, missing or of another type.
+        With the first key that is unknown, missing or of another type, or that nothing would read.
     """
     try:
-        return ConfigTree.model_validate(config)
+        tree = ConfigTree.model_validate(config)
     except ValidationError as error:
         raise ConfigError(first_problem(error, config)) from error
+    require_read(tree)
+    return tree
 
 
 def first_problem(error: ValidationError, config: Mapping[str, Any], *above: str) -> str:

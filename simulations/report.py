@@ -6,6 +6,8 @@ training alone.
 
 import re
 import sys
+from collections.abc import Collection
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +26,7 @@ from simulations.sweeps.page import (
     groups_of,
     institution_table,
     render,
+    seeds_told,
     settings_told,
     utility_table,
 )
@@ -32,6 +35,7 @@ from simulations.sweeps.store import SweepFolder
 
 MOST_DRAWN = 16
 """Most settings whose gains are drawn row by row, and most columns of a table by institution."""
+_LONGEST_NAME = 150
 _FIGURES = {"auc": ("AUC", "AUC on the test records"), "gain": ("Gain over alone", "gain in AUC over training alone")}
 
 
@@ -55,8 +59,8 @@ def report(folder: Path) -> Path:
     drawings = [*_curves(rows), *_gains(by_setting)]
     varied, same = settings_told(rows)
     page = SweepPage(
-        "Sweep: " + (", ".join(varied) or "one setting"), varied, same, len(rows), len(groups), drawings,
-        [utility_table(groups), *_gain_tables(by_setting)],
+        "Sweep: " + (", ".join(varied) or "one setting"), varied, same, len(rows), len(groups), seeds_told(groups),
+        drawings, [utility_table(groups), *_gain_tables(by_setting)],
     )  # fmt: skip
     target = folder / "report"
     (target / "figures").mkdir(parents=True, exist_ok=True)
@@ -69,12 +73,20 @@ def report(folder: Path) -> Path:
 
 def _curves(rows: list[Row]) -> list[Drawing]:
     return [
-        curve_figure(picture, _file_name(figure, picture), _heading(title, picture), y_label)
-        for axis in axes_of(rows)
-        for figure, (title, y_label) in _FIGURES.items()
-        for picture in pictures(rows, axis, figure)
-        if any(picture.panels.values())
+        curve_figure(picture, name, _heading(_FIGURES[figure][0], picture), _FIGURES[figure][1])
+        for name, (figure, picture) in named_pictures(rows).items()
     ]
+
+
+def named_pictures(rows: list[Row]) -> dict[str, tuple[str, Picture]]:
+    """Figure and picture by the name of their files, which no two share."""
+    found: dict[str, tuple[str, Picture]] = {}
+    for axis in axes_of(rows):
+        for figure in _FIGURES:
+            for picture in pictures(rows, axis, figure):
+                if any(picture.panels.values()):
+                    found[_free(_file_name(figure, picture), found)] = figure, picture
+    return found
 
 
 def _gains(by_setting: dict[str, list[Row]]) -> list[Drawing]:
@@ -102,7 +114,13 @@ def _heading(title: str, picture: Picture) -> str:
 def _file_name(figure: str, picture: Picture) -> str:
     words = [figure, "by", picture.axis.column.rpartition(".")[2]]
     words += [f"{name.rpartition('.')[2]}-{value}" for name, value in picture.where.items()]
-    return re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(words)).strip("-").lower()
+    return re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(words)).strip("-").lower()[:_LONGEST_NAME]
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """The name, numbered where it is taken: -1 and 1, or two keys that end alike, are one without signs and dots."""
+    numbered = (f"{name}-{number}" for number in count(2))
+    return next(one for one in chain([name], numbered) if one not in taken)
 
 
 def main(arguments: list[str] | None = None) -> None:

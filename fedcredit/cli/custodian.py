@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fedcredit.cli.lazy import lazily
+from fedcredit.cli.reading import shown
 from fedcredit.cli.serving import LogFormat, log_to_stderr, say, stop_signals
 from fedcredit.custodian.address import LOOPBACK
 from fedcredit.custodian.custodian import Custodian
@@ -83,7 +84,9 @@ def serve(
         say(log_format, "reading", {"institution": file.institution}, words)
     door = door_of(files[0])
     with ExitStack() as stack:
-        built = {file.institution: _build(file, stack, accept_not_private=accept_not_private) for file in files}
+        built = {
+            file.institution: _build(file, stack, log_format, accept_not_private=accept_not_private) for file in files
+        }
         wait = stack.enter_context(stop_signals())
         metrics = _metrics(files[0].metrics_port, {name: source for name, (_, source) in built.items()}, stack)
         custodians = {name: custodian for name, (custodian, _) in built.items()}
@@ -118,13 +121,16 @@ def _require_shareable(files: list[SiteFile]) -> None:
         raise ConfigError("sites that share a process need different institutions and one socket; correct them.")
 
 
-def _build(file: SiteFile, stack: ExitStack, *, accept_not_private: bool) -> tuple[Custodian, Source]:
+def _build(
+    file: SiteFile, stack: ExitStack, log_format: LogFormat, *, accept_not_private: bool
+) -> tuple[Custodian, Source]:
     if file.not_private is not None and not accept_not_private:
         raise ConfigError(
             f"{file.institution} declares its data {file.not_private.declared} and has no policy; "
             "add --accept-not-private to serve it without any privacy, or give it a policy."
         )
-    site = load_site(file, read_apart)
+    with shown(log_format, file.institution) as on_reading:
+        site = load_site(file, lambda order: read_apart(order, on_reading))
     ledger = stack.enter_context(Ledger.open(file.ledger, site.key, file.ledger_counter))
     if ledger.account.population != file.population:
         raise LedgerError(

@@ -2,7 +2,8 @@
 
 Arrow, its buffers and every raw value end with it: what serves for months holds cells and labels, and 60 MB less. The
 answer is NumPy's own format without pickle; an error comes back as its kind and its sentence. Cells that do not fit
-into memory stay where that process wrote them: in files without a name, which it is handed.
+into memory stay where that process wrote them: in files without a name, which it is handed. Meanwhile it tells through
+a pipe how far it is, a line at a time.
 """
 
 import io
@@ -10,6 +11,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -52,8 +56,36 @@ class DataOrder(BaseModel):
     cells_folder: Path | None = None
 
 
-def read_apart(order: DataOrder) -> Dataset:
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How far the reading of a table is; for the institution's own console.
+
+    Attributes
+    ----------
+    rows
+        Read so far.
+    done
+        Share of the table that is read and worked off, 0 to 1; None where it is read whole and then worked off.
+    """
+
+    rows: int
+    done: float | None
+
+
+OnReading = Callable[[Reading], None]
+
+
+def unheard(_: Reading) -> None:
+    """For whom nobody is told how far reading is."""
+
+
+def read_apart(order: DataOrder, on_reading: OnReading = unheard) -> Dataset:
     """Have the table read, quantised and dealt to roles by another process.
+
+    Parameters
+    ----------
+    on_reading
+        Called now and then while it is read.
 
     Raises
     ------
@@ -61,33 +93,60 @@ def read_apart(order: DataOrder) -> Dataset:
         If a file is unusable, the table does not have the declared columns, or the process died.
     """
     if order.cells_folder is None:
-        return _answered(order, None)
+        return _answered(order, None, on_reading)
     with cell_files(order.cells_folder) as files:
-        return _answered(order, files)
+        return _answered(order, files, on_reading)
 
 
-def _answered(order: DataOrder, files: CellFiles | None) -> Dataset:
-    # The same places to import from as here; -P adds none, such as the folder that the operator stands in.
-    handed = () if files is None else files.descriptors()
-    command = [sys.executable, "-P", "-m", _READER, *map(str, handed)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)}
-    ran = subprocess.run(  # noqa: S603  (our own interpreter and module)
-        command,
-        input=order.model_dump_json().encode(),
-        stdout=subprocess.PIPE,
-        env=environment,
-        pass_fds=handed,
-        check=False,
-    )
-    if ran.returncode == REFUSED:
-        refused = json.loads(ran.stdout)
+def _answered(order: DataOrder, files: CellFiles | None, on_reading: OnReading) -> Dataset:
+    code, answer = _asked(order, () if files is None else files.descriptors(), on_reading)
+    if code == REFUSED:
+        refused = json.loads(answer)
         raise ERRORS[refused["error"]](refused["text"])
-    if ran.returncode != 0:
+    if code != 0:
         raise DataError(
-            f"the process that reads the data ended with code {ran.returncode}; look at the memory of this machine and "
+            f"the process that reads the data ended with code {code}; look at the memory of this machine and "
             "at what was printed above."
         )
-    return dataset_from_bytes(ran.stdout, order.kind, files)
+    return dataset_from_bytes(answer, order.kind, files)
+
+
+def _asked(order: DataOrder, handed: tuple[int, ...], on_reading: OnReading) -> tuple[int, bytes]:
+    """Exit code and answer of the process."""
+    told, tells = os.pipe()
+    with os.fdopen(told, encoding="ascii") as lines:
+        try:
+            # The same places to import from as here; -P adds none, such as the folder that the operator stands in.
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(Path(one).absolute()) for one in sys.path)}
+            child = subprocess.Popen(  # noqa: S603  (our own interpreter and module)
+                [sys.executable, "-P", "-m", _READER, str(tells), *map(str, handed)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=environment,
+                pass_fds=(tells, *handed),
+            )
+        finally:
+            os.close(tells)
+        with child:
+            try:
+                return _heard(child, order, lines, on_reading)
+            except BaseException:  # Ctrl-C, too: nobody waits for it any more
+                child.kill()
+                raise
+
+
+def _heard(
+    child: subprocess.Popen[bytes], order: DataOrder, lines: Iterable[str], on_reading: OnReading
+) -> tuple[int, bytes]:
+    """Hand the order over, listen until the process has nothing more to tell, and take its answer."""
+    if child.stdin is None or child.stdout is None:
+        raise DataError("the process that reads the data has no pipes; start it again.")
+    with suppress(BrokenPipeError), child.stdin:  # it died at once, which its code tells
+        child.stdin.write(order.model_dump_json().encode())
+    for line in lines:
+        on_reading(Reading(**json.loads(line)))
+    answer = child.stdout.read()
+    return child.wait(), answer
 
 
 def dataset_to_bytes(data: Dataset, *, with_cells: bool = True) -> bytes:

@@ -1,19 +1,30 @@
 """The process that reads an institution's table: an order on standard input, the dataset on standard output.
 
-Two descriptors as arguments are of files for the cells, which then come back in none of both.
+Of the descriptors that are its arguments, the first is of a pipe on which it tells how far it is. Two more are of files
+for the cells, which then come back in none of both.
 """
 
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
 
-from fedcredit.custodian.data_process import ERRORS, REFUSED, DataOrder, dataset_to_bytes
+from fedcredit.custodian.data_process import (
+    ERRORS,
+    REFUSED,
+    DataOrder,
+    OnReading,
+    Reading,
+    dataset_to_bytes,
+    unheard,
+)
 from fedcredit.data.cell_files import CellFiles, cell_files, nameless_file
+from fedcredit.data.chunks import Chunk
 from fedcredit.data.columns import require_columns
 from fedcredit.data.dataset import assemble_dataset
 from fedcredit.data.in_parts import assemble_in_parts
@@ -27,10 +38,11 @@ from fedcredit.errors import DataError
 from fedcredit.key_files import load_data_key
 
 _ROWS_OF_A_PART = 100_000
+_UNHEARD = 4
 _LISTED = "'fedcredit institution check SITE.yaml' lists every such column"
 
 
-def read_dataset(order: DataOrder) -> Dataset:
+def read_dataset(order: DataOrder, on_reading: OnReading = unheard) -> Dataset:
     """Read, quantise and deal a table, a part at a time where the cells go to files. No value of a record is judged.
 
     Raises
@@ -40,11 +52,12 @@ def read_dataset(order: DataOrder) -> Dataset:
     """
     if order.cells_folder is not None:
         with cell_files(order.cells_folder) as files:
-            return read_into(files, order.cells_folder, order)
+            return read_into(files, order.cells_folder, order, on_reading)
     dictionary, mapping, source, have = _opened(order)
     with _listed():
         require_columns(have, mapping.columns, "the table")
         table: pa.Table = source.read(mapping.columns)
+        on_reading(Reading(table.num_rows, None))
         quantised = quantise_table(dictionary, order.kind, mapping, table)
     return assemble_dataset(
         quantised,
@@ -55,7 +68,7 @@ def read_dataset(order: DataOrder) -> Dataset:
     )
 
 
-def read_into(files: CellFiles, folder: Path, order: DataOrder) -> Dataset:
+def read_into(files: CellFiles, folder: Path, order: DataOrder, on_reading: OnReading = unheard) -> Dataset:
     """Read, quantise and deal a table a part at a time, its cells into files, if need be by way of another in `folder`.
 
     Raises
@@ -67,14 +80,23 @@ def read_into(files: CellFiles, folder: Path, order: DataOrder) -> Dataset:
     key, fraction = load_data_key(order.data_key), order.evaluation_percent / 100
     with _listed():
         require_columns(have, mapping.columns, "the table")
-        chunks = source.chunks(mapping.columns, _ROWS_OF_A_PART)
-        parts = (quantise_table(dictionary, order.kind, mapping, chunk.table) for chunk in chunks)
+        tables = _worked_off(source.chunks(mapping.columns, _ROWS_OF_A_PART), on_reading)
+        parts = (quantise_table(dictionary, order.kind, mapping, table) for table in tables)
         if order.person_cap is None:
             return assemble_in_parts(parts, order.kind, files, key=key, evaluation_fraction=fraction)
         with nameless_file(folder) as spill:
             return assemble_persons_in_parts(
                 parts, order.kind, files, spill, key=key, evaluation_fraction=fraction, person_cap=order.person_cap
             )
+
+
+def _worked_off(chunks: Iterable[Chunk], on_reading: OnReading) -> Iterator[pa.Table]:
+    """The table's parts; each is told when the next one is asked for, which is when it has been worked off."""
+    rows = 0
+    for chunk in chunks:
+        yield chunk.table
+        rows += chunk.table.num_rows
+        on_reading(Reading(rows, chunk.done))
 
 
 def _opened(order: DataOrder) -> tuple[DataDictionary, Mapping, Source, list[str]]:
@@ -94,17 +116,27 @@ def _listed() -> Iterator[None]:
         raise DataError(f"{str(error).rstrip('.')}; {_LISTED}.") from error
 
 
-def _answer(order: DataOrder, handed: list[int]) -> bytes:
-    if order.cells_folder is None:
-        return dataset_to_bytes(read_dataset(order))
-    return dataset_to_bytes(read_into(CellFiles.inherited(*handed), order.cells_folder, order), with_cells=False)
+def _answer(order: DataOrder, tells: int, handed: list[int]) -> bytes:
+    with os.fdopen(tells, "w", encoding="ascii", buffering=1) as pipe:
+
+        def tell(reading: Reading) -> None:
+            try:
+                pipe.write(json.dumps(asdict(reading)) + "\n")
+            except BrokenPipeError:  # nobody waits for the records any more
+                os._exit(_UNHEARD)
+
+        if order.cells_folder is None:
+            return dataset_to_bytes(read_dataset(order, tell))
+        data = read_into(CellFiles.inherited(*handed), order.cells_folder, order, tell)
+        return dataset_to_bytes(data, with_cells=False)
 
 
 def main() -> None:
     """Read one order and answer it."""
     order = DataOrder.model_validate_json(sys.stdin.buffer.read())
+    tells, *handed = (int(text) for text in sys.argv[1:])
     try:
-        answer, code = _answer(order, [int(text) for text in sys.argv[1:]]), 0
+        answer, code = _answer(order, tells, handed), 0
     except tuple(ERRORS.values()) as error:
         answer, code = json.dumps({"error": type(error).__name__, "text": str(error)}).encode(), REFUSED
     except PermissionError as error:

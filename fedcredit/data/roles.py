@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcredit.data.keyed_hashes import keyed_hashes
 from fedcredit.errors import ConfigError
 
 MIN_KEY_BYTES = 16
@@ -155,7 +156,7 @@ def row_digests(
     rows = _contents(ids if ids is not None else [b""] * len(bad), cells, bad)
     if groups is not None:
         rows = [row + labels.astype("<u2").tobytes() for row, labels in zip(rows, groups, strict=True)]
-    return b"".join(hmac.digest(key, _CONTENT + row, "sha256") for row in rows)
+    return b"".join(keyed_hashes(key, _CONTENT, rows))
 
 
 def fingerprint_of(key: bytes, digests: NDArray[np.bytes_]) -> bytes:
@@ -186,7 +187,7 @@ def _contents(ids: Sequence[bytes], cells: NDArray[np.uint16], bad: NDArray[np.u
 def _hash64(messages: Sequence[bytes], key: bytes, tag: bytes) -> NDArray[np.uint64]:
     """First eight bytes of HMAC-SHA256 of each message as an integer."""
     _check_key(key)
-    stream = b"".join(hmac.digest(key, tag + message, "sha256")[:8] for message in messages)
+    stream = b"".join(whole[:8] for whole in keyed_hashes(key, tag, messages))
     return np.frombuffer(stream, dtype=">u8").astype(np.uint64)
 
 

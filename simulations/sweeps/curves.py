@@ -7,7 +7,7 @@ has a picture of its own.
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simulations.sweeps.rows import Cell
 from simulations.sweeps.summary import SEEDS, varied
@@ -20,6 +20,8 @@ DEALING = "rows dealt"
 _DEALT = ("settings.federation.split", "settings.federation.alpha", "settings.federation.split_column")
 _MEMBERS = ("settings.federation.banks", "settings.federation.hospitals")
 _PLACED = ("settings.privacy.placement",)
+_OF_DEALING = (*_DEALT, "settings.data.source")
+_DELTA = "settings.privacy.delta"
 _SOURCES = {"uci_credit": "columns by type", "uci_credit_flat": "all columns everywhere"}
 
 
@@ -47,13 +49,27 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Mean and sample standard deviation over the seeds; `flat` where it has no x of its own (no noise, no ε)."""
+    """Mean and sample standard deviation over the seeds.
+
+    Attributes
+    ----------
+    stddev
+        None where there is one run.
+    flat
+        Whether it has no x of its own (no noise, no ε).
+    rival
+        What it is, of a model beside the joint one; empty for the joint one.
+    beside
+        Label of the joint curve whose setting it shares; empty where it is the same beside all.
+    """
 
     label: str
     x: tuple[float, ...]
     mean: tuple[float, ...]
-    stddev: tuple[float, ...]
+    stddev: tuple[float | None, ...]
     flat: bool = False
+    rival: str = ""
+    beside: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +92,13 @@ def derived(rows: Sequence[Row]) -> list[dict[str, Cell]]:
     by_name = bool(dealt - {"settings.federation.alpha"})
     members = {tuple(row[name] for name in _MEMBERS) for row in rows}
     mixed = len(members) > len({row[INSTITUTIONS] for row in rows})
-    return [_derived(row, names, by_name=by_name, mixed=mixed) for row in rows]
+    # Runs without noise have no δ; it says nothing new where the others share one.
+    noised = {row.get(_DELTA) for row in rows if row["run.placement"] != "none"}
+    hidden = {*_PLACED, *_MEMBERS, *([_DELTA] if len(noised) < 2 else []), *(_OF_DEALING if by_name else ())}
+    lacking = {name for row in rows for name in row if not all(name in other for other in rows)}
+    hidden |= {name for name in lacking if name.startswith("settings.") and name not in names}
+    sourced = "settings.data.source" in names
+    return [_derived(row, hidden, sourced if by_name else None, mixed=mixed) for row in rows]
 
 
 def dimensions(rows: Sequence[Row]) -> list[str]:
@@ -117,10 +139,10 @@ def views(rows: Sequence[Row]) -> list[str]:
     return list(names)
 
 
-def mean_and_sd(values: Iterable[Cell]) -> tuple[float, float] | None:
-    """Mean and sample standard deviation of what is known; None of nothing."""
+def mean_and_sd(values: Iterable[Cell]) -> tuple[float, float | None] | None:
+    """Mean and sample standard deviation of what is known; None of nothing, and no deviation of one."""
     known = [float(value) for value in values if isinstance(value, int | float)]
-    return (statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else 0.0) if known else None
+    return (statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None) if known else None
 
 
 def named(column: str, value: Cell) -> str:
@@ -137,14 +159,14 @@ def label_of(column: str) -> str:
     return known.get(column, column.removeprefix("settings.").replace("federation.", "").replace("model.", ""))
 
 
-def _derived(row: Row, names: set[str], *, by_name: bool, mixed: bool) -> dict[str, Cell]:
-    hidden = {*_PLACED, *_MEMBERS, "settings.privacy.delta"} | ({*_DEALT, "settings.data.source"} if by_name else set())
+def _derived(row: Row, hidden: set[str], sourced: bool | None, *, mixed: bool) -> dict[str, Cell]:
+    """One row without what is hidden; how it was dealt in words, with the source or not, unless that is None."""
     kept = {name: value for name, value in row.items() if name not in hidden}
     kept[PLACEMENT] = row["run.placement"]
     if mixed:
         kept["settings.banks : hospitals"] = " : ".join(str(row[name]) for name in _MEMBERS)
-    if by_name:
-        kept[DEALING] = _dealing(row, with_source="settings.data.source" in names)
+    if sourced is not None:
+        kept[DEALING] = _dealing(row, with_source=sourced)
     return kept
 
 
@@ -185,8 +207,26 @@ def _curves(rows: Sequence[Row], axis: Axis, series: str | None, view: str, figu
         label = "joint, no noise" if label == "none noise" else label
         yield from _curve(label, by_series[value], axis, column)
     if figure == "auc":
-        yield from _curve("pooled, no privacy", rows, axis, f"pooled.{view}.auc")
-        yield from _curve("alone, no privacy", rows, axis, f"alone.{view}.auc")
+        for model in ("pooled", "alone"):
+            yield from _rivals(model, by_series, axis, series, view)
+
+
+def _rivals(
+    model: str, by_series: Mapping[Cell, Sequence[Row]], axis: Axis, series: str | None, view: str
+) -> Iterable[Curve]:
+    """A rival without privacy: one curve where noise is all that differs or it is the same, else one per setting."""
+    rival, column = f"{model}, no privacy", f"{model}.{view}.auc"
+    if series is None or series == PLACEMENT:
+        by_series = {None: [row for rows in by_series.values() for row in rows]}
+    found = {
+        value: own
+        for value in sorted(by_series, key=_numbers_first)
+        if (own := [replace(curve, rival=rival) for curve in _curve(rival, by_series[value], axis, column)])
+    }
+    alike = len({tuple(own) for own in found.values()}) == 1
+    for value, own in list(found.items())[: 1 if alike else None]:
+        beside = "" if alike or series is None else named(series, value)
+        yield from (replace(one, label=f"{rival}; {beside}" if beside else rival, beside=beside) for one in own)
 
 
 def _curve(label: str, rows: Sequence[Row], axis: Axis, column: str) -> Iterable[Curve]:

@@ -74,8 +74,11 @@ def curve_figure(picture: Picture, name: str, heading: str, y_label: str) -> Dra
         axes.set_xlabel(picture.axis.label)
     figure.axes[0].set_ylabel(y_label)
     handles, labels = _legend(figure)
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(3 * len(panels), len(labels)), frameon=False,
-                  fontsize=9, handlelength=3.4)  # fmt: skip
+    # What a handle and a letter take, in inches; a wider legend would be cut off at both sides.
+    fitting = int(figure.get_figwidth() / (0.65 + 0.061 * max(map(len, labels))))
+    columns = max(1, min(3 * len(panels), len(labels), fitting))
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize=9,
+                  handlelength=3.4)  # fmt: skip
     return _drawing(figure, name, heading, _words(heading, picture, panels))
 
 
@@ -109,18 +112,20 @@ def gain_figure(gains: Sequence[Gains], name: str, heading: str) -> Drawing:
 
 
 def _panel(axes: Axes, axis: Axis, curves: Sequence[Curve]) -> None:
-    own = [curve for curve in curves if curve.label not in RIVALS]
+    own = [curve for curve in curves if not curve.rival]
+    colours = {curve.label: STYLES[index % len(STYLES)][0] for index, curve in enumerate(own)}
     for index, curve in enumerate(own):
         colour, line, marker = STYLES[index % len(STYLES)]
         shift = (index - (len(own) - 1) / 2) * (0.1 if axis.ticks else 0.02)
         style = {"color": colour, "linestyle": "none" if axis.ticks else line, "marker": marker, "markersize": 5.5}
         _draw(axes, curve, _shifted(curve.x, axis, shift), line, style)
     for curve in curves:
-        if curve.label in RIVALS:
-            line, marker = RIVALS[curve.label]
-            shape = ("none", marker) if axis.ticks else (line, "none")
-            axes.plot(curve.x, curve.mean, color=INK, linewidth=1.2, markersize=11, label=curve.label,
-                      linestyle=shape[0], marker=shape[1])  # fmt: skip
+        if curve.rival:
+            line, marker = RIVALS[curve.rival]
+            # A lone position has no line.
+            shape = ("none", marker) if axis.ticks or len(curve.x) == 1 else (line, "none")
+            axes.plot(curve.x, curve.mean, color=colours.get(curve.beside, INK), linewidth=1.2, markersize=11,
+                      label=curve.label, linestyle=shape[0], marker=shape[1])  # fmt: skip
     if any(mean < 0 for curve in curves for mean in curve.mean):
         axes.axhline(0, color=INK, linewidth=0.8)
     _ticks(axes, axis, curves)
@@ -133,7 +138,7 @@ def _draw(axes: Axes, curve: Curve, x: Floats, line: Line, style: dict[str, Any]
     if curve.flat:
         axes.axhline(curve.mean[0], label=curve.label, linewidth=1.4, color=style["color"], linestyle=line)
         return
-    spread = curve.stddev if any(curve.stddev) else None
+    spread = [np.nan if stddev is None else stddev for stddev in curve.stddev] if any(curve.stddev) else None
     axes.errorbar(x, curve.mean, spread, label=curve.label, linewidth=1.6, elinewidth=0.9, capsize=3, **style)
 
 
@@ -169,7 +174,7 @@ def _legend(figure: Figure) -> tuple[list[Artist], list[str]]:
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    labels = sorted(found, key=lambda label: label in RIVALS)
+    labels = sorted(found, key=lambda label: label.startswith(tuple(RIVALS)))
     return [found[label] for label in labels], labels
 
 

@@ -62,6 +62,8 @@ class SweepPage:
         Settings that all runs share.
     n_runs, n_settings
         Runs, and settings that are told apart once seeds are left out.
+    warning
+        What makes settings hard to compare; may be empty.
     """
 
     title: str
@@ -69,6 +71,7 @@ class SweepPage:
     same: Mapping[str, str]
     n_runs: int
     n_settings: int
+    warning: str
     drawings: Sequence[Drawing]
     tables: Sequence[Table]
 
@@ -103,7 +106,7 @@ def utility_table(groups: Mapping[str, Sequence[Row]]) -> Table:
         if any(row.get(f"{model}.{view}.auc") is not None for row in rows)
     }
     body = [
-        (label, str(len(group)), *(_pm(mean_and_sd(row.get(name) for row in group)) for name in columns.values()))
+        (label, str(len(group)), *(_told_cell([row.get(name) for row in group]) for name in columns.values()))
         for label, group in groups.items()
     ]
     return Table(
@@ -150,23 +153,50 @@ def gain_table(gains: Sequence[Gains]) -> Table:
 
 
 def institution_table(institutions: Mapping[str, Sequence[Row]]) -> Table:
-    """Every institution by name: its AUC alone, and what it gains under each setting."""
-    alone: dict[str, list[float]] = {}
-    gained: dict[str, dict[str, str]] = {}
-    for label, rows in institutions.items():
-        for (_, name), values in _by_institution(rows, "alone.auc").items():
-            alone.setdefault(name, []).extend(values)
-        for (_, name), values in _by_institution(rows, "gain.auc").items():
-            gained.setdefault(name, {})[label] = _pm(mean_and_sd(values), signed=True)
+    """Every institution by name: its AUC alone, and what it gains under each setting.
+
+    Its own model knows nothing of noise, but of how rows were dealt and to how many: where it differs between settings,
+    each setting has a column of it.
+    """
+    alone = {label: _by_institution(rows, "alone.auc") for label, rows in institutions.items()}
+    gained = {label: _by_institution(rows, "gain.auc") for label, rows in institutions.items()}
+    names = list(dict.fromkeys(name for values in alone.values() for name in values))
+    alike = all(len({tuple(own[name]) for own in alone.values() if name in own}) == 1 for name in names)
+    own = {"AUC alone": _first_known(alone)} if alike else {f"AUC alone: {label}": alone[label] for label in alone}
     body = [
-        (name, _pm(mean_and_sd(values)), *(gained.get(name, {}).get(label, "") for label in institutions))
-        for name, values in alone.items()
+        (
+            name[1],
+            *(_pm(mean_and_sd(values.get(name, []))) for values in own.values()),
+            *(_pm(mean_and_sd(values.get(name, [])), signed=True) for values in gained.values()),
+        )
+        for name in names
     ]
     return Table(
         "Each institution's gain",
-        ("institution", "AUC alone", *institutions),
+        ("institution", *own, *(f"gain: {label}" for label in gained)),
         tuple(body),
         "Gain in AUC of the joint model over the institution's own; mean ± standard deviation over the seeds.",
+    )
+
+
+def _first_known(
+    by_setting: Mapping[str, Mapping[tuple[str, str], list[float]]],
+) -> dict[tuple[str, str], list[float]]:
+    known: dict[tuple[str, str], list[float]] = {}
+    for values in by_setting.values():
+        known = {**values, **known}
+    return known
+
+
+def seeds_told(groups: Mapping[str, Sequence[Row]]) -> str:
+    """A sentence where settings have different seeds, as in a sweep that is not finished; else nothing."""
+    seeds = [sorted({str(row.get("settings.seed")) for row in rows}) for rows in groups.values()]
+    if all(one == seeds[0] for one in seeds):
+        return ""
+    fewest, most = min(map(len, seeds)), max(map(len, seeds))
+    return (
+        f"Not every setting has the same seeds: some have {fewest}, some {most}, or others. A seed chooses the test "
+        "records, so means over different seeds differ for that alone; finish the sweep before comparing them."
     )
 
 
@@ -202,10 +232,18 @@ def _value(value: Cell) -> str:
     return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _pm(both: tuple[float, float] | None, *, signed: bool = False) -> str:
+def _told_cell(values: Sequence[Cell]) -> str:
+    """Mean and deviation, and of how many runs where some have none."""
+    known = sum(value is not None for value in values)
+    some = f" ({known} of {len(values)} runs)" if 0 < known < len(values) else ""
+    return _pm(mean_and_sd(values)) + some
+
+
+def _pm(both: tuple[float, float | None] | None, *, signed: bool = False) -> str:
     if both is None:
         return ""
-    return f"{both[0]:+.4f} ± {both[1]:.4f}" if signed else f"{both[0]:.4f} ± {both[1]:.4f}"
+    mean = f"{both[0]:+.4f}" if signed else f"{both[0]:.4f}"
+    return mean if both[1] is None else f"{mean} ± {both[1]:.4f}"
 
 
 def _inline(drawing: Drawing) -> str:

@@ -1,7 +1,8 @@
 """One point of a sweep: its settings, the name that follows from them, and the run.
 
-A point is named by the SHA-256 of its resolved settings, of the files that they name and of the package's version. The
-same point has the same name on every machine, so that it is recognised when a sweep goes on.
+A point is named by the SHA-256 of its resolved settings and of what they are made into figures with
+(`simulations.sweeps.made_of`). The same point has the same name on every machine, so that it is recognised when a sweep
+goes on, and a machine that has other files gives it another name.
 """
 
 import hashlib
@@ -16,22 +17,22 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from fedcredit import __version__
 from fedcredit.dictionary.schema import DataDictionary
 from fedcredit.errors import CheckError, ConfigError, FedcreditError
 from fedcredit.wire.canonical import canonical_json
 from simulations.config_tree import parse_config
 from simulations.dataset import DataSpec, load
-from simulations.partition import PooledTable
+from simulations.partition import PooledTable, deal
+from simulations.population.consortium import Consortium, draw_consortium
 from simulations.results import RunResult
-from simulations.run import Prepared, execute, prepare
+from simulations.run import Prepared, execute, prepare, prepare_consortium
 from simulations.runners import runner_for
-from simulations.settings import data_spec, read_settings
+from simulations.settings import Settings, data_spec, later_months, population_spec, read_settings
+from simulations.sweeps.made_of import made_of
 
 NOT_SETTINGS = ("run", "sweep", "hydra")
 """Keys of the configuration that say where and how to run, and change no result."""
-_FILES = ("path", "dictionary", "mapping")
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,15 @@ class Point:
         Position in the sweep, from 0.
     config
         The composed configuration, plain values.
+    made_of
+        Version and hashes.
     name
-        What follows from the settings: 16 hexadecimal digits.
+        What follows from settings and hashes: 16 hexadecimal digits.
     """
 
     number: int
     config: Mapping[str, Any]
+    made_of: Mapping[str, str]
     name: str
 
 
@@ -75,6 +79,8 @@ class FinishedPoint:
         Of the worker's process, for this point.
     worker
         Where it ran: machine and process.
+    made_of
+        Version and hashes, as the worker found them.
     """
 
     settings: Mapping[str, Any]
@@ -83,12 +89,19 @@ class FinishedPoint:
     result: RunResult
     cpu_seconds: float
     worker: str
+    made_of: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """The name that follows from its settings and what the worker found."""
+        return _name(self.settings, self.made_of)
 
     def to_json(self) -> str:
         """Return the point's file; the result is what a run's ``metrics.json`` holds."""
         tree = {
             "format": _FORMAT,
             "settings": self.settings,
+            "made_of": self.made_of,
             "institutions": {name: {"kind": kind, "rows": self.rows[name]} for name, kind in self.kinds.items()},
             "cpu_seconds": self.cpu_seconds,
             "worker": self.worker,
@@ -119,6 +132,7 @@ class FinishedPoint:
                 RunResult.from_json(json.dumps(tree["result"])),
                 tree["cpu_seconds"],
                 tree["worker"],
+                tree["made_of"],
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(
@@ -134,8 +148,8 @@ def point_of(number: int, config: Mapping[str, Any]) -> Point:
     ConfigError
         If the configuration has an unknown key or a value of another type, or names a file that cannot be read.
     """
-    named = {"settings": settings_of(config), "version": __version__, "files": _file_hashes(config)}
-    return Point(number, config, hashlib.sha256(canonical_json(named)).hexdigest()[:16])
+    settings, found = settings_of(config), made_of(config)
+    return Point(number, config, found, _name(settings, found))
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,14 +158,20 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check(point: Point) -> None:
-    """Read a point's table and settings, and run nothing.
+    """Read a point's table and settings, deal its rows, and run nothing.
 
     Raises
     ------
     FedcreditError
-        If the table or a setting is unusable.
+        If the table or a setting is unusable, or an institution gets no rows.
     """
-    read_settings(point.config, table_of(data_spec(point.config))[1].bad.size)
+    if _drawn(point.config) is not None:
+        return
+    table = table_of(data_spec(point.config))[1]
+    settings = read_settings(point.config, table.bad.size)
+    n_institutions = settings.banks + settings.hospitals
+    if settings.split.kind != "iid" or 2 * n_institutions > table.bad.size:  # somebody may get no rows
+        deal(table, n_institutions, settings.split, settings.seed)
 
 
 def answer(config: Mapping[str, Any]) -> Answer:
@@ -173,8 +193,7 @@ def run_point(config: Mapping[str, Any]) -> FinishedPoint:
         If a setting, the table or the plan is unusable.
     """
     started, cpu = time.monotonic(), time.process_time()
-    dictionary, table = table_of(data_spec(config))
-    prepared = prepare(read_settings(config, table.bad.size), dictionary, table, started)
+    prepared = _prepared(config, started)
     result = _result(prepared)
     institutions = prepared.federation.institutions
     return FinishedPoint(
@@ -184,12 +203,30 @@ def run_point(config: Mapping[str, Any]) -> FinishedPoint:
         result,
         round(time.process_time() - cpu, 3),
         f"{socket.gethostname()}:{os.getpid()}",
+        made_of(config),
     )
 
 
 def table_of(spec: DataSpec) -> tuple[DataDictionary, PooledTable]:
     """Load a table once per process, whatever the seed unless the seed draws its rows."""
     return _loaded(spec if spec.rows is not None else replace(spec, seed=0))
+
+
+def _prepared(config: Mapping[str, Any], started: float) -> Prepared:
+    drawn = _drawn(config)
+    if drawn is not None:
+        return prepare_consortium(*drawn, started)
+    dictionary, table = table_of(data_spec(config))
+    return prepare(read_settings(config, table.bad.size), dictionary, table, started)
+
+
+def _drawn(config: Mapping[str, Any]) -> tuple[Settings, Consortium] | None:
+    """Settings and rows of a population that is drawn and not read, each seed's own; None of a table."""
+    spec = population_spec(config)
+    if spec is None:
+        return None
+    consortium = draw_consortium(spec, later_months(config))
+    return read_settings(config, consortium.n_rows), consortium
 
 
 @lru_cache(maxsize=8)
@@ -206,15 +243,5 @@ def _result(prepared: Prepared) -> RunResult:
         return execute(prepared, Path(scratch), runner=run).result
 
 
-def _file_hashes(config: Mapping[str, Any]) -> dict[str, str]:
-    named = {key: config["data"][key] for key in _FILES if config["data"][key] is not None}
-    return {key: _file_hash(str(path)) for key, path in named.items()}
-
-
-@lru_cache(maxsize=64)
-def _file_hash(path: str) -> str:
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}); name a file.") from error
+def _name(settings: Mapping[str, Any], found: Mapping[str, str]) -> str:
+    return hashlib.sha256(canonical_json({"settings": settings, "made_of": found})).hexdigest()[:16]

@@ -91,6 +91,7 @@ def _run(point: FinishedPoint) -> dict[str, Cell]:
         "run.placement": result.placement,
         "run.noise": result.noise,
         "run.masks": result.masks,
+        "run.virtual_seconds": None if result.virtual is None else result.virtual.seconds,
         "run.seconds": result.seconds_total,
         "run.cpu_seconds": point.cpu_seconds,
     }

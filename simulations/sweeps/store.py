@@ -1,25 +1,30 @@
 """The folder of a sweep: one file per finished point, and the tables that are made of them.
 
-A point's file appears whole, under its final name, when the point is done, so whatever ends a sweep keeps what is
-there. The tables hold every point of the folder: a second sweep into the same folder adds to them.
+Every file appears whole, under its final name, so whatever ends a sweep keeps what is there, and two sweeps may write
+at once. The tables hold every point of the folder: a second sweep into the same folder adds to them, if it is made of
+the same things.
 """
 
 import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 
 from fedcredit.errors import ConfigError, DataError
 from fedcredit.report.reading import STAMP
+from simulations.sweeps.made_of import require_alike
 from simulations.sweeps.point import FinishedPoint, Point
 from simulations.sweeps.rows import institution_rows, row_of
 
 Cell = str | int | float | bool | None
 Row = Mapping[str, Cell]
+_BITS = 63
 
 
 class SweepFolder:
@@ -47,16 +52,21 @@ class SweepFolder:
             If the folder cannot be written to.
         """
         target = self._file(point.name)
-        try:
+        with self._writing():
             target.parent.mkdir(parents=True, exist_ok=True)
             (self.path / "NOT_PRIVATE.txt").write_text(STAMP, encoding="utf-8")
-            partial = target.with_suffix(".partial")
-            partial.write_text(finished, encoding="utf-8")
-            partial.replace(target)
-        except OSError as error:
-            raise ConfigError(
-                f"run.dir={self.path} cannot be written to ({error.strerror}); choose another."
-            ) from error
+            with _whole(target) as partial:
+                partial.write_text(finished, encoding="utf-8")
+
+    def require_alike(self, points: Iterable[Point]) -> None:
+        """Refuse points that do not belong into one table with those that are here.
+
+        Raises
+        ------
+        ConfigError
+            If they are made of other files or another version, or a point that is here cannot be read.
+        """
+        require_alike([*(point.made_of for point in self._found().values()), *(point.made_of for point in points)])
 
     def points(self) -> dict[str, FinishedPoint]:
         """Read every finished point, by name, in the order of their settings.
@@ -64,14 +74,10 @@ class SweepFolder:
         Raises
         ------
         ConfigError
-            If there is none, or one cannot be read.
+            If there is none, one cannot be read, or they are made of different files or versions.
         """
-        found: dict[str, FinishedPoint] = {}
-        for file in sorted((self.path / "points").glob("*.json")):
-            try:
-                found[file.stem] = FinishedPoint.from_json(file.read_text(encoding="utf-8"))
-            except (OSError, ConfigError, DataError) as error:
-                raise ConfigError(f"{file}: {error}") from error
+        found = self._found()
+        require_alike(point.made_of for point in found.values())
         if not found:
             raise ConfigError(f"{self.path} holds no finished point of a sweep; name the folder that a sweep printed.")
         return dict(sorted(found.items(), key=lambda item: _order(row_of(*item))))
@@ -86,16 +92,50 @@ class SweepFolder:
         """
         points = self.points()
         rows = [row_of(name, point) for name, point in points.items()]
-        write_csv(self.path / "sweep.csv", rows)
-        pa_parquet.write_table(arrow_table(rows), self.path / "sweep.parquet")
-        write_csv(
-            self.path / "institutions.csv",
-            [row for name, point in points.items() for row in institution_rows(name, point)],
-        )
+        members = [row for name, point in points.items() for row in institution_rows(name, point)]
+        with self._writing():
+            with _whole(self.path / "sweep.csv") as partial:
+                write_csv(partial, rows)
+            with _whole(self.path / "sweep.parquet") as partial:
+                pa_parquet.write_table(arrow_table(rows), partial)
+            with _whole(self.path / "institutions.csv") as partial:
+                write_csv(partial, members)
         return points
+
+    def _found(self) -> dict[str, FinishedPoint]:
+        found: dict[str, FinishedPoint] = {}
+        for file in sorted((self.path / "points").glob("*.json")):
+            try:
+                point = FinishedPoint.from_json(file.read_text(encoding="utf-8"))
+            except (OSError, ConfigError, DataError) as error:
+                raise ConfigError(f"{file}: {error}") from error
+            if point.name != file.stem:
+                raise ConfigError(f"{file}: its settings are not those of its name; remove it, to run it again.")
+            found[file.stem] = point
+        return found
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ConfigError(
+                f"run.dir={self.path} cannot be written to ({error.strerror}); choose another."
+            ) from error
 
     def _file(self, name: str) -> Path:
         return self.path / "points" / f"{name}.json"
+
+
+@contextmanager
+def _whole(target: Path) -> Iterator[Path]:
+    """A file of a name that nobody else has; it becomes the target if nothing goes wrong."""
+    partial = target.with_name(f"{target.stem}.{uuid4().hex}.partial")
+    try:
+        yield partial
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
@@ -107,7 +147,7 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
 
 
 def arrow_table(rows: Sequence[Row]) -> pa.Table:
-    """Turn rows into columns; one whose values are of different types, as a list of layers and a number, is text."""
+    """Turn rows into columns; numbers beyond 64 bits, or beside other types as a list of layers is, are text."""
     return pa.table({name: _column([row.get(name) for row in rows]) for name in _columns(rows)})
 
 
@@ -115,7 +155,10 @@ def _column(values: list[Cell]) -> "pa.Array[Any]":
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int, float}:
         return pa.array([None if value is None else float(value) for value in values])
-    return pa.array(values if len(kinds) < 2 else [None if value is None else str(value) for value in values])
+    wide = any(isinstance(value, int) and value.bit_length() > _BITS for value in values)
+    return pa.array(
+        values if len(kinds) < 2 and not wide else [None if value is None else str(value) for value in values]
+    )
 
 
 def _columns(rows: Iterable[Row]) -> list[str]:

@@ -7,6 +7,7 @@ from simulations.results import RunResult, SweepPoint
 from simulations.sweeps.point import FinishedPoint
 from simulations.sweeps.rows import Cell, flat_settings
 
+FAMILY = "settings.model.family"
 SEEDS = ("settings.seed", "settings.noise.seed")
 
 
@@ -22,9 +23,23 @@ def summary_of(points: Iterable[FinishedPoint]) -> list[SweepPoint]:
 
 
 def varied(rows: list[dict[str, Cell]]) -> list[str]:
-    """Names of the settings that differ between rows, seeds left out; a row that lacks one differs."""
+    """Names of the settings that differ between rows, seeds left out.
+
+    A row that lacks one differs, unless it is of another model family, which does not know the setting.
+    """
     names = dict.fromkeys(name for row in rows for name in row if name.startswith("settings.") and name not in SEEDS)
-    return [name for name in names if len({(row.get(name), name in row) for row in rows}) > 1]
+    return [
+        name
+        for name in names
+        if len({(row.get(name), name in row) for row in rows}) > 1 and not _told_by_family(name, rows)
+    ]
+
+
+def _told_by_family(name: str, rows: list[dict[str, Cell]]) -> bool:
+    """Whether a setting has one value wherever a family knows it, so that the family tells all."""
+    of = {present: {row.get(FAMILY) for row in rows if (name in row) == present} for present in (True, False)}
+    values = {row[name] for row in rows if name in row}
+    return name != FAMILY and bool(of[False]) and len(values) == 1 and not of[True] & of[False]
 
 
 def _text(value: Cell) -> str:

@@ -13,8 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from fedcredit.errors import ConfigError, FedcreditError
 from simulations.config_tree import SweepKeys, parse_config
+from simulations.sweeps.made_of import require_alike
 from simulations.sweeps.on_ray import on_ray
-from simulations.sweeps.point import Answer, Point, check, point_of
+from simulations.sweeps.point import Answer, FinishedPoint, Point, check, point_of
 from simulations.sweeps.pool import in_processes
 from simulations.sweeps.store import SweepFolder
 from simulations.sweeps.summary import summary_of
@@ -41,14 +42,27 @@ def sweep(configs: Sequence[Mapping[str, Any]], folder: Path, console: Console) 
     """
     target = SweepFolder(folder)
     points = {point.name: point for number, config in enumerate(configs) for point in [_named(number, config)]}
+    keys = _keys(configs)
+    target.require_alike(points.values())
     missing = [point for point in points.values() if not target.has(point)]
     console.print(f"sweep: {len(points)} points, {len(points) - len(missing)} of them finished before")
     for point in missing:
         _checked(point)
-    for point, finished in _told(_finished(missing, parse_config(configs[0]).sweep), len(missing), console):
+    for point, finished in _told(_finished(missing, keys), len(missing), console):
         target.write(point, finished)
     console.print(sweep_table(summary_of(target.write_tables().values())))
     console.print(f"sweep: {target.path}", soft_wrap=True)
+
+
+def _keys(configs: Sequence[Mapping[str, Any]]) -> SweepKeys:
+    """How all points are run; what says where and how cannot vary between them."""
+    trees = [parse_config(config) for config in configs]
+    for name in ("run", "sweep"):
+        if any(getattr(tree, name) != getattr(trees[0], name) for tree in trees):
+            raise ConfigError(
+                f"a key of {name} has several values, but a sweep has one folder and launcher; give it one."
+            )
+    return trees[0].sweep
 
 
 def _named(number: int, config: Mapping[str, Any]) -> Point:
@@ -71,7 +85,20 @@ def _finished(points: Sequence[Point], keys: SweepKeys) -> Iterator[tuple[Point,
     for index, answer in _answers([point.config for point in points], keys):
         if answer.finished is None:
             raise ConfigError(f"run {points[index].number} of the sweep: {answer.error}")
+        _require_same(points[index], FinishedPoint.from_json(answer.finished))
         yield points[index], answer.finished
+
+
+def _require_same(asked: Point, finished: FinishedPoint) -> None:
+    """Refuse figures of a machine that has other files or another version, or of a file that has changed since."""
+    if finished.name == asked.name:
+        return
+    place = f"run {asked.number} of the sweep, at {finished.worker}"
+    try:
+        require_alike([asked.made_of, finished.made_of])
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from error
+    raise ConfigError(f"{place}: its settings are not those that were asked for; use one version everywhere.")
 
 
 def _answers(configs: Sequence[Mapping[str, Any]], keys: SweepKeys) -> Iterator[tuple[int, Answer]]:

@@ -60,6 +60,18 @@ COMPOSED = {
     "masks=on federation.banks=1 federation.hospitals=1": "masks=on needs 3 institutions or more, got 2",
     "model=mlp kernel=compiled runtime=loopback": "kernel=compiled is not for custodians of runtime=loopback",
     "kernel=torch runtime=loopback": "kernel=torch is not for custodians of runtime=loopback",
+    # Nothing would read them.
+    "data.path=mine.csv": "data.path=mine.csv is for data=file",
+    "data.dictionary=mine.yaml": "data.dictionary=mine.yaml is for data=file",
+    "data=uci_credit_flat +data.later_months=6": "data.later_months=6 is for data=synthetic",
+    "+data.population.persons=9": "is for data=synthetic",
+    "data=synthetic federation.split=column": "federation.split=column is for a table",
+    "federation.alpha=0.1": "federation.alpha=0.1 is for federation.split=dirichlet",
+    "federation.split_column=age": "federation.split_column=age is for federation.split=column",
+    "linked.customers=insurer": "linked.customers=insurer is for linked=rows",
+    "network.latency_ms=200": "network.latency_ms=200.0 is for runtime=cohort",
+    "events.poison_factor=5": "events.poison_factor=5 is for events.poisoner above 0",
+    "sweep.address=auto": "sweep.address=auto is for sweep.launcher=ray",
     "kernel=compiled device=cpu": "device=cpu is for kernel=torch, not for kernel=compiled",
 }
 VALUES = {

@@ -224,8 +224,11 @@ def test_poisoners_move_the_model_and_are_refused_where_no_rows_could_give_their
     turned = Circumstances(EventSpec(poisoner=0.3), seed=2)
     assert final(run_cohort(everyone, spec, circumstances=turned)) != final(honest)
     loud = Circumstances(EventSpec(poisoner=0.3, poison_factor=100), seed=2)
+    left = run_cohort(everyone, spec, circumstances=loud).progress.members
+    assert set(SIZES) - set(left) == {"bank-3"}  # of one record
+    nobody = replace(spec, privacy=spec.privacy.model_copy(update={"max_drops": 0}))
     with pytest.raises(JobError, match="answered with something that was not asked for"):
-        run_cohort(everyone, spec, circumstances=loud)
+        run_cohort(federation(nobody), nobody, circumstances=loud)
 
 
 def test_what_a_cohort_cannot_be_is_refused():

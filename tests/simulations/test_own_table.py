@@ -75,8 +75,8 @@ def test_seeded_noise_repeats_and_says_so(table) -> None:
 
 def test_dirichlet_deals_unequal_mixes_and_every_row_once(table) -> None:
     rates = {}
-    for split in ("iid", "dirichlet"):
-        ready = prepared(*own_table.overrides(table), f"federation.split={split}", "federation.alpha=0.5")
+    for split, alpha in (("iid", 1.0), ("dirichlet", 0.5)):
+        ready = prepared(*own_table.overrides(table), f"federation.split={split}", f"federation.alpha={alpha}")
         data = [one.data for one in ready.federation.institutions]
         assert sum(one.train.n_rows + one.evaluate.n_rows for one in data) == 2000
         rates[split] = np.std([one.train.bad.mean() for one in data])

@@ -1,6 +1,8 @@
 """Reading a table in a process of its own: the same data, and every error as it would be here."""
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 import yaml
 
 from fedcredit.custodian import data_process, read_data
-from fedcredit.custodian.data_process import DataOrder, dataset_from_bytes, dataset_to_bytes, read_apart
+from fedcredit.custodian.data_process import DataOrder, Reading, dataset_from_bytes, dataset_to_bytes, read_apart
 from fedcredit.custodian.read_data import read_dataset
 from fedcredit.data.source_spec import ParquetSpec
 from fedcredit.data.sources import open_source
@@ -76,6 +78,40 @@ def test_cells_on_disk_are_the_cells_in_memory(order, monkeypatch, tmp_path):
     same(here, apart)
     assert not apart.train.cells.flags.writeable
     assert [*folder.iterdir()] == []
+
+
+def test_it_tells_how_far_it_is(order, monkeypatch, tmp_path):
+    told: list[Reading] = []
+    read_apart(order, told.append)
+    assert told == [Reading(200, None)]
+    on_disk = order.model_copy(update={"cells_folder": tmp_path})
+    read_apart(on_disk, told.append)
+    assert told[1:] == [Reading(200, 1.0)]
+    pq.write_table(open_source(order.data).read(["id", "age", "status", "bill", "bad"]), tmp_path / "rows.parquet")
+    monkeypatch.setattr(read_data, "_ROWS_OF_A_PART", 80)
+    in_parts = on_disk.model_copy(update={"data": ParquetSpec(kind="parquet", path=tmp_path / "rows.parquet")})
+    told.clear()
+    read_dataset(in_parts, told.append)
+    assert told == [Reading(80, 0.4), Reading(160, 0.8), Reading(200, 1.0)]
+
+
+def test_an_interrupt_leaves_no_reader_behind(order):
+    def interrupted(_: Reading) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        read_apart(order, interrupted)
+
+
+def test_a_reader_whose_custodian_is_gone_ends(order):
+    told, tells = os.pipe()
+    os.close(told)
+    command = [sys.executable, "-m", "fedcredit.custodian.read_data", str(tells)]
+    ran = subprocess.run(
+        command, input=order.model_dump_json().encode(), capture_output=True, pass_fds=(tells,), check=False
+    )
+    os.close(tells)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (4, b"", b"")
 
 
 def test_what_is_wrong_with_the_table_is_said_for_cells_on_disk_too(order, tmp_path):

@@ -68,7 +68,8 @@ def finished(config: dict[str, Any], result: RunResult, *, compare: bool = True)
         placement=privacy["placement"],
     )
     kinds = {name: name.partition("-")[0] for name in names}
-    return FinishedPoint(settings_of(config), kinds, dict.fromkeys(names, 5000), own, 1.5, "here:1")
+    made_of = point_of(0, config).made_of
+    return FinishedPoint(settings_of(config), kinds, dict.fromkeys(names, 5000), own, 1.5, "here:1", made_of)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from fedcredit.errors import ConfigError
 from simulations.results import RunResult
 from simulations.settings import data_spec
 from simulations.simulation import compose_config
-from simulations.sweeps.point import FinishedPoint, answer, point_of, table_of
+from simulations.sweeps.point import FinishedPoint, answer, point_of, run_point, table_of
 from tests import own_table
 from tests.simulations.sweeps.conftest import finished
 
@@ -49,7 +49,7 @@ def test_a_point_is_read_as_it_was_written(composed, run_result: RunResult) -> N
     assert json.loads(point.to_json())["settings"]["privacy"]["epsilon"] == 1
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"format": 7}', '{"format": 1, "settings": {}}'])
+@pytest.mark.parametrize("text", ["", "{}", '{"format": 7}', '{"format": 2, "settings": {}}'])
 def test_a_damaged_point_is_refused(text) -> None:
     with pytest.raises(ConfigError, match=r"damaged|format 7"):
         FinishedPoint.from_json(text)
@@ -64,3 +64,10 @@ def test_what_is_wrong_comes_back_as_text() -> None:
 def test_a_table_is_loaded_once_whatever_the_seed() -> None:
     specs = [data_spec(compose_config([f"seed={seed}"])) for seed in (0, 1)]
     assert table_of(specs[0]) is table_of(specs[1])
+
+
+def test_a_point_may_draw_its_population() -> None:
+    """It was refused with advice to use the runtime that it had."""
+    drawn = ("data=synthetic", "data.population.persons=3000", "federation.banks=2", "federation.hospitals=1")
+    config = compose_config([*drawn, "compare=false", "privacy=none", "++model.rounds=1"])
+    assert list(run_point(config).kinds.values()) == ["bank", "bank", "hospital"]

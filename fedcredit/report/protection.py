@@ -22,6 +22,7 @@ from scipy.special import ndtr
 from fedcredit.plan import Placement, Plan
 from fedcredit.planning import accountant_for
 from fedcredit.privacy import gdp
+from fedcredit.privacy.printed import at_most
 from fedcredit.privacy.statement import PrivacyStatement, planned_cost, statement
 from fedcredit.report.inputs import ReportInputs
 
@@ -178,15 +179,15 @@ def _words(plan: Plan, kinds: tuple[KindPrivacy, ...]) -> tuple[str, ...]:
     sees = "only sums over all members of an attempt" if plan.privacy.masks else "each institution's own noised vectors"
     worst = max(one.advantage for kind in kinds for one in kind.exposures if one.observer.startswith("the coord"))
     calibrated = max(kind.exposures[1].advantage for kind in kinds)
+    wins, all_win = (at_most(50 + 50 * advantage, 0) for advantage in (calibrated, worst))
     unit = plan.privacy.unit.value
     return (
         *placement,
         f"The coordinator sees {sees}.",
         (
             f"Whoever sees the results can tell only a little better than before whether one {unit} took part. Of 100 "
-            f"fair bets on it, guessing wins 50 and the best possible attack at most {50 + 50 * calibrated:.0f} for "
-            f"the coordinator with {plan.privacy.colluders} colluding institution(s), {50 + 50 * worst:.0f} if all "
-            "others collude."
+            f"fair bets on it, guessing wins 50 and the best possible attack at most {wins} for the coordinator with "
+            f"{plan.privacy.colluders} colluding institution(s), {all_win} if all others collude."
         ),
         f"ε says the same as a number: smaller is safer, and it holds for everything that one {unit} contributes.",
     )

@@ -11,6 +11,8 @@ from fedcredit.custodian.site_file import load_site, load_site_file
 from fedcredit.plan import EvaluationTerms, plan_digest
 from fedcredit.planning import BudgetShares, JobRequest, make_plan
 from fedcredit.privacy.ledger import Ledger
+from fedcredit.privacy.printed import at_most
+from fedcredit.privacy.statement import planned_cost
 from fedcredit.wire.envelope import SigningKey, open_envelope
 from fedcredit.wire.messages import JoinReply, JoinRequest, Refusal
 from tests import tiny
@@ -234,3 +236,20 @@ def test_a_forecast_leaves_a_waiting_plan_where_it_waits(manual, serving, cli, t
     assert said.code == 0
     assert "nothing was written" in said.out
     assert cli("jobs", "list", manual.file).out == listed
+
+
+def test_a_mixed_ledger_is_told_what_a_plan_costs_in_its_own_unit(cli, site):
+    """At one Renyi order also plain Gaussian noise costs more than its exact epsilon: that is what the budget pays."""
+    site.change("policy.yaml", approval="manual")
+    assert cli("ledger", "open", site.file, "--mode", "mixed").code == 0
+    file = load_site_file(site.file)
+    own = load_site(file)
+    with Ledger.open(file.ledger, own.key) as ledger:
+        order = ledger.account.accountant.order
+        plan = plan_of(site, renyi_order=order)
+        name = waits(site, Custodian(own, ledger), plan)
+        cost = planned_cost(plan, "bank", ledger.account.accountant)
+        charged = ledger.account.accountant.epsilon(cost, plan.privacy.delta)
+    assert f"epsilon {at_most(charged, 4)} of this bank's budget" in cli("jobs", "list", site.file).out
+    assert f"cost to this institution: epsilon {at_most(charged, 4)} of 2.0" in cli("jobs", "show", site.file, name).out
+    assert "set aside: epsilon 0.0000 of" in cli("jobs", "list", site.file).out

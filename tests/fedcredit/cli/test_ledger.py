@@ -8,6 +8,7 @@ import pytest
 
 from fedcredit.cli.ledger_reports import _company
 from fedcredit.custodian.custodian import Custodian
+from fedcredit.custodian.policy import load_policy
 from fedcredit.custodian.site_file import load_site, load_site_file
 from fedcredit.plan import EvaluationTerms
 from fedcredit.planning import BudgetShares, JobRequest, make_plan
@@ -35,7 +36,7 @@ def budget(site):
         return ledger.account
 
 
-def plan_of(site, epsilon=2.0):
+def plan_of(site, epsilon=2.0, delta=1e-5):
     file = load_site_file(site.file)
     request = JobRequest(
         job="first",
@@ -43,7 +44,7 @@ def plan_of(site, epsilon=2.0):
         coordinator="coordinator",
         coordinator_key=site.coordinator.public,
         roster=load_roster(file.roster),
-        privacy=tiny.LOCAL.model_copy(update={"epsilon": epsilon, "masks": False}),
+        privacy=tiny.LOCAL.model_copy(update={"epsilon": epsilon, "delta": delta, "masks": False}),
         shares=BudgetShares(),
         model=tiny.spec().model,
         evaluation=EvaluationTerms(score_bins=10),
@@ -52,10 +53,10 @@ def plan_of(site, epsilon=2.0):
     return make_plan(request, tiny.dictionary())
 
 
-def join_and_answer_once(site):
+def join_and_answer_once(site, delta=1e-5):
     """What a job does to a ledger: a plan is joined and its first message is sent."""
     file = load_site_file(site.file)
-    own, plan = load_site(file), plan_of(site)
+    own, plan = load_site(file), plan_of(site, delta=delta)
     with Ledger.open(file.ledger, own.key) as ledger:
         custodian = Custodian(own, ledger)
         first = RoundRequest(plan.digest(), Role.PREFLIGHT, 1, 1, plan.members, b"", NO_TRANSCRIPT)
@@ -350,6 +351,24 @@ def test_a_restored_backup_is_refused_until_its_loss_is_charged(cli, site):
     with Ledger.open(file.ledger, site.key(), file.ledger_counter) as ledger:
         assert ledger.event_count == 7
     assert cli("ledger", "verify", file.ledger).code == 0
+
+
+def test_a_loss_is_charged_at_the_delta_at_which_its_epsilon_was_stated(cli, site):
+    """A plan's delta may be larger than the policy's: charged at the smaller one, a part of the loss would be free."""
+    cli("ledger", "open", site.file)
+    backup = (site.folder / "ledger.sqlite").read_bytes()
+    plan = join_and_answer_once(site, delta=1e-4)
+    file, kept = load_site_file(site.file), site.folder / "ledger.sqlite"
+    with Ledger.read(kept, site.key().public) as ledger:
+        lost, accountant = ledger.job(plan.digest()).spent, ledger.account.accountant
+    stated = accountant.epsilon(lost, 1e-4)  # as a receipt says it
+    kept.write_bytes(backup)
+    one_sentence(cli("ledger", "recover", site.file, "--lost-epsilon", "1", "--at-delta", "2"), "delta must lie")
+    ran = cli("ledger", "recover", site.file, "--lost-epsilon", at_most(stated, 6), "--at-delta", "1e-4")
+    assert (ran.code, ran.err) == (0, "")
+    with Ledger.read(kept, site.key().public) as ledger:
+        assert lost <= ledger.committed() <= lost * Fraction(101, 100)
+    assert accountant.target(stated, load_policy(file.policy).delta) < lost * Fraction(9, 10)
 
 
 def test_show_names_who_was_left_out_of_a_sum(cli, site):

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 
 from fedcredit.errors import ConfigError, DataError
-from fedcredit.report.reading import STAMP
+from simulations.stamp import stamp
 from simulations.sweeps.point import FinishedPoint, Point
 from simulations.sweeps.rows import institution_rows, row_of
 
@@ -49,7 +49,7 @@ class SweepFolder:
         target = self._file(point.name)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            (self.path / "NOT_PRIVATE.txt").write_text(STAMP, encoding="utf-8")
+            stamp(self.path)
             partial = target.with_suffix(".partial")
             partial.write_text(finished, encoding="utf-8")
             partial.replace(target)

@@ -48,6 +48,7 @@ _NOT_COVERED = (
     "An institution that sends false counts (poisoning), or misuses its own data.",
     "The number of records that each institution declares, which is public, and who takes part.",
     "An institution's own totals, against a coordinator that compares sums over different members.",
+    "What other jobs released about the same records; each institution's own ledger adds them up.",
     "What a person's records at several institutions say together: each institution's ε is about its own.",
 )
 _MEASURED_EXACTLY = "The exact figures of this simulation, which are computed from the records without noise."

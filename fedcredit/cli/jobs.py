@@ -56,11 +56,12 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What the ledger says, and by what it counts; None if it cannot be read."""
+    """What the ledger says, by what it counts and at which delta; None if it cannot be read, or promises nothing."""
 
     open_jobs: Mapping[bytes, Plan]
     left: str
     accountant: Accountant | None = None
+    delta: float | None = None
 
 
 @app.command("list")
@@ -173,7 +174,7 @@ def _books(file: SiteFile) -> Books:
     policy = load_policy(file.policy)
     spent = at_most(balance(account, committed, policy.epsilon, policy.delta).epsilon_committed or 0, 4)
     left = f"spent or set aside: epsilon {spent} of {policy.epsilon} at delta {at_most_digits(policy.delta, 6)}"
-    return Books(plans, left, account.accountant)
+    return Books(plans, left, account.accountant, policy.delta)
 
 
 def _one(found: list[Listed], beginning: str) -> Listed:
@@ -193,20 +194,22 @@ def _in_short(file: SiteFile, books: Books, one: Listed) -> Iterator[str]:
         return
     yield f"{one.plan_hash.hex()[:16]}  {one.state}: job {asked.job} of {asked.coordinator}, for: {asked.purpose}"
     if one.plan is not None:
-        yield f"  {', '.join(one.plan.members)}; epsilon {_epsilon(file, books, one.plan)} of this {file.kind}'s budget"
+        # At the budget's own delta: at a larger one of the plan's it would look like less.
+        cost = _epsilon(file, books, one.plan, books.delta or one.plan.privacy.delta)
+        yield f"  {', '.join(one.plan.members)}; epsilon {cost} of this {file.kind}'s budget"
 
 
-def _epsilon(file: SiteFile, books: Books, plan: Plan) -> str:
-    """What the plan would cost an institution of this type, at the plan's delta.
+def _epsilon(file: SiteFile, books: Books, plan: Plan, delta: float | None) -> str:
+    """What the plan would cost an institution of this type, at a delta.
 
     A mixed ledger counts every plan at its one order, also those that other ledgers count exactly.
     """
-    if plan.privacy.delta is None:
+    if plan.privacy.delta is None or delta is None:
         return "none"
     accountant = books.accountant
     if not isinstance(accountant, MixedAccountant):
         accountant = accountant_for(plan.privacy, plan.phases.train.sampling_rate)
-    return at_most(accountant.epsilon(planned_cost(plan, file.kind, accountant), plan.privacy.delta) or 0, 4)
+    return at_most(accountant.epsilon(planned_cost(plan, file.kind, accountant), delta) or 0, 4)
 
 
 def _in_words(file: SiteFile, books: Books, one: Listed) -> Iterator[str]:
@@ -233,7 +236,7 @@ def _in_words(file: SiteFile, books: Books, one: Listed) -> Iterator[str]:
         f"privacy: {terms.placement.value} noise, masks {'on' if terms.masks else 'off'}, {terms.colluders} colluders "
         f"assumed, at most {terms.max_drops} members left out, unit {terms.unit.value}"
     )
-    cost = _epsilon(file, books, plan)
+    cost = _epsilon(file, books, plan, terms.delta)
     yield f"cost to this institution: epsilon {cost} of {terms.epsilon} planned, delta {terms.delta}"
     yield from _columns(file, plan)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from fedcredit.custodian.data_process import ERRORS, REFUSED, DataOrder, dataset_to_bytes
+from fedcredit.custodian.text_log import say_no_text
 from fedcredit.data.cell_files import CellFiles, cell_files, nameless_file
 from fedcredit.data.columns import require_columns
 from fedcredit.data.dataset import assemble_dataset
@@ -101,7 +102,8 @@ def _answer(order: DataOrder, handed: list[int]) -> bytes:
 
 
 def main() -> None:
-    """Read one order and answer it."""
+    """Read one order and answer it; what a defect says may quote a value, and stays unsaid."""
+    sys.excepthook = say_no_text
     order = DataOrder.model_validate_json(sys.stdin.buffer.read())
     try:
         answer, code = _answer(order, [int(text) for text in sys.argv[1:]]), 0

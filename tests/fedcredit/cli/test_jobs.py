@@ -18,7 +18,7 @@ from fedcredit.wire.messages import JoinReply, JoinRequest, Refusal
 from tests import tiny
 
 
-def plan_of(site, job="first", **fields):
+def plan_of(site, job="first", delta=1e-5, **fields):
     own = load_site(load_site_file(site.file))
     request = JobRequest(
         job=job,
@@ -26,7 +26,7 @@ def plan_of(site, job="first", **fields):
         coordinator="coordinator",
         coordinator_key=site.coordinator.public,
         roster=own.roster,
-        privacy=tiny.LOCAL.model_copy(update={"epsilon": 2.0, "masks": False}),
+        privacy=tiny.LOCAL.model_copy(update={"epsilon": 2.0, "delta": delta, "masks": False}),
         shares=BudgetShares(),
         model=tiny.spec().model,
         evaluation=EvaluationTerms(score_bins=10),
@@ -253,3 +253,15 @@ def test_a_mixed_ledger_is_told_what_a_plan_costs_in_its_own_unit(cli, site):
     assert f"epsilon {at_most(charged, 4)} of this bank's budget" in cli("jobs", "list", site.file).out
     assert f"cost to this institution: epsilon {at_most(charged, 4)} of 2.0" in cli("jobs", "show", site.file, name).out
     assert "set aside: epsilon 0.0000 of" in cli("jobs", "list", site.file).out
+
+
+def test_what_a_plan_takes_of_the_budget_is_said_at_the_budgets_delta(cli, manual, serving):
+    """A plan at a larger delta than the policy's states a smaller epsilon for the same messages."""
+    plan = plan_of(manual, delta=1e-4)
+    name = waits(manual, serving, plan)
+    accountant = serving.ledger.account.accountant
+    cost = planned_cost(plan, "bank", accountant)
+    assert accountant.epsilon(cost, 1e-5) > 2.2
+    listed = cli("jobs", "list", manual.file).out
+    assert f"epsilon {at_most(accountant.epsilon(cost, 1e-5), 4)} of this bank's budget" in listed
+    assert "epsilon 2.0000 of 2.0 planned, delta 0.0001" in cli("jobs", "show", manual.file, name).out

@@ -64,7 +64,8 @@ def _epsilons(plan: Plan, kind: str) -> str:
     told = {
         "against outsiders": found.epsilon_outsider,
         f"against the coordinator with {plan.privacy.colluders} of the others": found.epsilon_t,
-        "against the coordinator with all others": found.epsilon_all_others,
+        "with half of them": found.epsilon_half_collude,
+        "with all of them": found.epsilon_all_others,
     }
     parts = (f"{'unbounded' if epsilon is None else at_most_digits(epsilon)} {whom}" for whom, epsilon in told.items())
     return f"ε of each {kind}: {at_most_digits(found.epsilon_planned or 0)} charged; {', '.join(parts)}"

@@ -30,7 +30,7 @@ from fedcredit.privacy.accounting import Accountant, MixedAccountant
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.privacy.ledger_balance import balance
 from fedcredit.privacy.printed import at_most, at_most_digits
-from fedcredit.privacy.statement import planned_cost
+from fedcredit.privacy.statement import planned_cost, statement
 from fedcredit.wire.envelope import SigningKey
 from fedcredit.wire.messages import Role
 
@@ -206,10 +206,28 @@ def _epsilon(file: SiteFile, books: Books, plan: Plan, delta: float | None) -> s
     """
     if plan.privacy.delta is None or delta is None:
         return "none"
-    accountant = books.accountant
-    if not isinstance(accountant, MixedAccountant):
-        accountant = accountant_for(plan.privacy, plan.phases.train.sampling_rate)
+    accountant = _accountant(books, plan)
     return at_most(accountant.epsilon(planned_cost(plan, file.kind, accountant), delta) or 0, 4)
+
+
+def _against(file: SiteFile, books: Books, plan: Plan) -> str:
+    """The planned epsilon against each observer: what shared noise is worth depends on who colludes."""
+    accountant = _accountant(books, plan)
+    cost = planned_cost(plan, file.kind, accountant)
+    found = statement(plan, file.kind, accountant, cost, cost)
+    told = {
+        "outsiders": found.epsilon_outsider,
+        f"the coordinator with {plan.privacy.colluders} of the others": found.epsilon_t,
+        "with half of them": found.epsilon_half_collude,
+        "with all of them": found.epsilon_all_others,
+    }
+    return ", ".join(f"{whom} {'not stated' if one is None else at_most(one, 4)}" for whom, one in told.items())
+
+
+def _accountant(books: Books, plan: Plan) -> Accountant:
+    if isinstance(books.accountant, MixedAccountant):
+        return books.accountant
+    return accountant_for(plan.privacy, plan.phases.train.sampling_rate)
 
 
 def _in_words(file: SiteFile, books: Books, one: Listed) -> Iterator[str]:
@@ -238,6 +256,8 @@ def _in_words(file: SiteFile, books: Books, one: Listed) -> Iterator[str]:
     )
     cost = _epsilon(file, books, plan, terms.delta)
     yield f"cost to this institution: epsilon {cost} of {terms.epsilon} planned, delta {terms.delta}"
+    if terms.delta is not None:
+        yield f"  epsilon against {_against(file, books, plan)}; all that one {terms.unit.value} adds becomes zero"
     yield from _columns(file, plan)
 
 

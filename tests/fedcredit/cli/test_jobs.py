@@ -265,3 +265,11 @@ def test_what_a_plan_takes_of_the_budget_is_said_at_the_budgets_delta(cli, manua
     listed = cli("jobs", "list", manual.file).out
     assert f"epsilon {at_most(accountant.epsilon(cost, 1e-5), 4)} of this bank's budget" in listed
     assert "epsilon 2.0000 of 2.0 planned, delta 0.0001" in cli("jobs", "show", manual.file, name).out
+
+
+def test_show_says_what_a_plan_is_worth_against_whom(cli, manual, serving):
+    name = waits(manual, serving, plan_of(manual))
+    assert (
+        "epsilon against outsiders not stated, the coordinator with 1 of the others 2.0000, with half of them 2.0000, "
+        "with all of them 2.0000; all that one record adds becomes zero"
+    ) in " ".join(cli("jobs", "show", manual.file, name).out.split())

@@ -3,6 +3,7 @@
 from fedcredit.job.progress import start
 from fedcredit.plan import Placement, Plan
 from fedcredit.planning import accountant_for
+from fedcredit.privacy.printed import at_most_digits
 from fedcredit.privacy.statement import planned_cost, statement
 from fedcredit.wire.messages import Role
 from server.job_status import steps_left
@@ -47,8 +48,9 @@ def _privacy(plan: Plan) -> tuple[str, ...]:
     lines = (_NOISE.get(privacy.placement, privacy.placement.value),)
     if privacy.epsilon is None or privacy.delta is None:
         return lines
+    epsilon, delta = (at_most_digits(value, 6) for value in (privacy.epsilon, privacy.delta))
     promise = (
-        f"ε {privacy.epsilon:g} at δ {privacy.delta:g} per {privacy.unit.value} for the whole job, "
+        f"ε {epsilon} at δ {delta} per {privacy.unit.value} for the whole job, "
         f"{privacy.reserve_percent} % of it kept for retries; up to {privacy.max_attempts} attempts at a step"
     )
     kinds = dict.fromkeys(member.kind for member in plan.roster.members)
@@ -62,7 +64,8 @@ def _epsilons(plan: Plan, kind: str) -> str:
     told = {
         "against outsiders": found.epsilon_outsider,
         f"against the coordinator with {plan.privacy.colluders} of the others": found.epsilon_t,
-        "against the coordinator with all others": found.epsilon_all_others,
+        "with half of them": found.epsilon_half_collude,
+        "with all of them": found.epsilon_all_others,
     }
-    parts = (f"{'unbounded' if epsilon is None else f'{epsilon:.3g}'} {whom}" for whom, epsilon in told.items())
-    return f"ε of each {kind}: {found.epsilon_planned or 0:.3g} charged; {', '.join(parts)}"
+    parts = (f"{'unbounded' if epsilon is None else at_most_digits(epsilon)} {whom}" for whom, epsilon in told.items())
+    return f"ε of each {kind}: {at_most_digits(found.epsilon_planned or 0)} charged; {', '.join(parts)}"

@@ -18,6 +18,7 @@ from rich.text import Text
 from fedcredit.errors import ConfigError
 from fedcredit.job.store import Outcome, decided_steps
 from fedcredit.plan import Plan, parse_plan
+from fedcredit.privacy.printed import at_most_digits
 from server.job_status import Awaited, JobStatus, read_status
 
 LOOK_EVERY_S = 1.0
@@ -185,7 +186,8 @@ def _privacy(plan: Plan) -> str:
     terms = plan.privacy
     if terms.epsilon is None or terms.delta is None:
         return "none: what is released is not private"
-    return f"epsilon {terms.epsilon:g} at delta {terms.delta:g} per {terms.unit.value}, noise {terms.placement.value}"
+    promised = f"epsilon {at_most_digits(terms.epsilon, 6)} at delta {at_most_digits(terms.delta, 6)}"
+    return f"{promised} per {terms.unit.value}, noise {terms.placement.value}"
 
 
 def _steps(sight: Sight, status: JobStatus) -> str:

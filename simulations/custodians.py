@@ -16,9 +16,10 @@ from simulations.dataset import load
 from simulations.flower_runner import hosted
 from simulations.job_files import write_job
 from simulations.run import prepare
-from simulations.run_folder import NOT_PRIVATE, RunFolder
+from simulations.run_folder import RunFolder
 from simulations.settings import data_spec, read_settings
 from simulations.simulation import compose_config
+from simulations.stamp import stamp
 
 
 def main() -> None:
@@ -38,7 +39,7 @@ def _serve(overrides: list[str], scratch: Path) -> None:
     federation = prepare(settings, dictionary, table, time.monotonic()).federation
     folder = RunFolder(settings.run_dir).final
     folder.mkdir(parents=True)
-    (folder / "NOT_PRIVATE.txt").write_text(NOT_PRIVATE, encoding="utf-8")
+    stamp(folder)
     with hosted(federation, settings.job, folder, scratch / "custodians.sock") as socket:
         job = write_job(federation, scratch, folder)
         print(json.dumps({"job": str(job), "custodians": str(socket)}), flush=True)

@@ -27,6 +27,7 @@ from fedcredit.models.joint_spec import JointSpec
 from fedcredit.plan import Placement, Plan, PrivacyTerms
 from fedcredit.planning import accountant_for
 from fedcredit.privacy.accounting import GaussianAccountant
+from fedcredit.privacy.printed import at_most_digits
 from fedcredit.privacy.statement import PrivacyStatement, planned_cost
 from fedcredit.wire.canonical import canonical_json, digest
 from simulations.comparisons import Scores, privacy_of_fewer
@@ -278,7 +279,8 @@ def linked_note(linked: JobSpec | None, target: PrivacyTerms, n_institutions: in
     rows = f"A linked job over the consented linked rows of {n_institutions} institutions follows and fits a joint view"
     if linked.privacy.epsilon is None:
         return (f"{rows}.",)
-    return (f"{rows}; its ε is {linked.privacy.epsilon:.3g}, and both jobs together keep ε = {target.epsilon:g}.",)
+    own = at_most_digits(linked.privacy.epsilon)
+    return (f"{rows}; its ε is {own}, and both jobs together keep ε = {target.epsilon:g}.",)
 
 
 def _sum(first: PrivacyStatement, second: PrivacyStatement) -> PrivacyStatement:

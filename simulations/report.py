@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from fedcredit.errors import FedcreditError
-from fedcredit.report.reading import STAMP
+from simulations.stamp import stamp
 from simulations.sweeps.curves import Picture, Row, axes_of, derived, named, pictures
 from simulations.sweeps.figures import Drawing, curve_figure, gain_figure
 from simulations.sweeps.page import (
@@ -64,7 +64,7 @@ def report(folder: Path) -> Path:
     )  # fmt: skip
     target = folder / "report"
     (target / "figures").mkdir(parents=True, exist_ok=True)
-    (target / "NOT_PRIVATE.txt").write_text(STAMP, encoding="utf-8")
+    stamp(target)
     for drawing in drawings:
         drawing.write(target / "figures")
     (target / "index.html").write_text(render(page), encoding="utf-8")

@@ -23,7 +23,7 @@ from fedcredit.job.store import JobStore
 from fedcredit.models.family import family_of
 from fedcredit.models.module_tensors import weight_files
 from fedcredit.models.points import PointsRow, points_table
-from fedcredit.report.reading import LINKED, STAMP
+from fedcredit.report.reading import LINKED
 from fedcredit.verify.run_files import RELEASED, STORE
 from fedcredit.wire.canonical import canonical_json
 from server.results import write_files
@@ -31,10 +31,7 @@ from simulations.federation import JobOutcome
 from simulations.population.drawing import SYNTHETIC
 from simulations.population.segment_files import segments_csv, segments_json
 from simulations.run import Finished, Prepared
-
-NOT_PRIVATE = (
-    "NOT PRIVATE: this folder holds exact figures of a simulation. Never share one made from confidential data.\n"
-)
+from simulations.stamp import stamp
 
 
 class RunFolder:
@@ -88,7 +85,6 @@ class RunFolder:
         outcome = finished.outcome
         released = family_of(outcome.plan.model.family).release(outcome.progress.state)
         texts = {
-            STAMP: NOT_PRIVATE,
             "config.yaml": yaml.safe_dump(
                 {key: value for key, value in config.items() if key != "hydra"}, sort_keys=False
             ),
@@ -98,6 +94,7 @@ class RunFolder:
             "metrics.json": finished.result.to_json(),
             **_segment_texts(finished),
         }
+        stamp(self.path)
         for name, text in texts.items():
             (self.path / name).write_text(text, encoding="utf-8")
         for name, content in weight_files(released).items():
@@ -110,13 +107,16 @@ class RunFolder:
 
 
 def _release(place: Path, dictionary: DataDictionary, outcome: JobOutcome) -> None:
-    """Write what a deployed coordinator would, for `fedcredit verify`; over Flower it is there already."""
+    """Write what a deployed coordinator would, for `fedcredit verify`; over Flower it is there already.
+
+    With the stamp: the noise may be seeded, and these files look like a deployment's wherever they are copied to.
+    """
     folder = place / RELEASED
-    if folder.exists():
-        return
-    with JobStore(place / STORE, outcome.plan.to_bytes()) as store:
-        receipts = store.packets("release")
-    write_files(folder, released_files(outcome.plan, dictionary, outcome.progress, receipts))
+    if not folder.exists():
+        with JobStore(place / STORE, outcome.plan.to_bytes()) as store:
+            receipts = store.packets("release")
+        write_files(folder, released_files(outcome.plan, dictionary, outcome.progress, receipts))
+    stamp(folder)
 
 
 def _segment_texts(finished: Finished) -> dict[str, str]:

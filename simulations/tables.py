@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedcredit.job.store import Decided, Outcome
+from fedcredit.privacy.printed import at_most_digits
 from fedcredit.privacy.statement import PrivacyStatement
 from simulations.results import (
     InstitutionPlan,
@@ -182,15 +183,15 @@ def client_level_words(result: RunResult) -> list[str]:
     own = result.client_level.privacy
     words = (
         "† for contrast: protects whole institutions, not records (client-level differential privacy): "
-        f"ε = {epsilon(own.epsilon_planned)}, δ = {own.delta:.3g}, unit: {own.unit}; a trusted server sees each "
+        f"ε = {epsilon(own.epsilon_planned)}, δ = {epsilon(own.delta)}, unit: {own.unit}; a trusted server sees each "
         "institution's sums and adds one noise"
     )
     return [words]
 
 
 def epsilon(value: float | None) -> str:
-    """Print an ε with three digits; ``none`` where no guarantee is given."""
-    return "none" if value is None else f"{value:.3g}"
+    """Print an ε or δ with three digits, rounded up; ``none`` where no guarantee is given."""
+    return "none" if value is None else at_most_digits(value)
 
 
 def mean_and_sd(values: Sequence[float | None]) -> str:
@@ -227,7 +228,7 @@ def span(sizes: Sequence[int]) -> str:
 
 def deltas_and_units(statements: Sequence[PrivacyStatement]) -> str:
     """Print δ, unit and adjacency, each once if all institutions share them."""
-    deltas = ", ".join(dict.fromkeys(f"{s.delta:g}" for s in statements if s.delta is not None)) or "none"
+    deltas = ", ".join(dict.fromkeys(at_most_digits(s.delta, 6) for s in statements if s.delta is not None)) or "none"
     units = ", ".join(dict.fromkeys(statement.unit for statement in statements))
     return f"δ = {deltas}; unit: {units}; adjacency: all that one {units} contributes becomes zero."
 

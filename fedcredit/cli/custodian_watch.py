@@ -26,6 +26,7 @@ from fedcredit.custodian.policy import Policy, load_policy
 from fedcredit.custodian.site_file import SiteFile, load_site_file
 from fedcredit.errors import LedgerError
 from fedcredit.privacy.ledger import Ledger
+from fedcredit.privacy.printed import at_least, at_most, at_most_digits
 from fedcredit.wire.envelope import SigningKey
 
 _MOST_REFUSALS = 8
@@ -118,7 +119,7 @@ def _budget(figures: OwnFigures) -> list[Table | Text]:
     totals, sent = figures.totals, Text(f"{figures.bytes_sent:,} bytes sent in all")
     if totals.epsilon_budget is None:
         return [Text("no budget is kept for these data"), sent]
-    title = f"epsilon at delta {totals.delta:g}; epsilons do not add up"
+    title = f"epsilon at delta {at_most_digits(totals.delta or 0, 6)}; epsilons do not add up"
     table = Table(
         "spent",
         "spent or set aside",
@@ -128,8 +129,8 @@ def _budget(figures: OwnFigures) -> list[Table | Text]:
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
-    numbers = (figures.epsilon_spent, totals.epsilon_committed, totals.epsilon_budget, totals.epsilon_left)
-    table.add_row(*map(_number, numbers))
+    numbers = (figures.epsilon_spent, totals.epsilon_committed, totals.epsilon_budget)
+    table.add_row(*map(_number, numbers), at_least(totals.epsilon_left or 0))
     return [table, sent]
 
 
@@ -159,7 +160,7 @@ def _refused(refusals: tuple[dict[str, Any], ...]) -> Table:
 
 
 def _number(epsilon: float | None) -> str:
-    return "-" if epsilon is None else f"{epsilon:.3f}"
+    return "-" if epsilon is None else at_most(epsilon)
 
 
 def _printable(text: str) -> str:

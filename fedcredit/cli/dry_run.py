@@ -33,6 +33,7 @@ from fedcredit.privacy.accounting import Accountant
 from fedcredit.privacy.events import write_fraction
 from fedcredit.privacy.ledger_entries import Account
 from fedcredit.privacy.ledger_read import LedgerReader
+from fedcredit.privacy.printed import at_most, at_most_digits
 from fedcredit.privacy.shares import own_noise_variance
 from fedcredit.privacy.statement import mechanism, planned_cost
 from fedcredit.wire.canonical import canonical_json
@@ -174,7 +175,7 @@ def _row(one: Shown) -> list[str]:
         f"{done.phase} {done.round}" if done.round else done.phase,
         type(done.message).__name__,
         str(done.size),
-        f"{float(one.cost):.3g}" if charged else "",
+        at_most_digits(float(one.cost)) if charged else "",
         _number(one.epsilon) if charged else "",
         _number(one.epsilon_so_far) if charged else "",
         f"{done.seconds:.1f}",
@@ -255,4 +256,4 @@ def _message_json(one: Shown, *, values: bool) -> dict[str, Any]:
 
 
 def _number(epsilon: float | None) -> str:
-    return "-" if epsilon is None else f"{epsilon:.3f}"
+    return "-" if epsilon is None else at_most(epsilon)

@@ -26,8 +26,11 @@ from fedcredit.dictionary.schema import load_dictionary
 from fedcredit.errors import ConfigError, LedgerError
 from fedcredit.plan import Plan, parse_plan
 from fedcredit.planning import accountant_for
+from fedcredit.privacy.accounting import Accountant, MixedAccountant
 from fedcredit.privacy.ledger import Ledger
-from fedcredit.privacy.statement import planned_cost
+from fedcredit.privacy.ledger_balance import balance
+from fedcredit.privacy.printed import at_most, at_most_digits
+from fedcredit.privacy.statement import planned_cost, statement
 from fedcredit.wire.envelope import SigningKey
 from fedcredit.wire.messages import Role
 
@@ -53,10 +56,12 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What the ledger says."""
+    """What the ledger says, by what it counts and at which delta; None if it cannot be read, or promises nothing."""
 
     open_jobs: Mapping[bytes, Plan]
     left: str
+    accountant: Accountant | None = None
+    delta: float | None = None
 
 
 @app.command("list")
@@ -66,7 +71,7 @@ def list_jobs(site: SiteArgument) -> None:
     books = _books(file)
     found = _listed(file, books)
     for one in found:
-        for line in _in_short(file, one):
+        for line in _in_short(file, books, one):
             typer.echo(_printable(line))
     if not found:
         typer.echo("no job waits, and none is open")
@@ -77,8 +82,9 @@ def list_jobs(site: SiteArgument) -> None:
 def show(site: SiteArgument, plan: HashArgument) -> None:
     """Show one plan in words: who asks, for what, with whom, at what cost, and of which columns."""
     file = load_site_file(site)
-    one = _one(_listed(file, _books(file)), plan)
-    for line in _in_words(file, one):
+    books = _books(file)
+    one = _one(_listed(file, books), plan)
+    for line in _in_words(file, books, one):
         typer.echo(_printable(line))
 
 
@@ -164,10 +170,11 @@ def _books(file: SiteFile) -> Books:
     except LedgerError as error:
         return Books({}, f"open jobs and the budget are not shown: {error}")
     if file.policy is None:
-        return Books(plans, "this site has no policy, hence no budget")
+        return Books(plans, "this site has no policy, hence no budget", account.accountant)
     policy = load_policy(file.policy)
-    spent = account.accountant.epsilon(committed, policy.delta)
-    return Books(plans, f"spent or set aside: epsilon {spent:.4f} of {policy.epsilon} at delta {policy.delta:g}")
+    spent = at_most(balance(account, committed, policy.epsilon, policy.delta).epsilon_committed or 0, 4)
+    left = f"spent or set aside: epsilon {spent} of {policy.epsilon} at delta {at_most_digits(policy.delta, 6)}"
+    return Books(plans, left, account.accountant, policy.delta)
 
 
 def _one(found: list[Listed], beginning: str) -> Listed:
@@ -180,25 +187,50 @@ def _one(found: list[Listed], beginning: str) -> Listed:
     return matching[0]
 
 
-def _in_short(file: SiteFile, one: Listed) -> Iterator[str]:
+def _in_short(file: SiteFile, books: Books, one: Listed) -> Iterator[str]:
     asked = one.plan or one.decision
     if asked is None:
         yield f"{one.plan_hash.hex()[:16]}  {one.state}"
         return
     yield f"{one.plan_hash.hex()[:16]}  {one.state}: job {asked.job} of {asked.coordinator}, for: {asked.purpose}"
     if one.plan is not None:
-        yield f"  {', '.join(one.plan.members)}; epsilon {_epsilon(file, one.plan)} of this {file.kind}'s budget"
+        # At the budget's own delta: at a larger one of the plan's it would look like less.
+        cost = _epsilon(file, books, one.plan, books.delta or one.plan.privacy.delta)
+        yield f"  {', '.join(one.plan.members)}; epsilon {cost} of this {file.kind}'s budget"
 
 
-def _epsilon(file: SiteFile, plan: Plan) -> str:
-    """What the plan would cost an institution of this type, at the plan's delta."""
-    if plan.privacy.delta is None:
+def _epsilon(file: SiteFile, books: Books, plan: Plan, delta: float | None) -> str:
+    """What the plan would cost an institution of this type, at a delta.
+
+    A mixed ledger counts every plan at its one order, also those that other ledgers count exactly.
+    """
+    if plan.privacy.delta is None or delta is None:
         return "none"
-    accountant = accountant_for(plan.privacy, plan.phases.train.sampling_rate)
-    return f"{accountant.epsilon(planned_cost(plan, file.kind, accountant), plan.privacy.delta):.4f}"
+    accountant = _accountant(books, plan)
+    return at_most(accountant.epsilon(planned_cost(plan, file.kind, accountant), delta) or 0, 4)
 
 
-def _in_words(file: SiteFile, one: Listed) -> Iterator[str]:
+def _against(file: SiteFile, books: Books, plan: Plan) -> str:
+    """The planned epsilon against each observer: what shared noise is worth depends on who colludes."""
+    accountant = _accountant(books, plan)
+    cost = planned_cost(plan, file.kind, accountant)
+    found = statement(plan, file.kind, accountant, cost, cost)
+    told = {
+        "outsiders": found.epsilon_outsider,
+        f"the coordinator with {plan.privacy.colluders} of the others": found.epsilon_t,
+        "with half of them": found.epsilon_half_collude,
+        "with all of them": found.epsilon_all_others,
+    }
+    return ", ".join(f"{whom} {'not stated' if one is None else at_most(one, 4)}" for whom, one in told.items())
+
+
+def _accountant(books: Books, plan: Plan) -> Accountant:
+    if isinstance(books.accountant, MixedAccountant):
+        return books.accountant
+    return accountant_for(plan.privacy, plan.phases.train.sampling_rate)
+
+
+def _in_words(file: SiteFile, books: Books, one: Listed) -> Iterator[str]:
     yield f"plan {one.plan_hash.hex()}: {one.state}"
     if one.decision is not None:
         words = f"decided by {one.decision.by} at {one.decision.at}"
@@ -222,7 +254,10 @@ def _in_words(file: SiteFile, one: Listed) -> Iterator[str]:
         f"privacy: {terms.placement.value} noise, masks {'on' if terms.masks else 'off'}, {terms.colluders} colluders "
         f"assumed, at most {terms.max_drops} members left out, unit {terms.unit.value}"
     )
-    yield f"cost to this institution: epsilon {_epsilon(file, plan)} of {terms.epsilon} planned, delta {terms.delta}"
+    cost = _epsilon(file, books, plan, terms.delta)
+    yield f"cost to this institution: epsilon {cost} of {terms.epsilon} planned, delta {terms.delta}"
+    if terms.delta is not None:
+        yield f"  epsilon against {_against(file, books, plan)}; all that one {terms.unit.value} adds becomes zero"
     yield from _columns(file, plan)
 
 

@@ -69,24 +69,30 @@ def recover(
         float,
         typer.Option(min=0, help="Most that the lost messages can have cost, as an epsilon; 0 if none was lost."),
     ],
+    at_delta: Annotated[
+        float | None,
+        typer.Option(help="Delta at which that epsilon holds, as a receipt says; the policy's.", show_default=False),
+    ] = None,
 ) -> None:
     """Charge a ledger that was restored from a backup for what it has forgotten, and let it count on."""
     file = load_site_file(site)
     key = SigningKey.load(file.identity_key)
     with Ledger.read(file.ledger, key.public) as ledger:
-        cost = _cost_of(ledger.account.accountant, lost_epsilon, file)
+        cost = _cost_of(ledger.account.accountant, lost_epsilon, at_delta, file)
     Ledger.recover(file.ledger, key, cost, file.ledger_counter)
-    typer.echo(f"recovered {file.ledger}; epsilon {lost_epsilon} is charged for what was lost")
+    held = "" if at_delta is None else f" at delta {at_delta}"
+    typer.echo(f"recovered {file.ledger}; epsilon {lost_epsilon}{held} is charged for what was lost")
 
 
 def _open(file: SiteFile) -> Ledger:
     return Ledger.open(file.ledger, SigningKey.load(file.identity_key), file.ledger_counter)
 
 
-def _cost_of(accountant: Accountant, epsilon: float, file: SiteFile) -> Fraction:
+def _cost_of(accountant: Accountant, epsilon: float, delta: float | None, file: SiteFile) -> Fraction:
+    """The same epsilon is worth more at a larger delta: a job's own may be larger than the policy's."""
     if epsilon == 0 or file.policy is None:
         return Fraction(0)
-    return accountant.target(epsilon, load_policy(file.policy).delta)
+    return accountant.target(epsilon, load_policy(file.policy).delta if delta is None else delta)
 
 
 def _budget(file: SiteFile, mode: str) -> tuple[str, Accountant]:

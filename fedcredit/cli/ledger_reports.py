@@ -36,6 +36,7 @@ from fedcredit.privacy.ledger_balance import (
 from fedcredit.privacy.ledger_export import export_lines, is_export, read_export
 from fedcredit.privacy.ledger_messages import verify_messages
 from fedcredit.privacy.ledger_read import LedgerReader
+from fedcredit.privacy.printed import at_least, at_most, at_most_digits
 from fedcredit.privacy.statement import mechanism, planned_cost
 from fedcredit.wire.canonical import canonical_json
 from fedcredit.wire.envelope import PUBLIC_KEY_BYTES, SigningKey
@@ -66,10 +67,10 @@ def show(site: SiteArgument, *, as_json: JsonOption = False) -> None:
             console.print("rolled back: an older copy; nothing is answered until 'fedcredit ledger recover'")
     if totals.epsilon_committed is not None and totals.epsilon_budget is not None:
         console.print(
-            f"spent or set aside: epsilon {totals.epsilon_committed:.4f} of {round(totals.epsilon_budget, 4)} "
-            f"at delta {totals.delta:g}"
+            f"spent or set aside: epsilon {at_most(totals.epsilon_committed, 4)} of "
+            f"{float(at_most(totals.epsilon_budget, 4))} at delta {at_most_digits(totals.delta or 0, 6)}"
         )
-        console.print(f"left for one more job: epsilon {totals.epsilon_left or 0:.4f}")
+        console.print(f"left for one more job: epsilon {at_least(totals.epsilon_left or 0, 4)}")
 
 
 def verify(
@@ -179,7 +180,11 @@ def _views(numbers: Epsilons) -> tuple[float | None, float | None, float | None]
 
 
 def _number(epsilon: float | None) -> str:
-    return "-" if epsilon is None else f"{epsilon:.3f}"
+    return "-" if epsilon is None else at_most(epsilon)
+
+
+def _left(epsilon: float | None) -> str:
+    return "-" if epsilon is None else at_least(epsilon)
 
 
 def _row(event: Mapping[str, Any]) -> list[str]:
@@ -253,11 +258,11 @@ def _forecast(file: SiteFile, site: Site, ledger: LedgerReader, plan: Plan) -> d
 def _say_forecast(document: Mapping[str, Any]) -> None:
     typer.echo(f"plan {document['plan_hash'][:16]}" + (", joined already" if document["joined_already"] else ""))
     for name, cost in (document["costs"] or {}).items():
-        typer.echo(f"  {name}: {cost:.4g} of the ledger's unit")
+        typer.echo(f"  {name}: {at_most_digits(cost, 4)} of the ledger's unit")
     for view, epsilon in (document["planned"] or {}).items():
         typer.echo(f"  planned epsilon against {view}: {_number(epsilon)} at delta {document['delta']}")
     before, after = document["left"]
-    typer.echo(f"  left for one more job: epsilon {_number(before)} now, {_number(after)} afterwards")
+    typer.echo(f"  left for one more job: epsilon {_left(before)} now, {_left(after)} afterwards")
     refusal = document["refused"]
     verdict = (
         "it would be joined" if refusal is None else f"it would be refused, {refusal['code']}: {refusal['sentence']}"
@@ -266,7 +271,7 @@ def _say_forecast(document: Mapping[str, Any]) -> None:
 
 
 def _cost(value: Fraction) -> str:
-    return f"{float(value):.3g}"
+    return at_most_digits(float(value))
 
 
 def _mode(accountant: Accountant) -> str:

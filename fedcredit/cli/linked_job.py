@@ -15,6 +15,7 @@ from fedcredit.errors import ConfigError
 from fedcredit.linked.budget import epsilon_together, split_epsilon
 from fedcredit.linked.draft import base_plan, linked_plan_yaml, linked_site_yaml
 from fedcredit.linked.rosters import linked_rosters
+from fedcredit.privacy.printed import at_most_digits
 from fedcredit.provisioning.new_files import NewFile, require_absent, write_new
 from fedcredit.provisioning.roster_update import differences
 from fedcredit.roster_file import SignedRoster, load_roster, write_roster_file
@@ -92,7 +93,10 @@ def plan(
     typer.echo(f"dictionary {linked.digest().hex()}; it and the linked roster go into the COORDINATOR.yaml of this job")
     if epsilon is not None and base.privacy.epsilon is not None and base.privacy.delta is not None:
         both = epsilon_together(base.privacy.epsilon, epsilon, base.privacy.delta)
-        typer.echo(f"both jobs together: epsilon {both:.4g} at delta {base.privacy.delta:g} for a person in both")
+        typer.echo(
+            f"both jobs together: epsilon {at_most_digits(both, 4)} at delta {at_most_digits(base.privacy.delta, 6)} "
+            "for a person in both"
+        )
 
 
 def site(

@@ -27,6 +27,7 @@ from fedcredit.outbox.stored import StoredMessage, epsilon_of, stored_messages
 from fedcredit.privacy.accounting import Accountant, MixedAccountant
 from fedcredit.privacy.events import write_fraction
 from fedcredit.privacy.ledger import Ledger
+from fedcredit.privacy.printed import at_most, at_most_digits
 from fedcredit.wire.canonical import canonical_json
 from fedcredit.wire.envelope import SigningKey
 
@@ -127,7 +128,7 @@ def _row(one: Sent) -> list[str]:
         _what(one),
         " ".join(str(value) for value in (one.role, one.round, one.attempt) if value is not None),
         "hash only" if stored is None else str(stored.size),
-        f"{float(stored.cost):.3g}" if stored is not None and one.charged and stored.cost else "",
+        at_most_digits(float(stored.cost)) if stored is not None and one.charged and stored.cost else "",
         _epsilons(one, stored),
     ]
 
@@ -231,7 +232,7 @@ def _proto_name(kind: str) -> str:
 
 
 def _number(epsilon: float | None) -> str:
-    return "-" if epsilon is None else f"{epsilon:.3f}"
+    return "-" if epsilon is None else at_most(epsilon)
 
 
 def _printable(text: str) -> str:

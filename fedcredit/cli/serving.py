@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 from fedcredit.custodian.json_log import JsonFormatter, event_line
+from fedcredit.custodian.text_log import TextFormatter
 
 
 class LogFormat(StrEnum):
@@ -26,11 +27,10 @@ _STOP = (signal.SIGTERM, signal.SIGINT)
 
 
 def log_to_stderr(log_format: LogFormat) -> None:
-    """Write log lines to standard error."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    if log_format is LogFormat.JSON:
-        for handler in logging.getLogger().handlers:
-            handler.setFormatter(JsonFormatter())
+    """Write log lines to standard error; in neither form with the text of an exception."""
+    logging.basicConfig(level=logging.INFO)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else TextFormatter())
 
 
 def say(log_format: LogFormat, event: str, fields: dict[str, Any], words: str) -> None:

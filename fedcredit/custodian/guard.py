@@ -17,7 +17,7 @@ from fedcredit.plan import Placement, Plan
 from fedcredit.privacy import rounded_gaussian
 from fedcredit.privacy.accounting import SAMPLER_SHARE, Accountant
 from fedcredit.privacy.shares import share_variance, sum_delta
-from fedcredit.privacy.statement import planned_cost
+from fedcredit.privacy.statement import mechanism, planned_cost
 from fedcredit.terms import derive
 from fedcredit.wire.messages import NO_TRANSCRIPT, Role, RoundRequest
 
@@ -51,6 +51,7 @@ def guard_plan(site: Site, plan: Plan, accountant: Accountant) -> Fraction:
     try:
         cost = planned_cost(plan, site.kind, accountant)
         _guard_cost(site.policy, plan, accountant, cost)
+        _guard_integers(site, plan, accountant)
     except (PrivacyError, ConfigError) as error:
         raise RefusalError("accounting", str(error)) from error
     return cost
@@ -174,16 +175,43 @@ def _guard_cost(policy: Policy | NotPrivate, plan: Plan, accountant: Accountant,
         raise RefusalError(
             "epsilon", f"the plan costs more than epsilon {policy.max_epsilon_per_job} at this site's delta."
         )
-    smallest = min(delta, policy.delta) if isinstance(policy, Policy) else delta
+
+
+def _guard_integers(site: Site, plan: Plan, accountant: Accountant) -> None:
+    """Let a message use no greater part of the integers' delta than of the budget, the job's and the ledger's alike.
+
+    Costs add up to the budget at most, over all jobs and retries, so that the parts of delta add up to what is set
+    aside for them. A bound for each job would not do: as many jobs fit a ledger as are cheap enough.
+    """
+    epsilon, delta, policy = plan.privacy.epsilon, plan.privacy.delta, site.policy
+    if epsilon is None or delta is None:
+        return
+    promises = {(epsilon, delta, accountant.target(epsilon, delta))}
+    if isinstance(policy, Policy):
+        promises.add(_of_ledger(policy, accountant))
     for role in Role:
-        if _delta_of_integers(plan, role, epsilon) > smallest * SAMPLER_SHARE / 3:
-            raise RefusalError("noise", f"the integer sampler's share of delta is too large for {role.name}.")
+        cost = accountant.cost(mechanism(plan, site.kind, role))
+        for at_epsilon, whole, budget in promises:
+            if Fraction(_delta_of_integers(plan, role, at_epsilon)) * budget > Fraction(whole * SAMPLER_SHARE) * cost:
+                raise RefusalError(
+                    "noise",
+                    f"the integers of {role.name} would use too much of delta; use a smaller scale, or a smaller "
+                    "epsilon in the plan or in this site's policy.",
+                )
+
+
+def _of_ledger(policy: Policy, accountant: Accountant) -> tuple[float, float, Fraction]:
+    """Epsilon, delta and budget of everything that is ever sent: a larger policy does not widen the ledger."""
+    budget = accountant.target(policy.epsilon, policy.delta)
+    if budget <= accountant.budget:
+        return policy.epsilon, policy.delta, budget
+    return accountant.epsilon(accountant.budget, policy.delta) or policy.epsilon, policy.delta, accountant.budget
 
 
 def _delta_of_integers(plan: Plan, role: Role, epsilon: float) -> float:
-    """What the distance of summed integer noise from a Gaussian adds to delta in one phase."""
+    """What the distance of summed integer noise from a Gaussian adds to delta in one message."""
     terms = plan.phases.of(role)
-    draws = terms.vector_length * terms.rounds * terms.local_steps * plan.privacy.max_attempts
+    draws = terms.vector_length * terms.local_steps
     loudest = max(terms.noise_variance.values())
     if plan.privacy.placement is not Placement.DISTRIBUTED:
         return rounded_gaussian.sampler_delta(epsilon, draws, loudest)

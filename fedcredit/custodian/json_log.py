@@ -43,7 +43,7 @@ class JsonFormatter(logging.Formatter):
         else:
             fields["text"] = record.getMessage()
         if record.exc_info and record.exc_info[0] is not None:
-            fields |= {"error": record.exc_info[0].__name__, "passed": _places(record.exc_info[2])}
+            fields |= {"error": record.exc_info[0].__name__, "passed": places(record.exc_info[2])}
         return event_line(name, record.levelname.lower(), datetime.fromtimestamp(record.created, UTC), fields)
 
 
@@ -52,5 +52,6 @@ def event_line(event: str, level: str, at: datetime, fields: Mapping[str, Any]) 
     return json.dumps({"time": at.isoformat(), "level": level, "event": event, **fields}, ensure_ascii=False)
 
 
-def _places(trace: Any) -> list[str]:  # noqa: ANN401  (types.TracebackType or None)
+def places(trace: Any) -> list[str]:  # noqa: ANN401  (types.TracebackType or None)
+    """Where an exception passed, outermost first."""
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)]

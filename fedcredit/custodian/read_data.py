@@ -23,6 +23,7 @@ from fedcredit.custodian.data_process import (
     dataset_to_bytes,
     unheard,
 )
+from fedcredit.custodian.text_log import say_no_text
 from fedcredit.data.cell_files import CellFiles, cell_files, nameless_file
 from fedcredit.data.chunks import Chunk
 from fedcredit.data.columns import require_columns
@@ -132,7 +133,8 @@ def _answer(order: DataOrder, tells: int, handed: list[int]) -> bytes:
 
 
 def main() -> None:
-    """Read one order and answer it."""
+    """Read one order and answer it; what a defect says may quote a value, and stays unsaid."""
+    sys.excepthook = say_no_text
     order = DataOrder.model_validate_json(sys.stdin.buffer.read())
     tells, *handed = (int(text) for text in sys.argv[1:])
     try:

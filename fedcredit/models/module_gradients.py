@@ -27,6 +27,20 @@ _LOG = logging.getLogger(__name__)
 _TURN = threading.Lock()
 
 
+class _Failures:
+    """Says the first failure of a caller's turn: a line for each would count records in the log."""
+
+    def __init__(self) -> None:
+        self.said = False
+
+    def first(self) -> bool:
+        said, self.said = self.said, True
+        return not said
+
+
+_FAILURES = _Failures()
+
+
 @contextmanager
 def holding(module: nn.Module, weights: NDArray[np.float64]) -> Iterator[Callable[[], None]]:
     """Let a module hold some weights, and torch use one thread, until the end of the block.
@@ -42,6 +56,7 @@ def holding(module: nn.Module, weights: NDArray[np.float64]) -> Iterator[Callabl
         Flat, in the order of ``module.parameters()``.
     """
     with _TURN:
+        _FAILURES.said = False
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         module.eval()
@@ -73,8 +88,8 @@ def clipped_gradient(
     try:
         gradient = record_gradient(module, record, bad)
     except Exception:  # noqa: BLE001  (whatever a user's code raises, no refusal may depend on a record)
-        # What it says may name a value: it stays in the institution's own log.
-        _LOG.exception("the module failed on a record, which counts as zeros")
+        if _FAILURES.first():
+            _LOG.exception("the module failed on a record, which counts as zeros")
         gradient = np.zeros(sum(parameter.numel() for parameter in module.parameters()))
     return clip_to_lattice(gradient, scale, radius)
 
@@ -96,7 +111,8 @@ def log_odds(module: nn.Module, record: NDArray[np.float64]) -> float:
         with torch.no_grad():
             logit = float(module(_alone(record)).reshape(()))
     except Exception:  # noqa: BLE001  (as above)
-        _LOG.exception("the module failed on a record, which scores 0")
+        if _FAILURES.first():
+            _LOG.exception("the module failed on a record, which scores 0")
         logit = 0.0
     return float(np.nan_to_num(logit))
 

@@ -13,7 +13,6 @@ from fedcredit.plan import Placement, parse_plan
 from fedcredit.verify.run_files import RunFiles, find_run
 from fedcredit.wire.canonical import canonical_json, parse_json
 
-_STAMP = "NOT_PRIVATE.txt"
 _PLAN = "plan.json"
 
 
@@ -55,7 +54,7 @@ def package_files(run: Path, scale: Scale, joint: JointView | None, now: datetim
         job=plan.job,
         purpose=plan.purpose,
         created=(now or datetime.now(UTC)).isoformat(timespec="seconds"),
-        not_private=plan.privacy.placement is Placement.NONE or (found.run / _STAMP).exists(),
+        not_private=plan.privacy.placement is Placement.NONE or found.simulated,
         dictionary=dictionary,
         files={name: _hash(content) for name, content in contents.items()},
         lineage=_lineage(found, plan.digest().hex(), plan.roster.digest().hex()),

@@ -18,6 +18,7 @@ from fedcredit.linked.in_use import require_usable
 from fedcredit.node_file import NodeFile
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.privacy.ledger_read import LedgerReader
+from fedcredit.privacy.printed import at_most_digits
 from fedcredit.provisioning.checks import Row, Verdict, checked, judged, skipped
 from fedcredit.roster_file import read_roster_file
 from fedcredit.wire.envelope import SigningKey
@@ -69,7 +70,8 @@ class SiteCheck:
 
         def look() -> str:
             found = load_policy(path)
-            return f"epsilon {found.epsilon:g} at delta {found.delta:g}, unit {found.unit.value}"
+            promised = f"epsilon {at_most_digits(found.epsilon, 6)} at delta {at_most_digits(found.delta, 6)}"
+            return f"{promised}, unit {found.unit.value}"
 
         return checked("policy", look)
 

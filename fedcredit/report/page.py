@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from fedcredit.evaluation.figure import Figure
+from fedcredit.privacy.printed import at_most, at_most_digits
 from fedcredit.report.drawing import Drawing
 from fedcredit.report.explanation import FeaturePoints
 from fedcredit.report.report import Report
@@ -38,7 +39,7 @@ def render_page(report: Report, drawings: Sequence[Drawing]) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(percent=percent, decimal=decimal, whole=whole, signed=signed)
-    environment.filters.update(epsilon=epsilon, sentence=sentence)
+    environment.filters.update(epsilon=epsilon, at_most=at_most, digits=at_most_digits, sentence=sentence)
     environment.globals.update(shown=shown)
     return environment.get_template("report.html.jinja").render(
         report=report,
@@ -88,8 +89,8 @@ def signed(value: float | None, decimals: int = 3) -> str:
 
 
 def epsilon(value: float | None) -> str:
-    """An ε with three digits, or none."""
-    return "none" if value is None else f"{value:.3g}"
+    """An ε with three digits, rounded up, or none."""
+    return "none" if value is None else at_most_digits(value)
 
 
 def sentence(text: str) -> str:

@@ -19,9 +19,11 @@ from typing import Any
 
 from scipy.special import ndtr
 
-from fedcredit.plan import Placement, Plan
+from fedcredit.models.descent_spec import DescentSpec
+from fedcredit.plan import Placement, Plan, PrivacyUnit
 from fedcredit.planning import accountant_for
 from fedcredit.privacy import gdp
+from fedcredit.privacy.printed import at_most
 from fedcredit.privacy.statement import PrivacyStatement, planned_cost, statement
 from fedcredit.report.inputs import ReportInputs
 
@@ -46,10 +48,8 @@ _NOT_COVERED = (
     "An institution that sends false counts (poisoning), or misuses its own data.",
     "The number of records that each institution declares, which is public, and who takes part.",
     "An institution's own totals, against a coordinator that compares sums over different members.",
-    (
-        "Two records exchanged for each other can be told apart as if the noise were half as strong; a flipped label "
-        "as if it were at most √2 times weaker."
-    ),
+    "What other jobs released about the same records; each institution's own ledger adds them up.",
+    "What a person's records at several institutions say together: each institution's ε is about its own.",
 )
 _MEASURED_EXACTLY = "The exact figures of this simulation, which are computed from the records without noise."
 
@@ -124,7 +124,7 @@ def protection_of(inputs: ReportInputs) -> Protection:
         accountant=", ".join(sorted(modes)) or None,
         words=_words(plan, found),
         kinds=found,
-        not_covered=(*_NOT_COVERED, *([_MEASURED_EXACTLY] if inputs.metrics is not None else [])),
+        not_covered=(*_NOT_COVERED, _exchanged(plan), *([_MEASURED_EXACTLY] if inputs.metrics is not None else [])),
     )
 
 
@@ -136,6 +136,20 @@ def advantage_of(mu: float) -> float:
 def advantage_bound(epsilon: float, delta: float) -> float:
     """The same under (ε, δ)-DP alone."""
     return min(1.0, (math.expm1(epsilon) + 2 * delta) / (math.exp(epsilon) + 1))
+
+
+def _exchanged(plan: Plan) -> str:
+    """What telling two values of a unit apart gains over telling whether it took part.
+
+    A label moves a record between two cells of a histogram, and its residual by the table's whole range. Clipped
+    gradients of the two labels point in opposite directions; and which of a person's records are kept is drawn by what
+    stands in them, so that another label may be another record.
+    """
+    unit = plan.privacy.unit
+    told = f"Two {unit.value}s exchanged for each other can be told apart as if the noise were half as strong"
+    if isinstance(plan.model, DescentSpec) or unit is PrivacyUnit.PERSON:
+        return f"{told}; so can the two labels of one record."
+    return f"{told}; a flipped label as if it were at most √2 times weaker."
 
 
 def _of_kind(plan: Plan, kind: str, statements: Mapping[str, Mapping[str, Any]]) -> KindPrivacy:
@@ -178,15 +192,15 @@ def _words(plan: Plan, kinds: tuple[KindPrivacy, ...]) -> tuple[str, ...]:
     sees = "only sums over all members of an attempt" if plan.privacy.masks else "each institution's own noised vectors"
     worst = max(one.advantage for kind in kinds for one in kind.exposures if one.observer.startswith("the coord"))
     calibrated = max(kind.exposures[1].advantage for kind in kinds)
+    wins, all_win = (at_most(50 + 50 * advantage, 0) for advantage in (calibrated, worst))
     unit = plan.privacy.unit.value
     return (
         *placement,
         f"The coordinator sees {sees}.",
         (
             f"Whoever sees the results can tell only a little better than before whether one {unit} took part. Of 100 "
-            f"fair bets on it, guessing wins 50 and the best possible attack at most {50 + 50 * calibrated:.0f} for "
-            f"the coordinator with {plan.privacy.colluders} colluding institution(s), {50 + 50 * worst:.0f} if all "
-            "others collude."
+            f"fair bets on it, guessing wins 50 and the best possible attack at most {wins} for the coordinator with "
+            f"{plan.privacy.colluders} colluding institution(s), {all_win} if all others collude."
         ),
         f"ε says the same as a number: smaller is safer, and it holds for everything that one {unit} contributes.",
     )

@@ -15,9 +15,6 @@ from fedcredit.report.inputs import Assumptions, ReportInputs
 from fedcredit.verify.run_files import RunFiles, find_run
 from fedcredit.wire.canonical import parse_json
 
-STAMP = "NOT_PRIVATE.txt"
-"""A simulation's run folder holds a file of this name."""
-
 LINKED = "linked"
 """Folder of a run's linked job, beside its base job's files."""
 
@@ -49,7 +46,7 @@ def read_inputs(run: Path, assumptions: Assumptions, earlier: Path | None = None
     outer = files.released.parent if files.released.name == "released" else files.run
     metrics, settings, segments = outer / "metrics.json", outer / "config.yaml", outer / "segments.json"
     linked = outer / LINKED / "released" / "model.json"
-    simulated = (outer / STAMP).is_file()
+    simulated = files.simulated
     return ReportInputs(
         plan=plan,
         dictionary=dictionary,

@@ -14,6 +14,8 @@ from fedcredit.job.store import Decided, Outcome
 from fedcredit.wire.canonical import parse_json
 
 STORE, RELEASED = "job.sqlite", "released"
+STAMP = "NOT_PRIVATE.txt"
+"""A simulation puts a file of this name into its run folder, and into the released files that somebody may copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,12 @@ class RunFiles:
     run: Path
     released: Path
     store: Path | None
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the run is a simulation's, whichever of its folders was named."""
+        beside = (self.released.parent,) if self.released.name == RELEASED else ()
+        return any((folder / STAMP).is_file() for folder in (self.run, self.released, *beside))
 
     def read(self, name: str) -> bytes | None:
         """A released file's content; None if it is not there."""

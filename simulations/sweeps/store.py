@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 
 from fedcredit.errors import ConfigError, DataError
-from fedcredit.report.reading import STAMP
+from simulations.stamp import stamp
 from simulations.sweeps.made_of import require_alike
 from simulations.sweeps.point import FinishedPoint, Point
 from simulations.sweeps.rows import institution_rows, row_of
@@ -54,7 +54,7 @@ class SweepFolder:
         target = self._file(point.name)
         with self._writing():
             target.parent.mkdir(parents=True, exist_ok=True)
-            (self.path / "NOT_PRIVATE.txt").write_text(STAMP, encoding="utf-8")
+            stamp(self.path)
             with _whole(target) as partial:
                 partial.write_text(finished, encoding="utf-8")
 

@@ -113,7 +113,7 @@ def custodian(federation: Federation, name: str, ledger: Ledger | None = None, *
     one = next(one for one in federation.institutions if one.id == name)
     policy = Policy.model_validate(
         {
-            "epsilon": 60.0,
+            "epsilon": 30.0,
             "delta": 1e-5,
             "max_epsilon_per_job": 8.0,
             "unit": "record",

@@ -5,7 +5,10 @@ import pytest
 
 from fedcredit.custodian import guard, guard_members, open_jobs
 from fedcredit.plan import Placement
-from fedcredit.wire.messages import JoinReply, KeysRequest
+from fedcredit.planning import accountant_for
+from fedcredit.privacy.accounting import SAMPLER_SHARE
+from fedcredit.privacy.statement import planned_cost
+from fedcredit.wire.messages import JoinReply, KeysRequest, Role
 from tests.adversary import mutants
 from tests.adversary.decoder import NOISE_P, exposed, findings, leaks, safe, sums, variance_p
 from tests.adversary.players import Attacker, consortium
@@ -167,6 +170,23 @@ def test_a_plan_with_too_little_noise(caplog, monkeypatch):
     (only,) = sums(findings(everybody(plan)))
     measured = np.var(only.noise) / attacker.plan.phases.preflight.noise_variance["bank"]
     assert measured == pytest.approx(1 / 2, rel=0.05)
+
+
+def test_jobs_that_cost_next_to_nothing(caplog, monkeypatch):
+    """Noise so loud that a ledger pays for 10^13 such jobs, each with its own distance from a Gaussian."""
+    attacker = Attacker(consortium(), ["bank-4"])
+    phases = attacker.plan.phases.model_dump()
+    for terms in phases.values():
+        terms["noise_variance"] = dict.fromkeys(terms["noise_variance"], 2**70)
+    plan = changed(attacker.plan, phases=phases)
+    attacker.refused(caplog, "bank-1", "noise", attacker.join(plan)["bank-1"])
+    monkeypatch.setattr(guard, "_guard_integers", mutants.nothing)
+    assert isinstance(attacker.join(plan)["bank-1"], JoinReply)
+    terms, accountant = plan.privacy, accountant_for(plan.privacy, 1.0)
+    jobs = accountant.budget / planned_cost(plan, "bank", accountant)
+    assert jobs > 10**13
+    each = guard._delta_of_integers(plan, Role.PREFLIGHT, terms.epsilon)
+    assert float(jobs) * each > 10 * SAMPLER_SHARE * terms.delta
 
 
 def test_a_joined_plan_cannot_be_swapped(caplog, attacker_of_two_plans):

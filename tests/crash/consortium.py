@@ -25,7 +25,7 @@ PURPOSE = "a crash test"
 SHARES = BudgetShares(preflight=9, train=36, evaluate=6)
 PLACEMENTS = {"distributed": tiny.SHARED, "local": tiny.LOCAL, "none": tiny.NONE}
 POLICY = {
-    "epsilon": 500.0,
+    "epsilon": 30.0,
     "delta": 1e-5,
     "max_epsilon_per_job": 4.0,
     "unit": "record",

@@ -165,6 +165,16 @@ def unapproved() -> Lines:
         return joined_only(consortium, bank)
 
 
+def cheap() -> Lines:
+    """A plan of next to no cost, by the loudest noise that can be drawn."""
+    consortium = tiny.federation()
+    phases = consortium.plan.phases.model_dump()
+    for terms in phases.values():
+        terms["noise_variance"] = dict.fromkeys(terms["noise_variance"], 2**80)
+    consortium = replace(consortium, plan=checks.changed(consortium.plan, phases=phases))
+    return joined_only(consortium, custodian_of(consortium, consortium.institutions[0], tiny.spec(), None))
+
+
 def old_units() -> Lines:
     """Data of the first epoch under a ledger in its second."""
     consortium = tiny.federation()
@@ -218,6 +228,7 @@ CIRCUMSTANCES = {
         extra_round,
         unwitnessed,
         unapproved,
+        cheap,
         old_units,
         unlisted_module,
         raw,

@@ -161,6 +161,17 @@ OF_CHARGES = (
         ),
     ),
     mutant(
+        "delta-for-each-job",
+        "each job uses the δ of integer noise anew, however many jobs a ledger pays for",
+        "cheap",
+        "tests/fedcredit/custodian/test_integer_delta.py",
+        (
+            "fedcredit/custodian/guard.py",
+            "Fraction(whole * SAMPLER_SHARE) * cost:",
+            "Fraction(whole * SAMPLER_SHARE) * budget:",
+        ),
+    ),
+    mutant(
         "epochs-overlap",
         "a unit of an earlier epoch gets a second budget",
         "old_units",

@@ -11,12 +11,14 @@ from fedcredit.custodian.site_file import load_site, load_site_file
 from fedcredit.plan import EvaluationTerms, plan_digest
 from fedcredit.planning import BudgetShares, JobRequest, make_plan
 from fedcredit.privacy.ledger import Ledger
+from fedcredit.privacy.printed import at_most
+from fedcredit.privacy.statement import planned_cost
 from fedcredit.wire.envelope import SigningKey, open_envelope
 from fedcredit.wire.messages import JoinReply, JoinRequest, Refusal
 from tests import tiny
 
 
-def plan_of(site, job="first", **fields):
+def plan_of(site, job="first", delta=1e-5, **fields):
     own = load_site(load_site_file(site.file))
     request = JobRequest(
         job=job,
@@ -24,7 +26,7 @@ def plan_of(site, job="first", **fields):
         coordinator="coordinator",
         coordinator_key=site.coordinator.public,
         roster=own.roster,
-        privacy=tiny.LOCAL.model_copy(update={"epsilon": 2.0, "masks": False}),
+        privacy=tiny.LOCAL.model_copy(update={"epsilon": 2.0, "delta": delta, "masks": False}),
         shares=BudgetShares(),
         model=tiny.spec().model,
         evaluation=EvaluationTerms(score_bins=10),
@@ -234,3 +236,40 @@ def test_a_forecast_leaves_a_waiting_plan_where_it_waits(manual, serving, cli, t
     assert said.code == 0
     assert "nothing was written" in said.out
     assert cli("jobs", "list", manual.file).out == listed
+
+
+def test_a_mixed_ledger_is_told_what_a_plan_costs_in_its_own_unit(cli, site):
+    """At one Renyi order also plain Gaussian noise costs more than its exact epsilon: that is what the budget pays."""
+    site.change("policy.yaml", approval="manual")
+    assert cli("ledger", "open", site.file, "--mode", "mixed").code == 0
+    file = load_site_file(site.file)
+    own = load_site(file)
+    with Ledger.open(file.ledger, own.key) as ledger:
+        order = ledger.account.accountant.order
+        plan = plan_of(site, renyi_order=order)
+        name = waits(site, Custodian(own, ledger), plan)
+        cost = planned_cost(plan, "bank", ledger.account.accountant)
+        charged = ledger.account.accountant.epsilon(cost, plan.privacy.delta)
+    assert f"epsilon {at_most(charged, 4)} of this bank's budget" in cli("jobs", "list", site.file).out
+    assert f"cost to this institution: epsilon {at_most(charged, 4)} of 2.0" in cli("jobs", "show", site.file, name).out
+    assert "set aside: epsilon 0.0000 of" in cli("jobs", "list", site.file).out
+
+
+def test_what_a_plan_takes_of_the_budget_is_said_at_the_budgets_delta(cli, manual, serving):
+    """A plan at a larger delta than the policy's states a smaller epsilon for the same messages."""
+    plan = plan_of(manual, delta=1e-4)
+    name = waits(manual, serving, plan)
+    accountant = serving.ledger.account.accountant
+    cost = planned_cost(plan, "bank", accountant)
+    assert accountant.epsilon(cost, 1e-5) > 2.2
+    listed = cli("jobs", "list", manual.file).out
+    assert f"epsilon {at_most(accountant.epsilon(cost, 1e-5), 4)} of this bank's budget" in listed
+    assert "epsilon 2.0000 of 2.0 planned, delta 0.0001" in cli("jobs", "show", manual.file, name).out
+
+
+def test_show_says_what_a_plan_is_worth_against_whom(cli, manual, serving):
+    name = waits(manual, serving, plan_of(manual))
+    assert (
+        "epsilon against outsiders not stated, the coordinator with 1 of the others 2.0000, with half of them 2.0000, "
+        "with all of them 2.0000; all that one record adds becomes zero"
+    ) in " ".join(cli("jobs", "show", manual.file, name).out.split())

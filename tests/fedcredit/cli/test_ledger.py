@@ -8,12 +8,14 @@ import pytest
 
 from fedcredit.cli.ledger_reports import _company
 from fedcredit.custodian.custodian import Custodian
+from fedcredit.custodian.policy import load_policy
 from fedcredit.custodian.site_file import load_site, load_site_file
 from fedcredit.plan import EvaluationTerms
 from fedcredit.planning import BudgetShares, JobRequest, make_plan
 from fedcredit.privacy import gdp
 from fedcredit.privacy.accounting import GaussianAccountant
 from fedcredit.privacy.ledger import Ledger
+from fedcredit.privacy.printed import at_least, at_most, at_most_digits
 from fedcredit.roster_file import load_roster
 from fedcredit.wire.envelope import open_envelope
 from fedcredit.wire.messages import NO_TRANSCRIPT, Contribution, JoinReply, JoinRequest, Role, RoundRequest
@@ -34,7 +36,7 @@ def budget(site):
         return ledger.account
 
 
-def plan_of(site, epsilon=2.0):
+def plan_of(site, epsilon=2.0, delta=1e-5):
     file = load_site_file(site.file)
     request = JobRequest(
         job="first",
@@ -42,7 +44,7 @@ def plan_of(site, epsilon=2.0):
         coordinator="coordinator",
         coordinator_key=site.coordinator.public,
         roster=load_roster(file.roster),
-        privacy=tiny.LOCAL.model_copy(update={"epsilon": epsilon, "masks": False}),
+        privacy=tiny.LOCAL.model_copy(update={"epsilon": epsilon, "delta": delta, "masks": False}),
         shares=BudgetShares(),
         model=tiny.spec().model,
         evaluation=EvaluationTerms(score_bins=10),
@@ -51,10 +53,10 @@ def plan_of(site, epsilon=2.0):
     return make_plan(request, tiny.dictionary())
 
 
-def join_and_answer_once(site):
+def join_and_answer_once(site, delta=1e-5):
     """What a job does to a ledger: a plan is joined and its first message is sent."""
     file = load_site_file(site.file)
-    own, plan = load_site(file), plan_of(site)
+    own, plan = load_site(file), plan_of(site, delta=delta)
     with Ledger.open(file.ledger, own.key) as ledger:
         custodian = Custodian(own, ledger)
         first = RoundRequest(plan.digest(), Role.PREFLIGHT, 1, 1, plan.members, b"", NO_TRANSCRIPT)
@@ -129,7 +131,7 @@ def test_show_lists_what_left_and_what_is_set_aside(cli, site):
     preflight = plan.phases.preflight
     cost = float(Fraction(preflight.sensitivity_squared["bank"], preflight.noise_variance["bank"]))
     assert [row[0] for row in words] == ["open", "join", "epoch", "charge"]
-    assert words[-1] == ["charge", job, "preflight", "1", "1", f"{cost:.3g}", "2"]
+    assert words[-1] == ["charge", job, "preflight", "1", "1", at_most_digits(cost), "2"]
     # The whole job is set aside at join, and no message changes that.
     assert "population bank-1-cards, unit record, mode gaussian" in shown.out
     assert "epsilon 2.0000 of 4.0" in shown.out
@@ -195,8 +197,8 @@ def test_show_gives_the_three_epsilons_of_each_job(cli, site):
     left = accountant.epsilon(accountant.budget - accountant.target(2.0, 1e-5), 1e-5)
     assert document["epsilon_left"] == pytest.approx(left, rel=1e-3)
     shown = cli("ledger", "show", site.file).out
-    assert f"{job['spent']['all_others']:.3f} / 2.000" in " ".join(shown.split())
-    assert f"left for one more job: epsilon {left:.4f}" in shown
+    assert f"{at_most(job['spent']['all_others'])} / 2.000" in " ".join(shown.split())
+    assert f"left for one more job: epsilon {at_least(document['epsilon_left'], 4)}" in shown
 
 
 def test_verify_reads_a_ledger_and_its_export_and_says_what_it_checked(cli, site):
@@ -349,6 +351,24 @@ def test_a_restored_backup_is_refused_until_its_loss_is_charged(cli, site):
     with Ledger.open(file.ledger, site.key(), file.ledger_counter) as ledger:
         assert ledger.event_count == 7
     assert cli("ledger", "verify", file.ledger).code == 0
+
+
+def test_a_loss_is_charged_at_the_delta_at_which_its_epsilon_was_stated(cli, site):
+    """A plan's delta may be larger than the policy's: charged at the smaller one, a part of the loss would be free."""
+    cli("ledger", "open", site.file)
+    backup = (site.folder / "ledger.sqlite").read_bytes()
+    plan = join_and_answer_once(site, delta=1e-4)
+    file, kept = load_site_file(site.file), site.folder / "ledger.sqlite"
+    with Ledger.read(kept, site.key().public) as ledger:
+        lost, accountant = ledger.job(plan.digest()).spent, ledger.account.accountant
+    stated = accountant.epsilon(lost, 1e-4)  # as a receipt says it
+    kept.write_bytes(backup)
+    one_sentence(cli("ledger", "recover", site.file, "--lost-epsilon", "1", "--at-delta", "2"), "delta must lie")
+    ran = cli("ledger", "recover", site.file, "--lost-epsilon", at_most(stated, 6), "--at-delta", "1e-4")
+    assert (ran.code, ran.err) == (0, "")
+    with Ledger.read(kept, site.key().public) as ledger:
+        assert lost <= ledger.committed() <= lost * Fraction(101, 100)
+    assert accountant.target(stated, load_policy(file.policy).delta) < lost * Fraction(9, 10)
 
 
 def test_show_names_who_was_left_out_of_a_sum(cli, site):

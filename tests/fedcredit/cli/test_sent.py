@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fedcredit.outbox.meanings import FIELDS
+from fedcredit.privacy.printed import at_most, at_most_digits
 from fedcredit.wire.envelope import open_envelope
 from fedcredit.wire.messages import Contribution
 from tests.fedcredit.audit.conftest import bank
@@ -47,14 +48,14 @@ def test_the_list_says_when_to_whom_what_and_at_what_cost(cli, bank, serving):
     assert "hash only" in join
     job = custodian.ledger.job(bank.plan.digest())
     epsilon = custodian.ledger.account.accountant.epsilon(job.spent, bank.plan.privacy.delta)
-    for words in ("contribution", "preflight 1 1", str(len(reply)), f"{float(job.spent):.3g}", f"{epsilon:.3f}"):
+    for words in ("contribution", "preflight 1 1", str(len(reply)), at_most_digits(float(job.spent)), at_most(epsilon)):
         assert words in contribution
     assert "contribution (sent again)" in again
-    assert f"{epsilon:.3f}" not in again
+    assert at_most(epsilon) not in again
     assert "refusal attempt" in refusal
     assert ran.out.splitlines()[-1] == (
         f"in all 4 messages: {2 * len(reply)} bytes in those that the ledger keeps byte for byte, 2 kept as a line and "
-        f"a hash only; epsilon {epsilon:.3f} spent at delta 1e-05"
+        f"a hash only; epsilon {at_most(epsilon)} spent at delta 1e-05"
     )
 
 

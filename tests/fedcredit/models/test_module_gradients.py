@@ -107,6 +107,17 @@ def test_a_record_on_which_the_module_fails_counts_as_zeros_and_raises_nothing(c
     assert [record.exc_info[0] for record in caplog.records] == [ValueError, ValueError]
 
 
+def test_the_log_does_not_count_the_records_on_which_the_module_fails(caplog):
+    torch.manual_seed(2)
+    module, (inputs, bad) = Fails(N_INPUTS).double(), records(5, 3)
+    inputs[:, -2:] = [1, 0]
+    with caplog.at_level(logging.ERROR):
+        integers(module, inputs[:2], bad[:2], 2**21)
+        few = len(caplog.records)
+        integers(module, inputs, bad, 2**21)
+    assert few == len(caplog.records) - few == 1
+
+
 def test_holding_restores_the_threads_when_something_fails():
     module = ResidualNet(N_INPUTS).double()
     before = torch.get_num_threads()

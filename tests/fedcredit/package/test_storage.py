@@ -1,6 +1,7 @@
 """Packages on disk: what is written is read, and whatever was changed is named."""
 
 import json
+import shutil
 import zipfile
 
 import pytest
@@ -9,6 +10,7 @@ from fedcredit.errors import ConfigError
 from fedcredit.package.contents import DICTIONARY, HEAD, MODEL, Scale
 from fedcredit.package.packing import package_files
 from fedcredit.package.storage import checked_package, load_package, write_package
+from fedcredit.verify.run_files import STAMP
 from tests import packages, tiny, verified_runs
 
 FILES = {"thin": {"weight": 512}, "thick": {"weight": 512}}
@@ -46,6 +48,28 @@ def test_a_run_is_packed_with_the_hashes_of_all_it_follows_from(run, tmp_path):
     assert (tmp_path / "p" / MODEL).read_bytes() == (run / "released" / MODEL).read_bytes()
     write_package(files, tmp_path / "q.zip")
     assert (tmp_path / "p.zip").read_bytes() == (tmp_path / "q.zip").read_bytes()
+
+
+def noised(folder):
+    verified_runs.run_job(folder, verified_runs.consortium_of(tiny.spec(), BOTH_KINDS), tiny.spec())
+    return folder
+
+
+def test_a_simulation_is_said_to_be_one_whichever_of_its_folders_is_packed(tmp_path):
+    run = noised(tmp_path / "run")
+
+    def not_private(place):
+        return json.loads(package_files(place, Scale(), None)[HEAD])["not_private"]
+
+    assert not not_private(run)
+    (run / STAMP).write_text("stamped")
+    assert not_private(run)
+    assert not_private(run / "released")
+    copied = tmp_path / "elsewhere"
+    shutil.copytree(run / "released", copied)
+    assert not not_private(copied)
+    (copied / STAMP).write_text("stamped")
+    assert not_private(copied)
 
 
 def test_nothing_is_overwritten(tmp_path):

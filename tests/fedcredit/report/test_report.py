@@ -1,6 +1,7 @@
 """The twelve parts: what each says of one job, and that what cannot be computed says why."""
 
 import json
+import re
 from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 
 from fedcredit.evaluation.figure import Figure
 from fedcredit.job.released_counts import ReleasedCounts, parse_counts
-from fedcredit.plan import Placement
+from fedcredit.models.mlp_spec import MlpSpec
+from fedcredit.models.specs import ModelSpec
+from fedcredit.plan import Placement, PrivacyUnit
 from fedcredit.report.inputs import Assumptions, ReportInputs
 from fedcredit.report.protection import advantage_bound, advantage_of, protection_of
 from fedcredit.report.reason_stability import reason_stability
@@ -16,6 +19,8 @@ from fedcredit.report.report import SCHEMA, Report, report_of
 from fedcredit.report.rivals import rivals_of
 from fedcredit.report.segments import Segments
 from fedcredit.wire.canonical import canonical_json
+from tests import privacy_checks as checks
+from tests import tiny
 
 PARTS = (
     *("purpose", "participants", "protection", "discrimination", "calibration", "decisions"),
@@ -224,3 +229,33 @@ def test_counts_survive_their_file(inputs: ReportInputs) -> None:
 
 def emptied(counts: ReleasedCounts) -> tuple:
     return tuple(replace(one, counts=np.zeros_like(one.counts)) for one in counts.groupings)
+
+
+@pytest.mark.parametrize(
+    ("model", "unit", "words"),
+    [
+        (tiny.spec().model, "record", "half as strong; a flipped label as if it were at most √2 times weaker"),
+        (MlpSpec(), "record", "half as strong; so can the two labels"),
+        (tiny.spec().model, "person", "Two persons exchanged for each other"),
+    ],
+    ids=["table", "clipped", "persons"],
+)
+def test_what_another_label_gains_depends_on_model_and_unit(
+    inputs: ReportInputs, model: ModelSpec, unit: PrivacyUnit, words: str
+) -> None:
+    """Checked record by record in `tests/privacy/test_every_record.py`."""
+    privacy = inputs.plan.privacy.model_copy(update={"unit": PrivacyUnit(unit)})
+    plan = inputs.plan.model_copy(update={"model": model, "privacy": privacy})
+    assert any(words in one for one in protection_of(replace(inputs, plan=plan)).not_covered)
+
+
+@pytest.mark.parametrize("times", [1, 10, 100, 1000])
+def test_the_best_attack_never_wins_more_bets_than_are_printed(inputs: ReportInputs, times: int) -> None:
+    """Whatever the noise, since half of all numbers would be rounded down."""
+    phases = inputs.plan.phases.model_dump()
+    for terms in phases.values():
+        terms["noise_variance"] = {kind: times * one for kind, one in terms["noise_variance"].items()}
+    protection = protection_of(replace(inputs, plan=checks.changed(inputs.plan, phases=phases)))
+    printed = re.findall(r"(\d+) (?:for the|if all)", " ".join(protection.words))
+    for number, row in zip(printed, (1, 4), strict=True):
+        assert int(number) >= 50 + 50 * max(one.exposures[row].advantage for one in protection.kinds)

@@ -37,7 +37,7 @@ def test_the_report_draws_what_varied_on_a_page_that_stands_alone(make_sweep, mo
     assert figures == sorted(f"{name}.{kind}" for name in names for kind in ("png", "svg"))
     for path in (page.parent / "figures").glob("*.svg"):
         assert ET.parse(path).getroot().tag.endswith("svg")
-    assert (page.parent / "NOT_PRIVATE.txt").exists()
+    assert (page.parent / "NOT_PRIVATE.txt").read_text().startswith("NOT PRIVATE")
 
     told = Page(page.read_text())
     words = " ".join(told.words)

@@ -51,7 +51,7 @@ def test_a_half_written_point_is_none(make_sweep, composed) -> None:
     (folder.path / "points" / f"{point.name}.partial").write_text("{")
     assert not folder.has(point)
     assert len(folder.points()) == 1
-    assert (folder.path / "NOT_PRIVATE.txt").exists()
+    assert (folder.path / "NOT_PRIVATE.txt").read_text().startswith("NOT PRIVATE")
 
 
 def test_an_empty_folder_is_refused(tmp_path) -> None:

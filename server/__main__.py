@@ -1,7 +1,6 @@
 """``python -m server``: what the coordinator's operator types. Errors are one sentence and exit code 1."""
 
 import json
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fedcredit.errors import ConfigError, FedcreditError
+from fedcredit.cli.ending import run as run_command
+from fedcredit.errors import ConfigError
 from server.bundle import bundle_hash, bundle_of_clone
 from server.certificate_renewal import ask, files_of, renew, take
 from server.checks import Check, run_checks
@@ -194,15 +194,8 @@ def _print_checks(rows: list[Check]) -> None:
 
 
 def main() -> None:
-    """Run the command line."""
-    try:
-        app()
-    except FedcreditError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except OSError as error:
-        typer.echo(f"error: {error.filename or 'a file'} cannot be used ({error.strerror}); check it.", err=True)
-        sys.exit(1)
+    """Run the command line; exit with 1 on any error of our own."""
+    run_command(app)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from fedcredit.cli.ending import run as run_command
 from fedcredit.errors import ConfigError
@@ -116,7 +116,9 @@ def status(
     if as_json:
         typer.echo(json.dumps({"jobs": rows}, indent=2, ensure_ascii=False))
         return
-    table = Table("job", "state", "phase", "runs", "since", "reason", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        Column("job", no_wrap=True), "state", "phase", "runs", "since", "reason", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     for row in rows:
         cells = (row["job"], row["state"], row["phase"], row["runs"], row["since"], row["reason"])
         table.add_row(*(escape(str(cell or "")) for cell in cells))
@@ -186,7 +188,7 @@ def _status(file: CoordinatorFile, job: QueuedJob, runs: int) -> dict[str, str |
 
 
 def _print_checks(rows: list[Check]) -> None:
-    table = Table("check", "", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table("check", "result", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("what was found, and the remedy", overflow="fold")
     for row in rows:
         table.add_row(row.name, "fault" if row.fault else "ok", escape(row.fault or row.found))

@@ -17,6 +17,7 @@ from fedcredit.audit.reading import charged, check, concerns, lines_of, named_ke
 from fedcredit.audit.trail_file import trail_of
 from fedcredit.custodian.site_file import load_site_file
 from fedcredit.errors import ConfigError
+from fedcredit.printable import printable
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.wire.canonical import canonical_json
 from fedcredit.wire.envelope import PUBLIC_KEY_BYTES, SigningKey
@@ -48,7 +49,7 @@ def show(
         "time (UTC)", "what", "who", "job", "place", "decision", "ledger", box=box.SIMPLE_HEAD, pad_edge=False
     )
     for line in lines:
-        table.add_row(*(escape(_printable(cell)) for cell in _row(line.values, charged(line))))
+        table.add_row(*(escape(printable(cell)) for cell in _row(line.values, charged(line))))
     Console().print(table)
 
 
@@ -121,10 +122,6 @@ def _counts(values: Mapping[str, Any]) -> str:
 def _amount(event: Mapping[str, Any]) -> str:
     amounts = [f"{name} {event[name]}" for name in _AMOUNTS if event.get(name) is not None]
     return " ".join([f"{event['number']} {event['event']}", *amounts])
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _public_key(text: str) -> bytes:

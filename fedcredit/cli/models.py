@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from fedcredit.cli import models_monitoring
 from fedcredit.errors import ConfigError, LedgerError
@@ -105,12 +105,12 @@ def list_models(
     if as_json:
         typer.echo(json.dumps([_as_json(one) for one in models], indent=1))
         return
-    table = Table("model", "state", "since", "by", "owner", "tier", "sha256", box=None)
+    table = Table(Column("model", no_wrap=True), "state", "since", "by", "owner", "tier", "sha256", box=None)
     for one in models:
         last = one.history[-1]
         said = (escape(printable(one.owner or "-")), str(one.tier or "-"), one.sha256[:16])
         name, state = escape(printable(one.name)), one.standing.state.value
-        table.add_row(name, state, str(last["at"])[:19], escape(last["by"]), *said)
+        table.add_row(name, state, str(last["at"])[:19].replace("T", " "), escape(last["by"]), *said)
     Console().print(table)
 
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from fedcredit.errors import ConfigError, LedgerError
 from fedcredit.printable import printable
@@ -51,12 +51,14 @@ def list_waiting(
         for decision in left:
             typer.echo(json.dumps(_case(decision, review)))
         return
-    table = Table("decision", "at (UTC)", "points", "cut-off", "machine", "why", box=None)
+    # Whole at any width: the other commands ask for it, and those of one run begin alike.
+    whole = Column("decision", no_wrap=True)
+    table = Table(whole, "at (UTC)", "points", "cut-off", "machine", "why", box=None)
     for decision in islice(left, limit):
         why = "; ".join(why_waiting(decision, review.rule))
         cells = (
             decision.decision_id,
-            decision.at[:19],
+            decision.at[:19].replace("T", " "),
             str(decision.points),
             "-" if decision.cut_off is None else str(decision.cut_off),
         )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fedcredit.cli.ending import run as run_command
+from fedcredit.ending import run as run_command
 
 File = Annotated[Path, typer.Argument(metavar="NODE.yaml", help="The institution's NODE.yaml.")]
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from fedcredit.cli.ending import run as run_command
+from fedcredit.ending import run as run_command
 from fedcredit.errors import ConfigError
 from server.bundle import bundle_hash, bundle_of_clone
 from server.certificate_renewal import ask, files_of, renew, take
@@ -32,9 +32,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-Coordinator = Annotated[Path, typer.Argument(metavar="COORDINATOR.yaml", show_default=False)]
-PlanPath = Annotated[Path, typer.Argument(metavar="PLAN.yaml", show_default=False)]
-Job = Annotated[str, typer.Argument(metavar="JOB", show_default=False)]
+Coordinator = Annotated[
+    Path, typer.Argument(metavar="COORDINATOR.yaml", help="From 'consortium init'.", show_default=False)
+]
+PlanPath = Annotated[Path, typer.Argument(metavar="PLAN.yaml", help="What the job shall be.", show_default=False)]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="Its name, as 'status' lists it.", show_default=False)]
 
 
 @app.command()
@@ -67,6 +69,8 @@ def certificate(
     signed: Annotated[Path | None, typer.Option(help="The certificate that another CA made of our request.")] = None,
 ) -> None:
     """Renew the TLS certificate: with the consortium's CA key at once, else by a request that your CA signs."""
+    if signed is not None and ca_key is not None:
+        raise ConfigError("--signed and --ca-key are two ways to one certificate; give the one that you have.")
     files, now = files_of(load_coordinator_file(coordinator), ca_key), datetime.now(UTC)
     if signed is not None:
         typer.echo(take(files, signed, now))
@@ -130,7 +134,7 @@ def watch(
     coordinator: Coordinator,
     job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="By default the job whose turn it is.")] = None,
     *,
-    once: Annotated[bool, typer.Option(help="Show it as it is now, and return.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Show it as it is now, and return.")] = False,
 ) -> None:
     """Show a running job: phase, round, who is waited for, traffic, refusals."""
     file = load_coordinator_file(coordinator)

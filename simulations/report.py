@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from fedcredit.cli.ending import run
+from fedcredit.ending import run
 from fedcredit.report.reading import STAMP
 from simulations.sweeps.curves import Picture, Row, axes_of, derived, named, pictures
 from simulations.sweeps.figures import Drawing, curve_figure, gain_figure

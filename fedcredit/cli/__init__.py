@@ -6,8 +6,8 @@ Every error of our own is one sentence on standard error and a non-zero exit cod
 import typer
 
 from fedcredit import __version__
-from fedcredit.cli.ending import run
 from fedcredit.cli.lazy import lazily
+from fedcredit.ending import run
 
 # What each says of itself stands in its own module, which is loaded when it is run.
 COMMANDS = {

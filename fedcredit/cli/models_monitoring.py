@@ -85,7 +85,7 @@ def monitor(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the monitoring run.", show_default=False)],
     *,
     key: Annotated[Path | None, typer.Option(help="Your own key; with it a trigger suspends the model.")] = None,
-    unproved: Annotated[bool, typer.Option(help="Judge figures that no job store proves.")] = False,
+    unproved: Annotated[bool, typer.Option("--unproved", help="Judge figures that no job store proves.")] = False,
     as_json: _Json = False,
 ) -> None:
     """Show what a monitoring run says of a model; exit code 3 if it has to be suspended, and with --key it is."""

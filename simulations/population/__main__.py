@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from fedcredit.cli.ending import run
+from fedcredit.ending import run
 from fedcredit.errors import ConfigError
 from simulations.population.drawing import SYNTHETIC, draw
 from simulations.population.files import write_population
@@ -20,7 +20,9 @@ _KNOBS = ", ".join(f"{one.name}={getattr(PopulationSpec(), one.name)}" for one i
 
 
 def main(
-    words: Annotated[list[str] | None, typer.Argument(metavar="[OUT] [KNOB=VALUE]...")] = None,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[OUT] [KNOB=VALUE]...", help="A new folder, and what to change.")
+    ] = None,
     gates: Annotated[bool, typer.Option("--gates", help="Print the realism gates instead of writing files.")] = False,
 ) -> None:
     """Draw a SYNTHETIC population of bank customers and patients and write one table per institution.

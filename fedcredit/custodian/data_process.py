@@ -77,6 +77,7 @@ def _answered(order: DataOrder, files: CellFiles | None) -> Dataset:
         stdout=subprocess.PIPE,
         env=environment,
         pass_fds=handed,
+        process_group=0,  # Ctrl-C reaches this process only, which ends that one
         check=False,
     )
     if ran.returncode == REFUSED:

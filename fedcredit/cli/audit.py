@@ -19,6 +19,7 @@ from fedcredit.custodian.site_file import load_site_file
 from fedcredit.errors import ConfigError
 from fedcredit.printable import printable
 from fedcredit.privacy.ledger import Ledger
+from fedcredit.provisioning.new_files import write_file
 from fedcredit.wire.canonical import canonical_json
 from fedcredit.wire.envelope import PUBLIC_KEY_BYTES, SigningKey
 
@@ -89,11 +90,7 @@ def receipt(
         stored = [message for _, kind, message in ledger.messages(hashes[0]) if kind == "close" and message]
     if not stored:
         raise ConfigError(f"job {hashes[0].hex()[:16]} has no receipt: it is open, or was closed without one.")
-    try:
-        with out.open("xb") as opened:
-            opened.write(stored[0])
-    except OSError as error:
-        raise ConfigError(f"{out} cannot be written ({error.strerror}); choose another file.") from error
+    write_file(out, stored[0])
     typer.echo(f"wrote {out}")
 
 

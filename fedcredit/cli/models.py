@@ -17,6 +17,7 @@ from rich.table import Column, Table
 from fedcredit.cli import models_monitoring
 from fedcredit.errors import ConfigError, LedgerError
 from fedcredit.printable import printable
+from fedcredit.provisioning.new_files import write_file
 from fedcredit.registry.artifact import read_artifact
 from fedcredit.registry.registry import LOWEST_TIER, Model, Move, fold, model_called, models_of, record
 from fedcredit.registry.registry_file import load_registry_file
@@ -43,12 +44,7 @@ def keygen(
 ) -> None:
     """Make your own signing key and print its public half for REGISTRY.yaml."""
     key = SigningKey.generate()
-    try:
-        key.save(file)
-    except FileExistsError:
-        raise ConfigError(f"{file} exists already and is never overwritten; choose another name.") from None
-    except OSError as error:
-        raise ConfigError(f"{file} cannot be written ({error.strerror}); choose another place.") from error
+    write_file(file, key.to_pem(), secret=True)
     typer.echo(f"public key {key.public.hex()}")
 
 

@@ -17,6 +17,7 @@ from rich.table import Column, Table
 
 from fedcredit.errors import ConfigError, LedgerError
 from fedcredit.printable import printable
+from fedcredit.provisioning.new_files import write_file
 from fedcredit.review.cases import decision_of, verified_decisions, waiting, why_waiting
 from fedcredit.review.history import History, Review, append, read_history
 from fedcredit.review.review_file import ReviewFile, load_review_file
@@ -126,12 +127,8 @@ def export(
 ) -> None:
     """Write the whole history, after checking its chain, for whoever audits it."""
     history = read_history(load_review_file(file).reviews)
-    try:
-        with out.open("x", encoding="utf-8") as target:
-            for one in history.reviews:
-                target.write(json.dumps({**one.values(), "override": one.is_override}) + "\n")
-    except OSError as error:
-        raise ConfigError(f"{out} cannot be written ({error.strerror}); choose another name.") from error
+    lines = (json.dumps({**one.values(), "override": one.is_override}) + "\n" for one in history.reviews)
+    write_file(out, "".join(lines).encode())
     typer.echo(f"wrote {len(history.reviews)} reviews to {out}; newest hash {history.head.hex()}")
 
 

@@ -152,7 +152,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     facts, outcomes = machine(), {}
     for name in (name for name in asked.names or names if name not in left_out):
         print(f"{name}:", flush=True)
-        outcomes[name] = _one(name)
+        try:
+            outcomes[name] = _one(name)
+        except KeyboardInterrupt:
+            sys.exit(f"interrupted in {name}; what came before it is in {asked.results.absolute()}.")
         done = {"machine": facts, "benches": {name: asdict(one) for name, one in outcomes.items()}}
         asked.results.write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
     Console().print(_table(outcomes))

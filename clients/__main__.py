@@ -1,13 +1,12 @@
 """``python -m clients``: the node user's two commands."""
 
 import logging
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fedcredit.errors import FedcreditError
+from fedcredit.ending import run as run_command
 
 File = Annotated[Path, typer.Argument(metavar="NODE.yaml", help="The institution's NODE.yaml.")]
 
@@ -39,11 +38,7 @@ def main() -> None:
     """Run the command line; exit with 1 on any error of our own."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    try:
-        app()
-    except FedcreditError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
+    run_command(app)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """``python -m server``: what the coordinator's operator types. Errors are one sentence and exit code 1."""
 
 import json
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +9,10 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
-from fedcredit.errors import ConfigError, FedcreditError
+from fedcredit.ending import run as run_command
+from fedcredit.errors import ConfigError
 from server.bundle import bundle_hash, bundle_of_clone
 from server.certificate_renewal import ask, files_of, renew, take
 from server.checks import Check, run_checks
@@ -32,9 +32,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-Coordinator = Annotated[Path, typer.Argument(metavar="COORDINATOR.yaml", show_default=False)]
-PlanPath = Annotated[Path, typer.Argument(metavar="PLAN.yaml", show_default=False)]
-Job = Annotated[str, typer.Argument(metavar="JOB", show_default=False)]
+Coordinator = Annotated[
+    Path, typer.Argument(metavar="COORDINATOR.yaml", help="From 'consortium init'.", show_default=False)
+]
+PlanPath = Annotated[Path, typer.Argument(metavar="PLAN.yaml", help="What the job shall be.", show_default=False)]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="Its name, as 'status' lists it.", show_default=False)]
 
 
 @app.command()
@@ -67,6 +69,8 @@ def certificate(
     signed: Annotated[Path | None, typer.Option(help="The certificate that another CA made of our request.")] = None,
 ) -> None:
     """Renew the TLS certificate: with the consortium's CA key at once, else by a request that your CA signs."""
+    if signed is not None and ca_key is not None:
+        raise ConfigError("--signed and --ca-key are two ways to one certificate; give the one that you have.")
     files, now = files_of(load_coordinator_file(coordinator), ca_key), datetime.now(UTC)
     if signed is not None:
         typer.echo(take(files, signed, now))
@@ -116,7 +120,9 @@ def status(
     if as_json:
         typer.echo(json.dumps({"jobs": rows}, indent=2, ensure_ascii=False))
         return
-    table = Table("job", "state", "phase", "runs", "since", "reason", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        Column("job", no_wrap=True), "state", "phase", "runs", "since", "reason", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     for row in rows:
         cells = (row["job"], row["state"], row["phase"], row["runs"], row["since"], row["reason"])
         table.add_row(*(escape(str(cell or "")) for cell in cells))
@@ -128,7 +134,7 @@ def watch(
     coordinator: Coordinator,
     job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="By default the job whose turn it is.")] = None,
     *,
-    once: Annotated[bool, typer.Option(help="Show it as it is now, and return.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Show it as it is now, and return.")] = False,
 ) -> None:
     """Show a running job: phase, round, who is waited for, traffic, refusals."""
     file = load_coordinator_file(coordinator)
@@ -186,7 +192,7 @@ def _status(file: CoordinatorFile, job: QueuedJob, runs: int) -> dict[str, str |
 
 
 def _print_checks(rows: list[Check]) -> None:
-    table = Table("check", "", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table("check", "result", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("what was found, and the remedy", overflow="fold")
     for row in rows:
         table.add_row(row.name, "fault" if row.fault else "ok", escape(row.fault or row.found))
@@ -194,15 +200,8 @@ def _print_checks(rows: list[Check]) -> None:
 
 
 def main() -> None:
-    """Run the command line."""
-    try:
-        app()
-    except FedcreditError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except OSError as error:
-        typer.echo(f"error: {error.filename or 'a file'} cannot be used ({error.strerror}); check it.", err=True)
-        sys.exit(1)
+    """Run the command line; exit with 1 on any error of our own."""
+    run_command(app)
 
 
 if __name__ == "__main__":

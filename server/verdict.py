@@ -16,6 +16,7 @@ from fedcredit.job.progress import CHARGED, Progress
 from fedcredit.job.store import Outcome
 from fedcredit.ownership import fewest_owners
 from fedcredit.plan import Placement, Plan
+from fedcredit.printable import printable
 from fedcredit.wire.messages import Message
 
 _OVER = frozenset({"stop", "expired"})
@@ -165,7 +166,7 @@ def _staying(progress: Progress, asking: Asking[Any], forgiven: Collection[str])
 
 def sentence(text: str) -> str:
     """A member's words, fit for the operator's console: short, and without control characters."""
-    return "".join(letter if letter.isprintable() else " " for letter in text[:_LONGEST_REASON])
+    return printable(text[:_LONGEST_REASON])
 
 
 def _ended(progress: Progress, members: tuple[str, ...]) -> Verdict:

@@ -5,7 +5,6 @@ training alone.
 """
 
 import re
-import sys
 from collections.abc import Collection
 from itertools import chain, count
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from fedcredit.errors import FedcreditError
+from fedcredit.ending import run
 from simulations.stamp import stamp
 from simulations.sweeps.curves import Picture, Row, axes_of, derived, named, pictures
 from simulations.sweeps.figures import Drawing, curve_figure, gain_figure
@@ -125,19 +124,16 @@ def _free(name: str, taken: Collection[str]) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Draw the sweep that the command line names."""
-    command = typer.Typer(add_completion=False)
+    command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     command.command()(_command)
-    command(arguments, prog_name="python -m simulations.report")
+    run(lambda: command(arguments, prog_name="python -m simulations.report"))
 
 
 def _command(
     sweep: Annotated[Path, typer.Argument(help="Folder of a sweep, as `python -m simulations -m` printed it.")],
 ) -> None:
     """Draw what a sweep found: curves, gains and one HTML page, into SWEEP/report."""
-    try:
-        typer.echo(f"report: {report(sweep).absolute()}")
-    except FedcreditError as error:
-        sys.exit(f"error: {error}")
+    typer.echo(f"report: {report(sweep).absolute()}")
 
 
 if __name__ == "__main__":

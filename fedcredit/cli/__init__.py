@@ -3,13 +3,11 @@
 Every error of our own is one sentence on standard error and a non-zero exit code; a traceback means a defect of ours.
 """
 
-import sys
-
 import typer
 
 from fedcredit import __version__
 from fedcredit.cli.lazy import lazily
-from fedcredit.errors import CheckError, FedcreditError
+from fedcredit.ending import run
 
 # What each says of itself stands in its own module, which is loaded when it is run.
 COMMANDS = {
@@ -61,15 +59,4 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line; exit with 1 on any error of our own."""
-    try:
-        app()
-    except CheckError as error:
-        for problem in error.problems:
-            typer.echo(f"problem: {problem}", err=True)
-        sys.exit(1)
-    except FedcreditError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except PermissionError as error:
-        typer.echo(f"error: {error.filename} cannot be read or written; check its owner and mode.", err=True)
-        sys.exit(1)
+    run(app)

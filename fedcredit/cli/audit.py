@@ -17,7 +17,9 @@ from fedcredit.audit.reading import charged, check, concerns, lines_of, named_ke
 from fedcredit.audit.trail_file import trail_of
 from fedcredit.custodian.site_file import load_site_file
 from fedcredit.errors import ConfigError
+from fedcredit.printable import printable
 from fedcredit.privacy.ledger import Ledger
+from fedcredit.provisioning.new_files import write_file
 from fedcredit.wire.canonical import canonical_json
 from fedcredit.wire.envelope import PUBLIC_KEY_BYTES, SigningKey
 
@@ -48,7 +50,7 @@ def show(
         "time (UTC)", "what", "who", "job", "place", "decision", "ledger", box=box.SIMPLE_HEAD, pad_edge=False
     )
     for line in lines:
-        table.add_row(*(escape(_printable(cell)) for cell in _row(line.values, charged(line))))
+        table.add_row(*(escape(printable(cell)) for cell in _row(line.values, charged(line))))
     Console().print(table)
 
 
@@ -88,11 +90,7 @@ def receipt(
         stored = [message for _, kind, message in ledger.messages(hashes[0]) if kind == "close" and message]
     if not stored:
         raise ConfigError(f"job {hashes[0].hex()[:16]} has no receipt: it is open, or was closed without one.")
-    try:
-        with out.open("xb") as opened:
-            opened.write(stored[0])
-    except OSError as error:
-        raise ConfigError(f"{out} cannot be written ({error.strerror}); choose another file.") from error
+    write_file(out, stored[0])
     typer.echo(f"wrote {out}")
 
 
@@ -121,10 +119,6 @@ def _counts(values: Mapping[str, Any]) -> str:
 def _amount(event: Mapping[str, Any]) -> str:
     amounts = [f"{name} {event[name]}" for name in _AMOUNTS if event.get(name) is not None]
     return " ".join([f"{event['number']} {event['event']}", *amounts])
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _public_key(text: str) -> bytes:

@@ -26,6 +26,7 @@ from fedcredit.custodian.site_file import SiteFile, load_site, load_site_file
 from fedcredit.errors import ConfigError, LedgerError
 from fedcredit.linked.in_use import require_usable
 from fedcredit.privacy.ledger import Ledger
+from fedcredit.provisioning.new_files import SECRET, NewFile, write_new
 from fedcredit.wire.envelope import SigningKey
 
 COMMANDS = {
@@ -43,13 +44,8 @@ def keygen(folder: Annotated[Path, typer.Argument(help="Folder for identity.pem 
     if identity.exists() or data.exists():
         raise ConfigError(f"{folder} holds keys already, which are never overwritten; choose another folder.")
     key = SigningKey.generate()
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        key.save(identity)
-        data.touch(mode=0o600, exist_ok=False)
-        data.write_text(os.urandom(32).hex() + "\n", encoding="ascii")
-    except OSError as error:
-        raise ConfigError(f"keys cannot be written to {folder} ({error.strerror}); choose another folder.") from error
+    drawn = {identity.name: key.to_pem(), data.name: f"{os.urandom(32).hex()}\n".encode()}
+    write_new(folder, {name: NewFile(content, SECRET) for name, content in drawn.items()})
     typer.echo(f"wrote {identity} and {data}; back them up, and never send them")
     typer.echo(f"public key for the roster: {key.public.hex()}")
 

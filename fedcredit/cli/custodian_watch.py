@@ -25,6 +25,7 @@ from fedcredit.custodian.own_figures import OwnFigures, OwnJob, own_figures
 from fedcredit.custodian.policy import Policy, load_policy
 from fedcredit.custodian.site_file import SiteFile, load_site_file
 from fedcredit.errors import LedgerError
+from fedcredit.printable import printable
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.privacy.printed import at_least, at_most, at_most_digits
 from fedcredit.wire.envelope import SigningKey
@@ -139,7 +140,7 @@ def _jobs(jobs: tuple[OwnJob, ...]) -> Table:
     for job in jobs:
         place = "nothing yet" if job.phase is None else f"{job.phase} {job.round}"
         spent = f"{_number(job.spent.coordinator_and_t)} / {_number(job.reserved.coordinator_and_t)}"
-        table.add_row(escape(_printable(job.job)), job.plan_hash[:16], place, spent, f"{job.bytes_sent:,}")
+        table.add_row(escape(printable(job.job)), job.plan_hash[:16], place, spent, f"{job.bytes_sent:,}")
     return table
 
 
@@ -155,13 +156,9 @@ def _refused(refusals: tuple[dict[str, Any], ...]) -> Table:
             str(values.get("plan_hash", ""))[:16],
             str(values.get("code") or values.get("decision")),
         )
-        table.add_row(*(escape(_printable(cell)) for cell in cells))
+        table.add_row(*(escape(printable(cell)) for cell in cells))
     return table
 
 
 def _number(epsilon: float | None) -> str:
     return "-" if epsilon is None else at_most(epsilon)
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text)

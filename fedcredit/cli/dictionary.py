@@ -15,6 +15,7 @@ from fedcredit.dictionary.draft import draft_dictionary
 from fedcredit.dictionary.mapping import identity_mapping, load_mapping
 from fedcredit.dictionary.schema import DataDictionary, load_dictionary
 from fedcredit.errors import ConfigError
+from fedcredit.provisioning.new_files import write_file
 
 COMMANDS = {"bins": "fedcredit.cli.dictionary_bins:bins"}
 
@@ -97,10 +98,4 @@ def _write(text: str, path: Path | None) -> None:
     if path is None:
         typer.echo(text, nl=False)
         return
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise ConfigError(f"{path} exists already; choose another name or remove it") from None
-    except OSError as fault:
-        raise ConfigError(f"cannot write {path}: {fault.strerror}; choose another place") from None
+    write_file(path, text.encode())

@@ -26,6 +26,7 @@ from fedcredit.dictionary.schema import load_dictionary
 from fedcredit.errors import ConfigError, LedgerError
 from fedcredit.plan import Plan, parse_plan
 from fedcredit.planning import accountant_for
+from fedcredit.printable import printable
 from fedcredit.privacy.accounting import Accountant, MixedAccountant
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.privacy.ledger_balance import balance
@@ -72,7 +73,7 @@ def list_jobs(site: SiteArgument) -> None:
     found = _listed(file, books)
     for one in found:
         for line in _in_short(file, books, one):
-            typer.echo(_printable(line))
+            typer.echo(printable(line))
     if not found:
         typer.echo("no job waits, and none is open")
     typer.echo(books.left)
@@ -85,7 +86,7 @@ def show(site: SiteArgument, plan: HashArgument) -> None:
     books = _books(file)
     one = _one(_listed(file, books), plan)
     for line in _in_words(file, books, one):
-        typer.echo(_printable(line))
+        typer.echo(printable(line))
 
 
 @app.command()
@@ -121,7 +122,7 @@ def _decide(site: Path, plan: str, *, approved: bool, reason: str) -> None:
         approved=approved,
         by=_account(),
         at=datetime.now(UTC).isoformat(timespec="seconds"),
-        reason=_printable(reason),
+        reason=printable(reason),
     )
     _approvals(file, key).decide(decision, key)
     word = "approved" if approved else "denied"
@@ -278,11 +279,6 @@ def _short(value: object) -> str:
     if len(text) <= _LONGEST_SETTING:
         return text
     return f"({len(text)} characters, sha256 {hashlib.sha256(text.encode()).hexdigest()})"
-
-
-def _printable(text: str) -> str:
-    """Words that came from elsewhere, without control characters that could rewrite the console."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _account() -> str:

@@ -38,6 +38,7 @@ from fedcredit.privacy.ledger_messages import verify_messages
 from fedcredit.privacy.ledger_read import LedgerReader
 from fedcredit.privacy.printed import at_least, at_most, at_most_digits
 from fedcredit.privacy.statement import mechanism, planned_cost
+from fedcredit.provisioning.new_files import write_file
 from fedcredit.wire.canonical import canonical_json
 from fedcredit.wire.envelope import PUBLIC_KEY_BYTES, SigningKey
 from fedcredit.wire.messages import Role
@@ -109,11 +110,7 @@ def export(
     file = load_site_file(site)
     with _read(file) as ledger:
         lines = list(export_lines(ledger.rows(), SigningKey.load(file.identity_key)))
-    try:
-        with out.open("xb") as opened:
-            opened.writelines(lines)
-    except OSError as error:
-        raise ConfigError(f"{out} cannot be written ({error.strerror}); choose another file.") from error
+    write_file(out, b"".join(lines))
     typer.echo(f"wrote {len(lines) - 1} events to {out}; check it with 'fedcredit ledger verify {out}'")
 
 

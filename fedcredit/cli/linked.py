@@ -25,12 +25,12 @@ from fedcredit.linked.consenting import Holder
 from fedcredit.linked.dictionary import ID_COLUMN, added_blocks, linked_dictionary
 from fedcredit.linked.log import link_log_of, newest, record
 from fedcredit.linked.offer import Offer, OfferUse, new_terms
-from fedcredit.linked.offer_file import encode_table, named_sender, open_offer, write_file, write_offer
+from fedcredit.linked.offer_file import encode_table, named_sender, open_offer, write_offer
 from fedcredit.linked.released import model_hash, require_released_here
 from fedcredit.linked.tables import linked_table, offer_of
 from fedcredit.linked.witness import require_latest
 from fedcredit.models.released_file import load_released
-from fedcredit.provisioning.new_files import require_absent
+from fedcredit.provisioning.new_files import require_absent, write_file
 from fedcredit.roster import Member, Roster
 from fedcredit.roster_file import load_roster
 from fedcredit.wire.envelope import SigningKey
@@ -69,7 +69,7 @@ def dictionary(
     contract = load_dictionary(base)
     linked = linked_dictionary(contract, kind, other, model_hash(load_released(model)))
     text = yaml.safe_dump(linked.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    _write_text(out, text)
+    write_file(out, text.encode())
     typer.echo(f"wrote {out}, dictionary {linked.digest().hex()[:16]}")
 
 
@@ -146,7 +146,7 @@ def table(
     data = encode_table(rows)
     for one, _ in opened:
         _log(file, signing, "table", one, table=hashlib.sha256(data).hexdigest())
-    write_file(out, data)
+    write_file(out, data, secret=True)
     typer.echo(f"wrote {out}: {rows.num_rows} linked rows; the linked job's SITE.yaml names it as data")
     typer.echo("keep population, ledger and data_key of the base job there: both jobs are charged to one budget")
     typer.echo("declare a rounded public size: whoever sent an offer can read from it how many of those you know")
@@ -241,16 +241,6 @@ def _log(file: SiteFile, signing: SigningKey, event: str, made: Offer, after: Li
         **more,
     }
     record(link_log_of(file.ledger), signing, datetime.now(UTC), values, after)
-
-
-def _write_text(path: Path, text: str) -> None:
-    try:
-        with path.open("x", encoding="utf-8") as opened:
-            opened.write(text)
-    except FileExistsError:
-        raise ConfigError(f"{path} exists, and nothing is overwritten; choose another name.") from None
-    except OSError as fault:
-        raise ConfigError(f"cannot write {path}: {fault.strerror}; choose another place.") from None
 
 
 def _today() -> date:

@@ -25,6 +25,7 @@ from fedcredit.package.points_csv import points_csv
 from fedcredit.package.sql_case import sql_query
 from fedcredit.package.storage import load_package, write_package
 from fedcredit.printable import printable
+from fedcredit.provisioning.new_files import write_file
 
 Part = TypeVar("Part", Scale, JointView)
 _LARGEST_WEIGHT = 2
@@ -107,7 +108,7 @@ def export(
     loaded = load_package(package)
     content = _exported(loaded, to, view, table, mapping)
     if out is not None:
-        _write(out, content)
+        write_file(out, content)
         typer.echo(f"wrote {out}")
     elif to is Target.ONNX:
         raise ConfigError("an ONNX graph is not text; name a new file with --out.")
@@ -166,13 +167,3 @@ def _facts(package: ModelPackage) -> list[tuple[str, str]]:
         ("joint view", joint),
         *([("NOT PRIVATE", "made by a simulation or without noise")] if head.not_private else []),
     ]
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        with path.open("xb") as file:
-            file.write(content)
-    except FileExistsError:
-        raise ConfigError(f"{path} exists already and is never overwritten; choose another file.") from None
-    except OSError as fault:
-        raise ConfigError(f"{path} cannot be written ({fault.strerror}); choose another place.") from None

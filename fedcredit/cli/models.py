@@ -12,11 +12,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from fedcredit.cli import models_monitoring
 from fedcredit.errors import ConfigError, LedgerError
 from fedcredit.printable import printable
+from fedcredit.provisioning.new_files import write_file
 from fedcredit.registry.artifact import read_artifact
 from fedcredit.registry.registry import LOWEST_TIER, Model, Move, fold, model_called, models_of, record
 from fedcredit.registry.registry_file import load_registry_file
@@ -43,12 +44,7 @@ def keygen(
 ) -> None:
     """Make your own signing key and print its public half for REGISTRY.yaml."""
     key = SigningKey.generate()
-    try:
-        key.save(file)
-    except FileExistsError:
-        raise ConfigError(f"{file} exists already and is never overwritten; choose another name.") from None
-    except OSError as error:
-        raise ConfigError(f"{file} cannot be written ({error.strerror}); choose another place.") from error
+    write_file(file, key.to_pem(), secret=True)
     typer.echo(f"public key {key.public.hex()}")
 
 
@@ -105,12 +101,12 @@ def list_models(
     if as_json:
         typer.echo(json.dumps([_as_json(one) for one in models], indent=1))
         return
-    table = Table("model", "state", "since", "by", "owner", "tier", "sha256", box=None)
+    table = Table(Column("model", no_wrap=True), "state", "since", "by", "owner", "tier", "sha256", box=None)
     for one in models:
         last = one.history[-1]
         said = (escape(printable(one.owner or "-")), str(one.tier or "-"), one.sha256[:16])
         name, state = escape(printable(one.name)), one.standing.state.value
-        table.add_row(name, state, str(last["at"])[:19], escape(last["by"]), *said)
+        table.add_row(name, state, str(last["at"])[:19].replace("T", " "), escape(last["by"]), *said)
     Console().print(table)
 
 

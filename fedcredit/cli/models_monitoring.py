@@ -18,6 +18,7 @@ from fedcredit.evaluation.stability import Stability
 from fedcredit.monitoring.draft import monitor_plan_yaml
 from fedcredit.monitoring.figures import Monitored
 from fedcredit.monitoring.run import monitored, read_released, require_same_model, require_signed
+from fedcredit.provisioning.new_files import write_file
 from fedcredit.registry.comparison import compare as compared
 from fedcredit.registry.registry import Model, Move, model_called, record, require_unchanged
 from fedcredit.registry.registry_file import RegistryFile, load_registry_file
@@ -71,11 +72,7 @@ def watch(
     if out is None:
         typer.echo(text, nl=False)
         return
-    try:
-        with out.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise ConfigError(f"{out} cannot be written ({error.strerror}); choose another name.") from error
+    write_file(out, text.encode())
     typer.echo(f"wrote {out}; the coordinator runs it like any other plan, and every institution is asked to join")
 
 
@@ -85,7 +82,7 @@ def monitor(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the monitoring run.", show_default=False)],
     *,
     key: Annotated[Path | None, typer.Option(help="Your own key; with it a trigger suspends the model.")] = None,
-    unproved: Annotated[bool, typer.Option(help="Judge figures that no job store proves.")] = False,
+    unproved: Annotated[bool, typer.Option("--unproved", help="Judge figures that no job store proves.")] = False,
     as_json: _Json = False,
 ) -> None:
     """Show what a monitoring run says of a model; exit code 3 if it has to be suspended, and with --key it is."""

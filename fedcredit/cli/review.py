@@ -13,10 +13,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from fedcredit.errors import ConfigError, LedgerError
 from fedcredit.printable import printable
+from fedcredit.provisioning.new_files import write_file
 from fedcredit.review.cases import decision_of, verified_decisions, waiting, why_waiting
 from fedcredit.review.history import History, Review, append, read_history
 from fedcredit.review.review_file import ReviewFile, load_review_file
@@ -51,12 +52,14 @@ def list_waiting(
         for decision in left:
             typer.echo(json.dumps(_case(decision, review)))
         return
-    table = Table("decision", "at (UTC)", "points", "cut-off", "machine", "why", box=None)
+    # Whole at any width: the other commands ask for it, and those of one run begin alike.
+    whole = Column("decision", no_wrap=True)
+    table = Table(whole, "at (UTC)", "points", "cut-off", "machine", "why", box=None)
     for decision in islice(left, limit):
         why = "; ".join(why_waiting(decision, review.rule))
         cells = (
             decision.decision_id,
-            decision.at[:19],
+            decision.at[:19].replace("T", " "),
             str(decision.points),
             "-" if decision.cut_off is None else str(decision.cut_off),
         )
@@ -124,12 +127,8 @@ def export(
 ) -> None:
     """Write the whole history, after checking its chain, for whoever audits it."""
     history = read_history(load_review_file(file).reviews)
-    try:
-        with out.open("x", encoding="utf-8") as target:
-            for one in history.reviews:
-                target.write(json.dumps({**one.values(), "override": one.is_override}) + "\n")
-    except OSError as error:
-        raise ConfigError(f"{out} cannot be written ({error.strerror}); choose another name.") from error
+    lines = (json.dumps({**one.values(), "override": one.is_override}) + "\n" for one in history.reviews)
+    write_file(out, "".join(lines).encode())
     typer.echo(f"wrote {len(history.reviews)} reviews to {out}; newest hash {history.head.hex()}")
 
 

@@ -16,6 +16,7 @@ from fedcredit.custodian.address import CHANNEL_OPTIONS, METHOD, call_metadata, 
 from fedcredit.custodian.relay_token import load_relay_token
 from fedcredit.custodian.site_file import SiteFile, load_site_file, membership_problems
 from fedcredit.errors import ConfigError, RefusalError, WireError
+from fedcredit.provisioning.new_files import write_file
 from fedcredit.roster import Roster
 from fedcredit.roster_file import SignedRoster, load_roster, read_roster_file, write_roster_file
 from fedcredit.wire.envelope import SigningKey, open_envelope
@@ -59,11 +60,7 @@ def stop(
     file = load_site_file(site)
     roster = load_roster(file.roster)
     key = _member_key(file, roster)
-    try:
-        with out.open("xb") as target:
-            target.write(key.seal(file.institution, StopRequest(roster.digest())))
-    except OSError as error:
-        raise ConfigError(f"the stop cannot be written to {out} ({error.strerror}); choose another file.") from error
+    write_file(out, key.seal(file.institution, StopRequest(roster.digest())))
     typer.echo(f"wrote {out}: {file.institution} stops every job under roster version {roster.version}")
     typer.echo(f"each member, this one too, runs: fedcredit roster deliver SITE.yaml {out.name}")
 

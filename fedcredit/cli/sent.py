@@ -24,6 +24,7 @@ from fedcredit.outbox.fields import ShownField
 from fedcredit.outbox.meanings import MESSAGES
 from fedcredit.outbox.sent import Sent, sent_messages
 from fedcredit.outbox.stored import StoredMessage, epsilon_of, stored_messages
+from fedcredit.printable import printable
 from fedcredit.privacy.accounting import Accountant, MixedAccountant
 from fedcredit.privacy.events import write_fraction
 from fedcredit.privacy.ledger import Ledger
@@ -65,7 +66,7 @@ def sent(
     console.print(_table(chosen, _unit(accountant)))
     for one in chosen if show_fields or message or values else ():
         for line in _in_words(one, fields=show_fields or bool(message), values=values):
-            typer.echo(_printable(line))
+            typer.echo(printable(line))
     if not lines:
         typer.echo("there is no audit trail here: times, destinations, joins and refusals are not known")
     typer.echo(_total_line(totals))
@@ -115,7 +116,7 @@ def _table(chosen: Sequence[Sent], unit: str) -> Table:
         pad_edge=False,
     )
     for one in chosen:
-        table.add_row(*(escape(_printable(cell)) for cell in _row(one)))
+        table.add_row(*(escape(printable(cell)) for cell in _row(one)))
     return table
 
 
@@ -233,7 +234,3 @@ def _proto_name(kind: str) -> str:
 
 def _number(epsilon: float | None) -> str:
     return "-" if epsilon is None else at_most(epsilon)
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text)

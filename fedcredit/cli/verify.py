@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fedcredit.custodian.site_file import load_site_file
+from fedcredit.printable import printable
 from fedcredit.verify.checks import Check, Result
 from fedcredit.verify.run_files import find_run
 from fedcredit.verify.verification import Beside, holds, verify_run
@@ -46,13 +47,9 @@ def _as_json(check: Check) -> dict[str, str]:
 def _print(checks: list[Check]) -> None:
     table = Table("check", "result", "where", "what was found", box=box.SIMPLE_HEAD, pad_edge=False)
     for check in checks:
-        table.add_row(*(escape(_printable(cell)) for cell in _as_json(check).values()))
+        table.add_row(*(escape(printable(cell)) for cell in _as_json(check).values()))
     Console().print(table)
     failures = sum(check.result is Result.FAILED for check in checks)
     unchecked = sum(check.result is Result.OPEN for check in checks)
     verdict = f"{failures} checks failed" if failures else "nothing failed"
     typer.echo(f"{verdict}, {unchecked} could not be made; docs/verify.md says what this proves and what it cannot")
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text)

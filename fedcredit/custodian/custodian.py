@@ -41,6 +41,7 @@ from fedcredit.data.rows import validate_rows
 from fedcredit.errors import BudgetError, LedgerError, PrivacyError, RefusalError, WireError
 from fedcredit.ownership import owned_coordinates
 from fedcredit.plan import Placement, Plan, parse_plan, plan_digest
+from fedcredit.printable import printable
 from fedcredit.privacy.bits import BitSource, OsBitSource
 from fedcredit.privacy.events import Charge, Slot
 from fedcredit.privacy.job_statement import job_statement
@@ -324,7 +325,7 @@ class Custodian:
 
     def _refuse(self, request: bytes, code: str, text: str) -> bytes:
         # It may quote what a coordinator wrote, which shall not look like a line of its own.
-        said = "".join(letter if letter.isprintable() else " " for letter in text[:_LONGEST_REFUSAL])
+        said = printable(text[:_LONGEST_REFUSAL])
         _LOG.warning("%s refused a request (%s): %s", self._site.institution, code, said)
         return self._seal(Refusal(envelope_hash(request), code, text[:_LONGEST_REFUSAL]))
 

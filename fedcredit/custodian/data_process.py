@@ -124,6 +124,7 @@ def _asked(order: DataOrder, handed: tuple[int, ...], on_reading: OnReading) -> 
                 stdout=subprocess.PIPE,
                 env=environment,
                 pass_fds=(tells, *handed),
+                process_group=0,  # Ctrl-C reaches this process only, which ends that one
             )
         finally:
             os.close(tells)

@@ -3,12 +3,12 @@
 It opens the door and nothing behind it: what is answered is decided by signatures and the policy.
 """
 
-import os
 import re
 import secrets
 from pathlib import Path
 
 from fedcredit.errors import ConfigError
+from fedcredit.provisioning.new_files import write_file
 
 TOKEN_BYTES = 32
 _TOKEN = re.compile(rf"[0-9a-f]{{{2 * TOKEN_BYTES}}}")
@@ -50,11 +50,4 @@ def make_relay_token(path: Path) -> None:
     ConfigError
         If the file exists, or cannot be written.
     """
-    try:
-        number = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(number, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(TOKEN_BYTES) + "\n")
-    except FileExistsError as error:
-        raise ConfigError(f"{path} exists already and is never overwritten; choose another file.") from error
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written ({error.strerror}); choose another file.") from error
+    write_file(path, f"{secrets.token_hex(TOKEN_BYTES)}\n".encode(), secret=True)

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from fedcredit.errors import ConfigError, WireError
 from fedcredit.linked.offer import MOST_STEPS, Offer, OfferTerms, OfferUse, encode_terms, require_for
 from fedcredit.linked.person import HASH_BYTES
-from fedcredit.provisioning.new_files import SECRET, NewFile, write_new
+from fedcredit.provisioning.new_files import write_file
 from fedcredit.wire.canonical import parse_json
 from fedcredit.wire.envelope import SigningKey
 
@@ -35,7 +35,7 @@ def write_offer(path: Path, offer: Offer, key: SigningKey) -> None:
     """
     columns = [pa.array(offer.persons, pa.binary(HASH_BYTES)), pa.array(offer.steps, pa.int16())]
     metadata = {_TERMS: encode_terms(offer.terms), _SIGNATURE: offer.signature(key).hex().encode()}
-    write_file(path, encode_table(pa.table(columns, schema=_SCHEMA.with_metadata(metadata))))
+    write_file(path, encode_table(pa.table(columns, schema=_SCHEMA.with_metadata(metadata))), secret=True)
 
 
 def open_offer(path: Path, public_key: bytes, expected: OfferUse, today: date) -> Offer:
@@ -72,17 +72,6 @@ def encode_table(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     pa_parquet.write_table(table, sink)
     return bytes(sink.getvalue().to_pybytes())
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file for this account only, where there is none.
-
-    Raises
-    ------
-    ConfigError
-        If the file exists or cannot be written; then nothing of it is left.
-    """
-    write_new(path.absolute().parent, {path.name: NewFile(data, SECRET)})
 
 
 def _read(path: Path) -> tuple[Offer, bytes]:

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from shutil import rmtree
 
 from pydantic import ValidationError
 
@@ -17,6 +18,7 @@ from fedcredit.models.bin_labels import bin_label
 from fedcredit.models.scorecard_release import BinnedModel, ScorecardFeature, read_release
 from fedcredit.models.scorecard_spec import MARGIN_LIMIT, WEIGHT_SCALE
 from fedcredit.package.contents import DICTIONARY, EVALUATION, HEAD, MODEL, Head, ModelPackage, package_digest
+from fedcredit.provisioning.new_files import write_file
 from fedcredit.wire.canonical import parse_json
 
 _NAMES = (HEAD, MODEL, DICTIONARY)
@@ -98,19 +100,29 @@ def write_package(files: Mapping[str, bytes], out: Path) -> None:
     ConfigError
         If something is there already, or it cannot be written.
     """
+    if out.suffix.lower() == ".zip":
+        write_file(out, _zipped(files))
+        return
     try:
-        if out.suffix.lower() == ".zip":
-            with zipfile.ZipFile(out, "x", zipfile.ZIP_DEFLATED) as archive:
-                for name in _present(files):
-                    archive.writestr(zipfile.ZipInfo(name, _MIDNIGHT), files[name], zipfile.ZIP_DEFLATED)
-            return
         out.mkdir(parents=True)
-        for name in _present(files):
-            (out / name).write_bytes(files[name])
     except FileExistsError:
         raise ConfigError(f"{out} exists already and is never overwritten; choose another place.") from None
     except OSError as error:
+        raise ConfigError(f"{out} cannot be made ({error.strerror}); choose another place.") from error
+    try:
+        for name in _present(files):
+            (out / name).write_bytes(files[name])
+    except OSError as error:
+        rmtree(out)
         raise ConfigError(f"{out} cannot be written ({error.strerror}); choose another place.") from error
+
+
+def _zipped(files: Mapping[str, bytes]) -> bytes:
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in _present(files):
+            archive.writestr(zipfile.ZipInfo(name, _MIDNIGHT), files[name], zipfile.ZIP_DEFLATED)
+    return whole.getvalue()
 
 
 def _read(path: Path) -> dict[str, bytes]:

@@ -116,8 +116,8 @@ def check_server_certificate(given: ServerCertificate, host: str, now: datetime)
         If one is no PEM of its kind, the key is another's, the certificate is out of date or for other names, or the
         CA does not vouch for it.
     """
-    chain, roots = _certificates(given.certificate, "the certificate"), _certificates(given.ca, "the CA file")
-    _check_key(chain[0], given.key)
+    chain, roots = certificates_of(given.certificate, "the certificate"), certificates_of(given.ca, "the CA file")
+    check_key(chain[0], given.key)
     _check_dates([*chain, *roots], now)
     if alternative_name(host) not in _names_of(chain[0]) and not _matches_wildcard(chain[0], host):
         stated = ", ".join(str(name.value) for name in _names_of(chain[0])) or "no name at all"
@@ -135,14 +135,28 @@ def alternative_name(host: str) -> x509.DNSName | x509.IPAddress:
         return x509.DNSName(host)
 
 
-def _certificates(pem: bytes, what: str) -> list[x509.Certificate]:
+def certificates_of(pem: bytes, what: str) -> list[x509.Certificate]:
+    """Read a chain, or several authorities.
+
+    Raises
+    ------
+    ConfigError
+        If there is no certificate in it.
+    """
     try:
         return x509.load_pem_x509_certificates(pem)
     except ValueError as error:
         raise ConfigError(f"{what} holds no certificate in PEM; give the file that its CA sent, as PEM.") from error
 
 
-def _check_key(certificate: x509.Certificate, pem: bytes) -> None:
+def check_key(certificate: x509.Certificate, pem: bytes) -> None:
+    """Refuse a private key that is none, or not the certificate's.
+
+    Raises
+    ------
+    ConfigError
+        As said.
+    """
     try:
         key = serialization.load_pem_private_key(pem, password=None)
     except (ValueError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""The first files of a folder: each written once with its mode, and never over anything that is there."""
+"""New files: each is written whole or not at all, and never over anything that is there."""
 
 import os
 from collections.abc import Mapping
@@ -38,12 +38,33 @@ def write_new(folder: Path, files: Mapping[str, NewFile]) -> None:
     try:
         for name, file in files.items():
             _make_folder((folder / name).parent, secret=file.mode == SECRET)
+            _write(folder / name, file.content, file.mode)
             written.append(folder / name)
-            _write(folder / name, file)
     except OSError as error:
         for path in written:
             path.unlink(missing_ok=True)
         raise ConfigError(f"{folder} cannot be written to ({error.strerror}); choose another folder.") from error
+
+
+def write_file(path: Path, content: bytes, *, secret: bool = False) -> None:
+    """Write one new file into a folder that is there.
+
+    Parameters
+    ----------
+    secret
+        For this account only; else the umask says who may read it.
+
+    Raises
+    ------
+    ConfigError
+        If something is there already, or it cannot be written; then nothing of it stays.
+    """
+    try:
+        _write(path, content, SECRET if secret else None)
+    except FileExistsError:
+        raise ConfigError(f"{path} exists already and is never overwritten; choose another name.") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
 
 
 def require_absent(path: Path) -> None:
@@ -63,10 +84,15 @@ def _make_folder(folder: Path, *, secret: bool) -> None:
         folder.mkdir(mode=0o700 if secret else 0o755, parents=True)
 
 
-def _write(path: Path, file: NewFile) -> None:
-    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file.mode)
-    with os.fdopen(number, "wb") as opened:
-        os.fchmod(number, file.mode)  # whatever the umask is
-        opened.write(file.content)
-        opened.flush()
-        os.fsync(number)
+def _write(path: Path, content: bytes, mode: int | None) -> None:
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode)
+    try:
+        with os.fdopen(number, "wb") as opened:
+            if mode is not None:
+                os.fchmod(number, mode)  # whatever the umask is
+            opened.write(content)
+            opened.flush()
+            os.fsync(number)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise

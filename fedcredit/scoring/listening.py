@@ -14,6 +14,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from fedcredit.custodian.address import LOOPBACK
 from fedcredit.errors import ConfigError
+from fedcredit.provisioning.certificates import certificates_of, check_key
 
 _HIGHEST_PORT = 65535
 _WORKERS = 4
@@ -40,12 +41,15 @@ class Tls:
         Raises
         ------
         ConfigError
-            If a file cannot be read.
+            If a file cannot be read or is not what it should be; gRPC would blame the port, or serve and hear nobody.
         """
-        pairs = [(read_pem(self.key), read_pem(self.certificate))]
+        key, certificate = read_pem(self.key), read_certificates(self.certificate)
+        check_key(certificates_of(certificate, str(self.certificate))[0], key)
         if self.clients is None:
-            return grpc.ssl_server_credentials(pairs)
-        return grpc.ssl_server_credentials(pairs, read_pem(self.clients), require_client_auth=True)
+            return grpc.ssl_server_credentials([(key, certificate)])
+        return grpc.ssl_server_credentials(
+            [(key, certificate)], read_certificates(self.clients), require_client_auth=True
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,3 +199,16 @@ def read_pem(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}); give a PEM file.") from None
+
+
+def read_certificates(path: Path) -> bytes:
+    """Read a PEM file that holds a certificate or several.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or holds none.
+    """
+    pem = read_pem(path)
+    certificates_of(pem, str(path))
+    return pem

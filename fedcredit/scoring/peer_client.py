@@ -28,7 +28,7 @@ from fedcredit.scoring.block_messages import (
     person_hash,
     seal_question,
 )
-from fedcredit.scoring.listening import is_loopback, read_pem
+from fedcredit.scoring.listening import is_loopback, read_certificates
 from fedcredit.scoring.peers_file import Peer
 from fedcredit.wire.envelope import SigningKey
 
@@ -224,7 +224,7 @@ def _channel(name: str, peer: Peer) -> grpc.Channel:
         raise ConfigError(f"PEERS.yaml has no address of {name}; add address: HOST:PORT.")
     host = peer.address.rpartition(":")[0].strip("[]")
     if peer.certificate is not None:
-        credentials = grpc.ssl_channel_credentials(read_pem(peer.certificate))
+        credentials = grpc.ssl_channel_credentials(read_certificates(peer.certificate))
         return grpc.secure_channel(peer.address, credentials, options=CHANNEL_OPTIONS)
     if not is_loopback(host):
         raise ConfigError(f"{name} at {peer.address} is on another machine; add its certificate's authority.")

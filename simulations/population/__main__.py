@@ -10,7 +10,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from fedcredit.errors import CheckError, ConfigError, FedcreditError
+from fedcredit.ending import run
+from fedcredit.errors import ConfigError
 from simulations.population.drawing import SYNTHETIC, draw
 from simulations.population.files import write_population
 from simulations.population.spec import PopulationSpec, parse_spec
@@ -19,7 +20,9 @@ _KNOBS = ", ".join(f"{one.name}={getattr(PopulationSpec(), one.name)}" for one i
 
 
 def main(
-    words: Annotated[list[str] | None, typer.Argument(metavar="[OUT] [KNOB=VALUE]...")] = None,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[OUT] [KNOB=VALUE]...", help="A new folder, and what to change.")
+    ] = None,
     gates: Annotated[bool, typer.Option("--gates", help="Print the realism gates instead of writing files.")] = False,
 ) -> None:
     """Draw a SYNTHETIC population of bank customers and patients and write one table per institution.
@@ -27,15 +30,10 @@ def main(
     OUT is a new folder; --gates takes knobs only. Lists are separated by commas.
     """
     console = Console(highlight=False)
-    try:
-        if gates:
-            _judge(console, words or [])
-        else:
-            _write(console, words or [])
-    except CheckError as error:
-        raise SystemExit("\n".join(f"problem: {problem}" for problem in error.problems)) from error
-    except FedcreditError as error:
-        raise SystemExit(f"error: {error}") from error
+    if gates:
+        _judge(console, words or [])
+    else:
+        _write(console, words or [])
     console.print(SYNTHETIC)
 
 
@@ -72,6 +70,6 @@ def _judge(console: Console, words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command(epilog=f"Knobs: {_KNOBS}. Examples: unit_mistakes=bank-1:debt_to_income:100 poisoned=bank-2.")(main)
-    app()
+    run(app)

@@ -30,6 +30,7 @@ from fedcredit.models.joint_layout import layout
 from fedcredit.models.joint_spec import COUNT_SCALE
 from fedcredit.privacy.ledger import Ledger
 from fedcredit.provisioning.check_site import SiteCheck
+from fedcredit.provisioning.new_files import write_file
 from fedcredit.roster import Roster
 from fedcredit.roster_file import SignedRoster, load_roster, sign_roster, write_roster_file
 from fedcredit.wire.envelope import SigningKey
@@ -278,8 +279,8 @@ def test_files_of_links_are_left_open_or_half_written(pair, offer, table):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
     try:
-        with pytest.raises(ConfigError, match="cannot be written to"):
-            offer_file.write_file(pair.bank.folder / "half.parquet", out.read_bytes())
+        with pytest.raises(ConfigError, match="cannot be written"):
+            write_file(pair.bank.folder / "half.parquet", out.read_bytes(), secret=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not (pair.bank.folder / "half.parquet").exists()

@@ -164,6 +164,13 @@ def test_a_key_that_is_no_cas_is_named(files: CertificateFiles) -> None:
         renew(replace(files, ca_key=files.ca), NOW)
 
 
+def test_the_command_takes_one_way_at_a_time(tmp_path: Path) -> None:
+    path = write_coordinator(tmp_path)
+    both = ["certificate", str(path), "--ca-key", "ca.key", "--signed", "back.pem"]
+    with pytest.raises(ConfigError, match="give the one that you have"):
+        CliRunner().invoke(app, both, catch_exceptions=False)
+
+
 def test_the_command_asks_where_no_ca_key_lies_beside(tmp_path: Path) -> None:
     path = write_coordinator(tmp_path)
     done = CliRunner().invoke(app, ["certificate", str(path)], catch_exceptions=False)

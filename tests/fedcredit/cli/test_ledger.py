@@ -206,7 +206,7 @@ def test_verify_reads_a_ledger_and_its_export_and_says_what_it_checked(cli, site
     join_and_answer_once(site)
     out = site.folder / "ledger.jsonl"
     assert cli("ledger", "export", site.file, "--out", out).code == 0
-    one_sentence(cli("ledger", "export", site.file, "--out", out), "choose another file")
+    one_sentence(cli("ledger", "export", site.file, "--out", out), "exists already")
     public = site.key().public.hex()
     for path in (out, site.folder / "ledger.sqlite"):
         for pin in ((), ("--key", public)):

@@ -1,5 +1,6 @@
 """``fedcredit review``: list, show, decide, annotate, export."""
 
+import dataclasses
 import json
 import sqlite3
 
@@ -27,6 +28,17 @@ def test_a_case_is_listed_decided_and_gone(review):
     assert "3 wait; 0 were decided" in review("list", "--limit", "1").out
     assert review("decide", "d-4", "approve", "--reviewer", "rita").out == "d-4: approve\n"
     assert waits(review) == ["d-1", "d-3"]
+
+
+@pytest.mark.parametrize("columns", [50, 80])
+def test_a_decision_is_named_in_full_whatever_the_terminal(cli, tmp_path, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    long = dataclasses.replace(decision(1, 595), decision_id="2fa93a99120cc0a6-65535")
+    with DecisionLog(tmp_path / "decisions.sqlite") as log:
+        log.append([long])
+    file = tmp_path / "REVIEW.yaml"
+    file.write_text("decisions: decisions.sqlite\nreviews: reviews.sqlite\n")
+    assert long.decision_id in cli("review", "list", file).out
 
 
 def test_an_override_needs_a_reason_and_both_verdicts_are_kept(review, tmp_path):

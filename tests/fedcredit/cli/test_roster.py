@@ -174,8 +174,8 @@ def test_a_stop_is_this_members_signed_word_about_its_roster(cli, site):
 
 
 def test_a_stop_overwrites_nothing(cli, site):
-    one_sentence(cli("roster", "stop", site.file, site.file), "File exists", "choose another file")
-    one_sentence(cli("roster", "stop", site.file, site.folder / "none" / "STOP"), "choose another file")
+    one_sentence(cli("roster", "stop", site.file, site.file), "exists already", "never overwritten")
+    one_sentence(cli("roster", "stop", site.file, site.folder / "none" / "STOP"), "choose another place")
 
 
 def test_only_a_member_stops(cli, site):

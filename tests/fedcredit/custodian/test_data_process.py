@@ -1,9 +1,11 @@
 """Reading a table in a process of its own: the same data, and every error as it would be here."""
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
+from subprocess import PIPE
 
 import numpy as np
 import pyarrow as pa
@@ -199,3 +201,26 @@ def test_a_process_that_dies_is_said(order, monkeypatch):
     monkeypatch.setattr(data_process, "_READER", "fedcredit.custodian.no_such_module")
     with pytest.raises(DataError, match="ended with code 1; look at the memory"):
         read_apart(order)
+
+
+_INTERRUPTED = """
+import sys
+from fedcredit.custodian.data_process import DataOrder, read_apart
+try:
+    read_apart(DataOrder.model_validate_json(sys.argv[1]))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_an_interrupt_is_told_once_and_leaves_no_process(order, tmp_path):
+    os.mkfifo(tmp_path / "waits.yaml")
+    given = order.model_copy(update={"dictionary": tmp_path / "waits.yaml"})
+    command = [sys.executable, "-c", _INTERRUPTED, given.model_dump_json()]
+    with (
+        subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True, start_new_session=True) as process,
+        (tmp_path / "waits.yaml").open("wb"),  # opens once the process that reads the table has it open
+    ):
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (out, err) == ("interrupted\n", "")

@@ -1,9 +1,12 @@
 import os
+import resource
+from contextlib import contextmanager
 
 import pytest
 
 from fedcredit.errors import ConfigError
-from fedcredit.provisioning.new_files import SECRET, NewFile, require_absent, write_new
+from fedcredit.package.storage import write_package
+from fedcredit.provisioning.new_files import SECRET, NewFile, require_absent, write_file, write_new
 
 FILES = {"a.yaml": NewFile(b"a"), "keys/b": NewFile(b"b", SECRET), "tls/c": NewFile(b"c")}
 
@@ -40,3 +43,43 @@ def test_a_failure_leaves_no_part_behind(tmp_path):
         write_new(tmp_path, FILES)
     assert not (tmp_path / "a.yaml").exists()
     assert not (tmp_path / "keys" / "b").exists()
+
+
+@contextmanager
+def no_file_above(most_bytes):
+    """As a full disk: what is written stops in the middle."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_one_file_is_written_whole_or_not_at_all(tmp_path):
+    with no_file_above(100), pytest.raises(ConfigError, match="a cannot be written"):
+        write_file(tmp_path / "a", b"." * 1000)
+    assert not list(tmp_path.iterdir())
+    write_file(tmp_path / "a", b"." * 1000)
+    with pytest.raises(ConfigError, match="a exists already and is never overwritten"):
+        write_file(tmp_path / "a", b"other")
+    assert (tmp_path / "a").read_bytes() == b"." * 1000
+
+
+def test_a_secret_file_is_nobody_elses_and_another_follows_the_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_file(tmp_path / "secret", b"", secret=True)
+        write_file(tmp_path / "plain", b"")
+    finally:
+        os.umask(before)
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {"secret": 0o600, "plain": 0o640}
+
+
+@pytest.mark.parametrize("name", ["package", "package.zip"])
+def test_a_package_that_the_disk_does_not_hold_leaves_nothing(tmp_path, name):
+    files = {"package.json": b"{}", "model.json": os.urandom(5000)}
+    with no_file_above(1000), pytest.raises(ConfigError, match=f"{name} cannot be written"):
+        write_package(files, tmp_path / name)
+    assert not list(tmp_path.iterdir())
+    write_package(files, tmp_path / name)

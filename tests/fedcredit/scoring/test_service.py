@@ -159,6 +159,22 @@ def test_callers_certificates_are_asked_for(card, tmp_path):
                         call(channel, request(**VALUES))
 
 
+def test_files_that_are_no_certificates_are_named_before_anybody_could_ask(card, tmp_path):
+    ours = authority()
+    certificate, key = ours.issue(tmp_path / "server")
+    _, foreign_key = ours.issue(tmp_path / "other")
+    root, empty = ours.write(tmp_path / "ca.pem"), tmp_path / "empty.pem"
+    empty.write_bytes(b"")
+    for tls, said in (
+        (Tls(certificate, key, empty), r"empty\.pem holds no certificate in PEM"),
+        (Tls(empty, key, root), r"empty\.pem holds no certificate in PEM"),
+        (Tls(certificate, empty, root), "key is no PEM key"),
+        (Tls(certificate, foreign_key, root), "the key is not the certificate's"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            ScoringService(Decider(card), Listen(tls=tls)).__enter__()
+
+
 def test_strangers_are_not_let_in(card, tmp_path):
     tls = Tls(tmp_path / "c.pem", tmp_path / "k.pem")
     with pytest.raises(ConfigError, match="reached from other machines; give --tls-certificate"):

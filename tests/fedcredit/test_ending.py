@@ -1,0 +1,75 @@
+"""A command that fails ends in one sentence with a remedy, whatever the system said."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import clients.__main__ as node
+import server.__main__ as coordinator
+from fedcredit.cli import main
+from fedcredit.ending import run
+from fedcredit.errors import CheckError, ConfigError
+
+
+def _fail(error):
+    def command():
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ConfigError("x is wrong; mend it."), "error: x is wrong; mend it.\n"),
+        (CheckError(["one.", "two."]), "problem: one.\nproblem: two.\n"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "out"), "the disk is full; make room"),
+        (OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), "n"), "n cannot be used (File name too long)"),
+        (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "kept"), "kept cannot be read or written; check its"),
+        (OSError(errno.EIO, os.strerror(errno.EIO)), "a file or the standard output cannot be used (Input/output"),
+    ],
+    ids=["config", "check", "full", "name", "permission", "no file"],
+)
+def test_each_kind_of_error_is_said_with_a_remedy(capsys, error, said):
+    with pytest.raises(SystemExit) as stop:
+        run(_fail(error))
+    assert stop.value.code == 1
+    done = capsys.readouterr()
+    assert done.out == ""
+    assert said in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_defect_of_ours_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run(lambda: 1 // 0)
+
+
+@pytest.mark.parametrize(
+    ("main", "words"),
+    [(main, ("custodian", "check")), (coordinator.main, ("check",)), (node.main, ("serve",))],
+    ids=["fedcredit", "server", "clients"],
+)
+def test_a_name_that_is_too_long_is_one_sentence_in_each_command_line(main, words, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["command", *words, "n" * 300])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+
+
+def test_a_full_disk_behind_the_standard_output_is_said():
+    command = [sys.executable, "-c", "from fedcredit.cli import main; main()", "version"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: a file or the standard output cannot be written, because the disk is full; make room, and run the "
+        "command again.\n"
+    )

@@ -4,6 +4,7 @@ A traceback means a defect of ours.
 """
 
 import errno
+import os
 import sys
 from collections.abc import Callable
 
@@ -24,6 +25,9 @@ def run(command: Callable[[], object]) -> None:
     """
     try:
         command()
+    except BrokenPipeError:  # whoever read what it prints has enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more
+        sys.exit(1)
     except CheckError as error:
         _end(*(f"problem: {problem}" for problem in error.problems))
     except FedcreditError as error:

@@ -17,7 +17,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from fedcredit.errors import CheckError, FedcreditError
+from fedcredit.ending import run
+from fedcredit.errors import FedcreditError
 from simulations.present import Narrator
 from simulations.simulation import CONFIG_FOLDER, plain, run_config, sentence_of
 from simulations.sweeps.sweep import sweep
@@ -27,6 +28,10 @@ _WIDE = 200
 
 def main() -> None:
     """Run what the command line asks for."""
+    run(_main)
+
+
+def _main() -> None:
     # Hydra then raises what is wrong with an override instead of printing a report of its own.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     asked: list[Any] = []
@@ -52,10 +57,6 @@ def main() -> None:
     except KeyboardInterrupt:
         kept = f"; finished points are kept, and run.dir={folders[0]} goes on with them" if folders else ""
         sys.exit(f"interrupted{kept}.")
-    except CheckError as error:
-        raise SystemExit("\n".join(f"problem: {problem}" for problem in error.problems)) from error
-    except FedcreditError as error:
-        raise SystemExit(f"error: {error}") from error
 
 
 def _run(asked: list[Any], folders: list[Path]) -> None:

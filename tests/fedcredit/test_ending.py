@@ -73,3 +73,15 @@ def test_a_full_disk_behind_the_standard_output_is_said():
         "error: a file or the standard output cannot be written, because the disk is full; make room, and run the "
         "command again.\n"
     )
+
+
+@pytest.mark.parametrize("place", ["simulations.command", "fedcredit.cli"])
+def test_who_has_read_enough_ends_a_command_without_a_word(place):
+    """As `head` does: the pipe is closed before anything is written."""
+    command = [sys.executable, "-c", f"from {place} import main; main()", "--help"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed:
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == ""

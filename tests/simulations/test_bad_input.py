@@ -4,7 +4,9 @@ import copy
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -332,13 +334,15 @@ def test_a_run_that_fails_midway_leaves_nothing(tmp_path, table) -> None:
 
 
 def run_main(monkeypatch, tmp_path, *arguments: object) -> str:
-    """What the command exits with: text means that it goes to standard error, with exit code 1."""
+    """What the command says on standard error before it exits with 1; an exit with text is that."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["simulations", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
+    with redirect_stderr(StringIO()) as said, pytest.raises(SystemExit) as stop:
         main()
-    assert isinstance(stop.value.code, str)
-    return stop.value.code
+    if isinstance(stop.value.code, str):
+        return stop.value.code
+    assert stop.value.code == 1
+    return said.getvalue().rstrip("\n")
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from simulations.sweeps.page import (
     render,
     seeds_told,
     settings_told,
+    unfinished_told,
     utility_table,
 )
 from simulations.sweeps.rows import institution_rows, row_of
@@ -57,9 +58,10 @@ def report(folder: Path) -> Path:
     by_setting = groups_of(members)
     drawings = [*_curves(rows), *_gains(by_setting)]
     varied, same = settings_told(rows)
+    warning = f"{seeds_told(groups)} {unfinished_told(rows)}".strip()
     page = SweepPage(
-        "Sweep: " + (", ".join(varied) or "one setting"), varied, same, len(rows), len(groups), seeds_told(groups),
-        drawings, [utility_table(groups), *_gain_tables(by_setting)],
+        "Sweep: " + (", ".join(varied) or "one setting"), varied, same, len(rows), len(groups), warning, drawings,
+        [utility_table(groups), *_gain_tables(by_setting)],
     )  # fmt: skip
     target = folder / "report"
     (target / "figures").mkdir(parents=True, exist_ok=True)

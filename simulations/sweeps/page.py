@@ -15,6 +15,7 @@ from markupsafe import Markup
 from simulations.sweeps.curves import (
     DEALING,
     EPSILON,
+    INSTITUTIONS,
     PLACEMENT,
     Row,
     dimensions,
@@ -198,6 +199,19 @@ def seeds_told(groups: Mapping[str, Sequence[Row]]) -> str:
         f"Not every setting has the same seeds: some have {fewest}, some {most}, or others. A seed chooses the test "
         "records, so means over different seeds differ for that alone; finish the sweep before comparing them."
     )
+
+
+def unfinished_told(rows: Sequence[Row]) -> str:
+    """A sentence where jobs ended before their last round or lost institutions; else nothing."""
+    short = sum(_number(row, "run.rounds_trained") < _number(row, "run.rounds_planned") for row in rows)
+    fewer = sum(_number(row, "run.institutions_left") < _number(row, INSTITUTIONS) for row in rows)
+    told = [(short, "trained fewer rounds than planned"), (fewer, "ended without some of their institutions")]
+    return " ".join(f"{count} of {len(rows)} runs {what}." for count, what in told if count)
+
+
+def _number(row: Row, column: str) -> float:
+    value = row.get(column)
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _by_institution(rows: Sequence[Row], column: str) -> dict[tuple[str, str], list[float]]:

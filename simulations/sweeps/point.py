@@ -25,7 +25,7 @@ from simulations.dataset import DataSpec, load
 from simulations.partition import PooledTable, deal
 from simulations.population.consortium import Consortium, draw_consortium
 from simulations.results import RunResult
-from simulations.run import Prepared, execute, prepare, prepare_consortium
+from simulations.run import Finished, Prepared, execute, prepare, prepare_consortium
 from simulations.runners import runner_for
 from simulations.settings import Settings, data_spec, later_months, population_spec, read_settings
 from simulations.sweeps.made_of import made_of
@@ -81,6 +81,10 @@ class FinishedPoint:
         Where it ran: machine and process.
     made_of
         Version and hashes, as the worker found them.
+    rounds_trained, rounds_planned
+        Rounds of training that took place; fewer than planned where the reserve for retries was used up.
+    left
+        Number of institutions that were in the joint job to the end.
     """
 
     settings: Mapping[str, Any]
@@ -90,6 +94,9 @@ class FinishedPoint:
     cpu_seconds: float
     worker: str
     made_of: Mapping[str, str]
+    rounds_trained: int
+    rounds_planned: int
+    left: int
 
     @property
     def name(self) -> str:
@@ -105,6 +112,8 @@ class FinishedPoint:
             "institutions": {name: {"kind": kind, "rows": self.rows[name]} for name, kind in self.kinds.items()},
             "cpu_seconds": self.cpu_seconds,
             "worker": self.worker,
+            "rounds": {"trained": self.rounds_trained, "planned": self.rounds_planned},
+            "left": self.left,
             "result": json.loads(self.result.to_json()),
         }
         return json.dumps(tree, indent=1, allow_nan=False) + "\n"
@@ -133,6 +142,9 @@ class FinishedPoint:
                 tree["cpu_seconds"],
                 tree["worker"],
                 tree["made_of"],
+                tree["rounds"]["trained"],
+                tree["rounds"]["planned"],
+                tree["left"],
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(
@@ -194,16 +206,20 @@ def run_point(config: Mapping[str, Any]) -> FinishedPoint:
     """
     started, cpu = time.monotonic(), time.process_time()
     prepared = _prepared(config, started)
-    result = _result(prepared)
+    finished = _finished(prepared)
+    progress = finished.outcome.progress
     institutions = prepared.federation.institutions
     return FinishedPoint(
         settings_of(config),
         {one.id: one.kind for one in institutions},
         {one.id: one.size for one in institutions},
-        result,
+        finished.result,
         round(time.process_time() - cpu, 3),
         f"{socket.gethostname()}:{os.getpid()}",
         made_of(config),
+        progress.rounds_trained,
+        finished.outcome.plan.phases.train.rounds,
+        len(progress.members),
     )
 
 
@@ -234,13 +250,13 @@ def _loaded(spec: DataSpec) -> tuple[DataDictionary, PooledTable]:
     return load(spec)
 
 
-def _result(prepared: Prepared) -> RunResult:
+def _finished(prepared: Prepared) -> Finished:
     """Function calls need no files; Flower's runtimes do, and theirs go when the point is done."""
     run = runner_for(prepared.settings)
     if prepared.settings.runtime in ("in_process", "cohort"):
-        return execute(prepared, None, runner=run).result
+        return execute(prepared, None, runner=run)
     with tempfile.TemporaryDirectory(prefix="fedcredit-") as scratch:
-        return execute(prepared, Path(scratch), runner=run).result
+        return execute(prepared, Path(scratch), runner=run)
 
 
 def _name(settings: Mapping[str, Any], found: Mapping[str, str]) -> str:

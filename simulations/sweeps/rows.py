@@ -88,6 +88,9 @@ def _run(point: FinishedPoint) -> dict[str, Cell]:
     result = point.result
     return {
         "run.institutions": len(point.kinds),
+        "run.institutions_left": point.left,
+        "run.rounds_trained": point.rounds_trained,
+        "run.rounds_planned": point.rounds_planned,
         "run.placement": result.placement,
         "run.noise": result.noise,
         "run.masks": result.masks,

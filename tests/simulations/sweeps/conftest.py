@@ -69,7 +69,9 @@ def finished(config: dict[str, Any], result: RunResult, *, compare: bool = True)
     )
     kinds = {name: name.partition("-")[0] for name in names}
     made_of = point_of(0, config).made_of
-    return FinishedPoint(settings_of(config), kinds, dict.fromkeys(names, 5000), own, 1.5, "here:1", made_of)
+    return FinishedPoint(
+        settings_of(config), kinds, dict.fromkeys(names, 5000), own, 1.5, "here:1", made_of, 20, 20, len(names)
+    )
 
 
 @pytest.fixture

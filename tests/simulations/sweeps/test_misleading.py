@@ -6,7 +6,15 @@ import pytest
 
 from simulations.report import named_pictures
 from simulations.sweeps.curves import DEALING, EPSILON, axes_of, derived, dimensions, pictures
-from simulations.sweeps.page import SweepPage, groups_of, institution_table, render, seeds_told, utility_table
+from simulations.sweeps.page import (
+    SweepPage,
+    groups_of,
+    institution_table,
+    render,
+    seeds_told,
+    unfinished_told,
+    utility_table,
+)
 from simulations.sweeps.rows import institution_rows, row_of
 from simulations.sweeps.store import SweepFolder
 
@@ -100,6 +108,17 @@ def test_pictures_of_settings_that_are_written_alike_have_files_of_their_own(mak
     assert [name for name in names if name.startswith("auc-by-epsilon")] == [
         "auc-by-epsilon-poison-factor-1", "auc-by-epsilon-poison-factor-1-2",
     ]  # fmt: skip
+
+
+def test_jobs_that_ended_early_or_lost_members_are_told(make_sweep) -> None:
+    """Their figures stood among the others, and nothing said so."""
+    rows = read(make_sweep({"seed": [0, 1, 2]}))
+    assert unfinished_told(rows) == ""
+    rows[0] = {**rows[0], "run.rounds_trained": 7}
+    rows[1] = {**rows[1], "run.institutions_left": 2}
+    assert unfinished_told(rows[:2]) == (
+        "1 of 2 runs trained fewer rounds than planned. 1 of 2 runs ended without some of their institutions."
+    )
 
 
 def test_the_page_says_what_makes_settings_hard_to_compare() -> None:

@@ -71,3 +71,10 @@ def test_a_point_may_draw_its_population() -> None:
     drawn = ("data=synthetic", "data.population.persons=3000", "federation.banks=2", "federation.hospitals=1")
     config = compose_config([*drawn, "compare=false", "privacy=none", "++model.rounds=1"])
     assert list(run_point(config).kinds.values()) == ["bank", "bank", "hospital"]
+
+
+def test_a_point_states_its_rounds_and_who_is_left() -> None:
+    events = ("events.dropout=0.04", "privacy.max_drops=5", "privacy.max_attempts=9", "federation.banks=12", "seed=1")
+    flat = ("data=uci_credit_flat", "federation.hospitals=0", "privacy=none", "++model.rounds=4", "compare=false")
+    lost = run_point(compose_config([*events, *flat, "runtime=cohort"]))
+    assert (lost.rounds_trained, lost.rounds_planned, lost.left) == (4, 4, 9)

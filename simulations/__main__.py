@@ -17,7 +17,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from fedcredit.errors import CheckError, FedcreditError
+from fedcredit.ending import run
+from fedcredit.errors import FedcreditError
 from simulations.present import Narrator
 from simulations.simulate import CONFIG_FOLDER, plain, run_config, sentence_of
 from simulations.sweeps.sweep import sweep
@@ -42,18 +43,17 @@ def main() -> None:
         if hydra_config.mode is RunMode.MULTIRUN:
             folders.append(Path(tree["run"]["dir"] or hydra_config.sweep.dir))
 
-    try:
+    def whole() -> None:
         job()
         _run(asked, folders)
+
+    try:
+        run(whole)
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(f"error: {sentence_of(error)}")
     except KeyboardInterrupt:
         kept = f"; finished points are kept, and run.dir={folders[0]} goes on with them" if folders else ""
         sys.exit(f"interrupted{kept}.")
-    except CheckError as error:
-        raise SystemExit("\n".join(f"problem: {problem}" for problem in error.problems)) from error
-    except FedcreditError as error:
-        raise SystemExit(f"error: {error}") from error
 
 
 def _run(asked: list[Any], folders: list[Path]) -> None:

@@ -8,15 +8,27 @@ import os
 import sys
 from collections.abc import Callable
 
-import typer
-
 from fedcredit.errors import CheckError, FedcreditError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_EXTRA_OF = {
+    "flwr": "flower",
+    "hydra": "sim",
+    "jinja2": "report",
+    "matplotlib": "report",
+    "numba": "fast",
+    "onnx": "export",
+    "opacus": "neural",
+    "ray": "ray",
+    "safetensors": "neural",
+    "sklearn": "sim",
+    "torch": "neural",
+}
+"""Which extra brings a package that only some commands need."""
 
 
 def run(command: Callable[[], object]) -> None:
-    """Run a command line; exit with 1 on any error of our own, and where the system refuses a file.
+    """Run a command line; exit with 1 on an error of our own, where the system refuses a file, or without an extra.
 
     Parameters
     ----------
@@ -34,11 +46,16 @@ def run(command: Callable[[], object]) -> None:
         _end(f"error: {error}")
     except OSError as error:
         _end(f"error: {_in_words(error)}")
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRA_OF:
+            raise
+        _end(f"error: this needs {package}, which is not installed; run: pip install 'fedcredit[{_EXTRA_OF[package]}]'")
 
 
 def _end(*lines: str) -> None:
     for line in lines:
-        typer.echo(line, err=True)
+        print(line, file=sys.stderr)
     sys.exit(1)
 
 

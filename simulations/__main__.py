@@ -5,11 +5,21 @@ after the imports stays as long as the process, and is never looked through agai
 """
 
 import gc
+import sys
 from importlib import import_module
+
+from fedcredit.ending import run
 
 
 def main() -> None:
     """Import everything, then run what the command line asks for."""
+    try:
+        run(_main)
+    except KeyboardInterrupt:
+        sys.exit("interrupted.")
+
+
+def _main() -> None:
     gc.disable()
     command = import_module("simulations.command")
     gc.freeze()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from opacus.grad_sample import GradSampleModule
 from torch import nn
 
-from fedcredit.models.module_check import refuse_mixed_records
+from fedcredit.models.module_check import _refuse_mixing, public_rows, refuse_layers
 
 
 def per_record_gradients(module: nn.Module, inputs: NDArray[np.float64], bad: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -38,9 +38,10 @@ def per_record_gradients(module: nn.Module, inputs: NDArray[np.float64], bad: ND
     Raises
     ------
     ConfigError
-        If `refuse_mixed_records` does.
+        If a record's output depends on others, or Opacus cannot take the module apart.
     """
-    refuse_mixed_records(module, inputs.shape[1])
+    refuse_layers(module)
+    _refuse_mixing(module, public_rows(inputs.shape[1]))
     wrapped = GradSampleModule(module, loss_reduction="sum")
     # An input that requires its gradient lets torch's full backward hook fire without a warning.
     records = torch.tensor(inputs, dtype=torch.float64, requires_grad=True)

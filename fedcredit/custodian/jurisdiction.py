@@ -17,7 +17,6 @@ from fedcredit.plan import PrivacyUnit
 from fedcredit.roster import UNSPECIFIED_REGION, Region
 
 Jurisdiction = Literal["eu", "us", "cn", "research"]
-JURISDICTIONS: tuple[Jurisdiction, ...] = ("eu", "us", "cn", "research")
 Regions = Annotated[tuple[Region, ...], Field(min_length=1)]
 
 

@@ -53,10 +53,6 @@ class Recalibration:
         return np.asarray(scaled // UNIT + self.intercept, dtype=np.int64)
 
 
-IDENTITY = Recalibration(0, UNIT, 0.0, 0.0)
-"""Leaves every score as it is."""
-
-
 def recalibrate(good: Floats, bad: Floats, grid: ScoreGrid, noise_stddev: float = 0.0) -> Recalibration:
     """Fit intercept and slope to released counts.
 

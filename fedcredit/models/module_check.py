@@ -54,18 +54,6 @@ def check_module(module: nn.Module, n_inputs: int) -> None:
     _refuse_no_gradient(module, rows.numpy())
 
 
-def refuse_mixed_records(module: nn.Module, n_inputs: int) -> None:
-    """Refuse a module in which a record's output depends on others, or that Opacus cannot take apart.
-
-    Raises
-    ------
-    ConfigError
-        Naming the layer, the reason and what to use instead.
-    """
-    refuse_layers(module)
-    _refuse_mixing(module, public_rows(n_inputs))
-
-
 def refuse_parameters(module: nn.Module) -> None:
     """Refuse a module whose parameters are none, frozen, no float64 numbers, or too many for a message.
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from fedcredit.dictionary.schema import DataDictionary, parse_dictionary
 from simulations.population.drawing import SYNTHETIC, Population
 
-SEGMENTS = ("region", "rural", "thin_file", "micro_business")
 CONSENT = "linking-v1"
 """Token of those who let bank and hospital link their rows."""
 

@@ -2,8 +2,10 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,10 @@ import pytest
 import clients.__main__ as node
 import server.__main__ as coordinator
 from fedcredit.cli import main
-from fedcredit.ending import run
+from fedcredit.ending import _EXTRA_OF, run
 from fedcredit.errors import CheckError, ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _fail(error):
@@ -47,6 +51,22 @@ def test_each_kind_of_error_is_said_with_a_remedy(capsys, error, said):
 def test_a_defect_of_ours_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):
         run(lambda: 1 // 0)
+    with pytest.raises(ModuleNotFoundError):
+        run(_fail(ModuleNotFoundError(name="fedcredit.of_no_extra")))
+
+
+def test_a_missing_extra_is_named(capsys):
+    with pytest.raises(SystemExit):
+        run(_fail(ModuleNotFoundError(name="torch.nn")))
+    said = capsys.readouterr().err
+    assert said == "error: this needs torch, which is not installed; run: pip install 'fedcredit[neural]'\n"
+
+
+def test_each_extra_that_is_named_exists_and_brings_the_package():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    for package, extra in _EXTRA_OF.items():
+        distribution = {"sklearn": "scikit-learn"}.get(package, package)
+        assert any(re.match(distribution + r"\b", one) for one in extras[extra]), package
 
 
 @pytest.mark.parametrize(

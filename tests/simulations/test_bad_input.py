@@ -4,9 +4,7 @@ import copy
 import os
 import subprocess
 import sys
-from contextlib import redirect_stderr
 from dataclasses import replace
-from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -333,16 +331,18 @@ def test_a_run_that_fails_midway_leaves_nothing(tmp_path, table) -> None:
 # --- the command
 
 
-def run_main(monkeypatch, tmp_path, *arguments: object) -> str:
-    """What the command says on standard error before it exits with 1; an exit with text is that."""
+def run_main(capsys, monkeypatch, tmp_path, *arguments: object) -> str:
+    """What the command says on standard error when it ends with exit code 1; Python prints a text as the code."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["simulations", *map(str, arguments)])
-    with redirect_stderr(StringIO()) as said, pytest.raises(SystemExit) as stop:
+    with pytest.raises(SystemExit) as stop:
         main()
+    done = capsys.readouterr()
+    print(done.out, end="")  # for the test, too
     if isinstance(stop.value.code, str):
         return stop.value.code
     assert stop.value.code == 1
-    return said.getvalue().rstrip("\n")
+    return done.err.rstrip("\n")
 
 
 @pytest.mark.parametrize(
@@ -353,29 +353,29 @@ def run_main(monkeypatch, tmp_path, *arguments: object) -> str:
         ("data=file", "data.dictionary has no value"),
     ],
 )
-def test_the_command_says_it_in_one_sentence(monkeypatch, tmp_path, overrides, words) -> None:
-    text = run_main(monkeypatch, tmp_path, overrides)
+def test_the_command_says_it_in_one_sentence(capsys, monkeypatch, tmp_path, overrides, words) -> None:
+    text = run_main(capsys, monkeypatch, tmp_path, overrides)
     assert text.startswith("error: ")
     one_sentence(text, words)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_lists_every_problem_of_a_table(monkeypatch, tmp_path) -> None:
+def test_the_command_lists_every_problem_of_a_table(capsys, monkeypatch, tmp_path) -> None:
     path = own_table.write(tmp_path / "t.csv", own_table.rows(N_ROWS).drop_columns(["age", "sex"]))
-    lines = run_main(monkeypatch, tmp_path, *own_table.overrides(path)).split("\n")
+    lines = run_main(capsys, monkeypatch, tmp_path, *own_table.overrides(path)).split("\n")
     assert len(lines) == 2
     assert all(line.startswith("problem: the column ") for line in lines)
 
 
-def test_a_sweep_with_an_unusable_point_runs_nothing(monkeypatch, tmp_path, table, capsys) -> None:
+def test_a_sweep_with_an_unusable_point_runs_nothing(capsys, monkeypatch, tmp_path, table) -> None:
     sweep = (*own_table.overrides(table), "privacy.epsilon=1,-1,2", "++model.rounds=1", f"run.dir={tmp_path / 's'}")
-    one_sentence(run_main(monkeypatch, tmp_path, "-m", *sweep), "error: run 1 of the sweep: ", "epsilon=-1")
+    one_sentence(run_main(capsys, monkeypatch, tmp_path, "-m", *sweep), "error: run 1 of the sweep: ", "epsilon=-1")
     assert not (tmp_path / "s").exists()
     assert capsys.readouterr().out == "sweep: 3 points, 0 of them finished before\n"
 
 
-def test_a_sweep_over_an_unknown_key_runs_nothing(monkeypatch, tmp_path, table, capsys) -> None:
-    text = run_main(monkeypatch, tmp_path, "-m", *own_table.overrides(table), "nonsense=1,2")
+def test_a_sweep_over_an_unknown_key_runs_nothing(capsys, monkeypatch, tmp_path, table) -> None:
+    text = run_main(capsys, monkeypatch, tmp_path, "-m", *own_table.overrides(table), "nonsense=1,2")
     one_sentence(text, "'nonsense'")
     assert capsys.readouterr().out == ""
     assert not list(tmp_path.rglob("*.json"))

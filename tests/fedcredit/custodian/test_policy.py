@@ -5,6 +5,7 @@ import sys
 import zipfile
 from datetime import date
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -12,12 +13,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fedcredit.custodian.jurisdiction import JURISDICTIONS, Approval, CrossBorder, Pack, load_pack
+from fedcredit.custodian.jurisdiction import Approval, CrossBorder, Jurisdiction, Pack, load_pack
 from fedcredit.custodian.policy import Policy, load_policy, stricter
 from fedcredit.errors import ConfigError
 from fedcredit.plan import PrivacyUnit
 
 ROOT = Path(__file__).resolve().parents[3]
+JURISDICTIONS = get_args(Jurisdiction)
 BASIC = {"epsilon": 1.0, "delta": 1e-6, "max_epsilon_per_job": 1.0, "unit": "record", "purposes": ["scorecard"]}
 CLASSES = ("public", "private", "sensitive", "sensitive-health")
 REGIONS = ("CN", "DE", "FR", "US")

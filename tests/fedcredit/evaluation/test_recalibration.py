@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from fedcredit.errors import ConfigError, DataError
-from fedcredit.evaluation.recalibration import IDENTITY, UNIT, Recalibration, recalibrate
+from fedcredit.evaluation.recalibration import UNIT, Recalibration, recalibrate
 from fedcredit.evaluation.score_grid import bin_of, score_bins
 
 GRID = score_bins(50, -5.0, 2.0, UNIT)
+IDENTITY = Recalibration(0, UNIT, 0.0, 0.0)
 
 
 def histogram(intercept: float, slope: float, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -47,7 +47,7 @@ def test_what_is_offered_is_read_back(path):
     assert named_sender(path) == "hospital-1"
     assert path.stat().st_mode & 0o077 == 0
     assert (offer.terms.log_number, offer.terms.log_previous) == (5, bytes(range(32)).hex())
-    with pytest.raises(ConfigError, match="nothing is overwritten"):
+    with pytest.raises(ConfigError, match="never overwritten"):
         write_offer(path, offer, KEY)
 
 

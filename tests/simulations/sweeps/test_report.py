@@ -64,9 +64,11 @@ def test_without_rivals_there_is_no_gain(make_sweep) -> None:
     assert "gain over training alone" not in page.read_text()
 
 
-def test_a_folder_that_is_no_sweep_is_refused(tmp_path) -> None:
+def test_a_folder_that_is_no_sweep_is_refused(tmp_path, capsys) -> None:
     with pytest.raises(SystemExit) as ended:
         main([str(tmp_path)])
-    assert str(ended.value).startswith("error: ")
-    assert "holds no finished point" in str(ended.value)
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert "holds no finished point" in said
     assert list(tmp_path.iterdir()) == []

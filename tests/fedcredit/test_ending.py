@@ -66,9 +66,7 @@ def test_each_extra_that_is_named_exists_and_brings_the_package():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     names = {"sklearn": "scikit-learn", "hydra": "hydra-core", "ray": r"flwr\[simulation\]"}
     for package, extra in _EXTRA_OF.items():
-        distribution = {"sklearn": "scikit-learn", "hydra": "hydra-core", "ray": r"flwr\[simulation\]"}.get(
-            package, package
-        )
+        distribution = names.get(package, package)
         assert any(re.match(distribution + r"\b|" + distribution + "=", one) for one in extras[extra]), package
 
 

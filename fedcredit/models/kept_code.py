@@ -34,6 +34,7 @@ Argument: TypeAlias = type[np.generic] | type[int]
 """A NumPy type for the address of an array's values, or a whole number of 64 bits."""
 
 FOLDER_VARIABLE = "NUMBA_CACHE_DIR"
+_COMPILER = "compiling.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,10 @@ def _features() -> str:
 
 def _key(loops: Mapping[str, Loop]) -> str:
     """32 hex digits over everything that the code depends on."""
-    sources = sorted({str(sys.modules[loop.function.__module__].__file__) for loop in loops.values()})
+    loops_from = sorted({str(sys.modules[loop.function.__module__].__file__) for loop in loops.values()})
+    sources = [*map(Path, loops_from), Path(__file__), Path(__file__).with_name(_COMPILER)]
     parts = [
-        *(Path(source).read_bytes() for source in (*sources, __file__)),
+        *(source.read_bytes() for source in sources),
         repr([(name, loop.function.__name__, loop.takes) for name, loop in loops.items()]).encode(),
         " ".join((version("numba"), version("llvmlite"), llvm.get_default_triple())).encode(),
         f"{llvm.get_host_cpu_name()} {_features()}".encode(),

@@ -61,7 +61,7 @@ def load(loops: Mapping[str, Loop]) -> dict[str, Callable[..., None]]:
     Raises
     ------
     ConfigError
-        If nothing is kept yet and there is no folder to keep it in.
+        If nothing is kept yet and there is no folder to keep it in, or the compiler is turned off.
     """
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
@@ -117,6 +117,10 @@ def _engine(code: bytes) -> llvm.ExecutionEngine:
 
 
 def _compiled(loops: Mapping[str, Loop]) -> bytes:
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        raise ConfigError(
+            "NUMBA_DISABLE_JIT is set, so kernel=compiled is not compiled; unset it, or set kernel=numpy."
+        )
     return cast("bytes", import_module("fedcredit.models.compiling").object_file(loops))
 
 

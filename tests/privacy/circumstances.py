@@ -25,6 +25,7 @@ from fedcredit.custodian.custodian import Custodian
 from fedcredit.custodian.jurisdiction import Approval
 from fedcredit.data.rows import single
 from fedcredit.data.units import hash_units
+from fedcredit.models.binned_kernel import NUMPY
 from fedcredit.models.module_spec import ModuleSpec
 from fedcredit.plan import EvaluationTerms, Placement, PrivacyTerms, PrivacyUnit
 from fedcredit.wire.messages import JoinRequest, Role
@@ -115,8 +116,12 @@ def loose_clip() -> Lines:
 
 
 def compiled_clip() -> Lines:
-    """The same by the compiled kernel, here run as Python: what it computes shows without waiting for a compiler."""
-    with mock.patch.dict(os.environ, NUMBA_DISABLE_JIT="1"):
+    """The same by the compiled kernel, here run as Python: what it computes shows without waiting for a compiler.
+
+    Preflight counts are another kernel's, which is always compiled, and come from NumPy.
+    """
+    counts = mock.patch("fedcredit.custodian.contribute.binned_kernel_of", lambda _: NUMPY)
+    with mock.patch.dict(os.environ, NUMBA_DISABLE_JIT="1"), counts:
         job = step_traces.job(local_steps=1, rounds=1, clip_l2_norm=0.25)
         return whole_job(replace(job, kernel="compiled"))
 

@@ -131,6 +131,17 @@ def test_no_place_to_keep_code_is_said(tmp_path, monkeypatch):
         counted()
 
 
+def test_a_compiler_that_is_turned_off_is_said(folder, monkeypatch):
+    """And what was kept before still serves."""
+    with monkeypatch.context() as off:
+        off.setenv("NUMBA_DISABLE_JIT", "1")
+        with pytest.raises(ConfigError, match="NUMBA_DISABLE_JIT is set"):
+            counted()
+    counted()
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    assert counted() == [1, 0, 1, 1]
+
+
 def test_where_the_package_may_not_be_written_the_cache_of_the_user_is(tmp_path, monkeypatch):
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

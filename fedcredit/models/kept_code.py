@@ -118,9 +118,7 @@ def _engine(code: bytes) -> llvm.ExecutionEngine:
 
 def _compiled(loops: Mapping[str, Loop]) -> bytes:
     if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
-        raise ConfigError(
-            "NUMBA_DISABLE_JIT is set, so kernel=compiled is not compiled; unset it, or set kernel=numpy."
-        )
+        raise ConfigError("NUMBA_DISABLE_JIT is set, so nothing is compiled; unset it, or set kernel=numpy.")
     return cast("bytes", import_module("fedcredit.models.compiling").object_file(loops))
 
 

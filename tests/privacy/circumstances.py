@@ -120,7 +120,7 @@ def compiled_clip() -> Lines:
 
     Preflight counts are another kernel's, which is always compiled, and come from NumPy.
     """
-    counts = mock.patch("fedcredit.custodian.contribute.binned_kernel_of", lambda _: NUMPY)
+    counts = mock.patch("fedcredit.custodian.contribute.binned_kernel_of", return_value=NUMPY)
     with mock.patch.dict(os.environ, NUMBA_DISABLE_JIT="1"), counts:
         job = step_traces.job(local_steps=1, rounds=1, clip_l2_norm=0.25)
         return whole_job(replace(job, kernel="compiled"))
